@@ -1,0 +1,153 @@
+//! Tasks on hart: the imports and the export of `hart:exec`.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::Outcome;
+use crate::error::{JoinError, SpawnError};
+use crate::options::Options;
+use crate::registry::{self, Entry};
+
+mod bindings {
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::undocumented_unsafe_blocks,
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "generated from wit/"
+    )]
+
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "hart:exec/guest",
+    });
+
+    export!(Component with_types_in self);
+
+    pub(super) struct Component;
+}
+
+use bindings::hart::exec::tasks;
+
+impl bindings::exports::hart::exec::entry::Guest for bindings::Component {
+    fn run(entry: String, input: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
+        registry::run(&entry, &input)
+    }
+}
+
+pub(crate) struct RawTask(tasks::Task);
+
+impl RawTask {
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id()
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    pub(crate) fn join(self) -> Outcome {
+        self.0.join().map_err(JoinError::from)
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.0.cancel();
+    }
+}
+
+/// The host's resource, made once for as many tasks as use it; none where nothing is set.
+#[derive(Default)]
+pub(crate) struct Prepared(Option<tasks::TaskOptions>);
+
+impl From<&Options> for Prepared {
+    fn from(options: &Options) -> Self {
+        if *options == Options::default() {
+            return Self(None);
+        }
+        let resource = tasks::TaskOptions::new();
+        if let Some(name) = &options.name {
+            resource.set_name(name);
+        }
+        if let Some(units) = options.fuel {
+            resource.set_fuel(units);
+        }
+        if let Some(time) = options.cpu_time {
+            resource.set_cpu_time(nanoseconds(time));
+        }
+        if let Some(bytes) = options.memory {
+            resource.set_memory(bytes);
+        }
+        if let Some(time) = options.timeout {
+            resource.set_timeout(nanoseconds(time));
+        }
+        if let Some(count) = options.max_tasks {
+            resource.set_max_tasks(count);
+        }
+        if options.denied != crate::Rights::none() {
+            // Both sides number the rights in the order of the contract.
+            resource.deny(tasks::Rights::from_bits_truncate(options.denied.bits()));
+        }
+        Self(Some(resource))
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    // 584 years are as good as for ever.
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn spawn(
+    entry: &'static Entry,
+    input: Vec<u8>,
+    options: &Prepared,
+) -> Result<RawTask, SpawnError> {
+    match tasks::spawn(entry.name, &input, options.0.as_ref()) {
+        Ok(task) => Ok(RawTask(task)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn wait_any(tasks: &[&RawTask]) -> usize {
+    let tasks: Vec<_> = tasks.iter().map(|task| &task.0).collect();
+    tasks::wait_any(&tasks) as usize
+}
+
+pub(crate) fn yield_now() {
+    tasks::yield_();
+}
+
+pub(crate) fn close() {
+    tasks::close();
+}
+
+pub(crate) fn parallelism() -> NonZeroUsize {
+    NonZeroUsize::new(tasks::parallelism() as usize).unwrap_or(NonZeroUsize::MIN)
+}
+
+impl From<tasks::SpawnError> for SpawnError {
+    fn from(error: tasks::SpawnError) -> Self {
+        match error {
+            tasks::SpawnError::Closed => Self::Closed,
+            tasks::SpawnError::NoEntry => Self::NoEntry,
+            tasks::SpawnError::Limit(limit) => Self::Limit(limit),
+            tasks::SpawnError::Denied(right) => Self::Denied(right),
+            tasks::SpawnError::Other(text) => Self::Other(text),
+        }
+    }
+}
+
+impl From<tasks::JoinError> for JoinError<Vec<u8>> {
+    fn from(error: tasks::JoinError) -> Self {
+        match error {
+            tasks::JoinError::Failed(bytes) => Self::Failed(bytes),
+            tasks::JoinError::Trapped(text) => Self::Trapped(text),
+            tasks::JoinError::Cancelled => Self::Cancelled,
+            tasks::JoinError::Closed => Self::Closed,
+            tasks::JoinError::OutOfFuel => Self::OutOfFuel,
+            tasks::JoinError::OutOfMemory => Self::OutOfMemory,
+            tasks::JoinError::TimedOut => Self::TimedOut,
+            tasks::JoinError::AlreadyJoined => Self::AlreadyJoined,
+            tasks::JoinError::Other(text) => Self::Other(text),
+        }
+    }
+}

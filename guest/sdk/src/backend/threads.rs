@@ -1,0 +1,408 @@
+//! Tasks on a few threads of this process, so that `cargo test` runs a guest as it is.
+//!
+//! Made to be plain rather than fast. One lock guards everything; `ended` is notified whenever a
+//! task ends for whatever reason, `queued` whenever one is put into the queue.
+//!
+//! 1. A task is `Queued`, then `Running`, then `Ended`; cancelling, closing and timeouts take it to
+//!    `Ended` from any state, and what a function returns after that is dropped.
+//! 2. At most [`threads_max`] threads run tasks. Whoever waits for a queued task while no thread is
+//!    free for it runs it itself. So waiting never deadlocks: parents wait for children only, and the
+//!    lowest of them either runs or is in the queue, from which the one that waits for it takes it.
+//! 3. A function cannot be stopped from outside. Every call into this crate from a task that has
+//!    been ended unwinds out of it ([`Stopped`]), without the message of a panic.
+//! 4. A thread that is no task has a scope of its own, so that tests do not close each other's.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Outcome;
+use crate::error::{JoinError, SpawnError};
+use crate::options::{Options, Rights};
+use crate::registry::Entry;
+
+/// Tasks that may wait or run at the same time: a stop for programs that spawn without end. A guess.
+const TASKS_MAX: usize = 100_000;
+/// Tasks may run inside one another (2 above), and each should have what a thread usually has.
+const STACK_BYTES: usize = 16 << 20;
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    queue: VecDeque::new(),
+    queued: 0,
+    tasks: 0,
+    threads: 0,
+    idle: 0,
+    next_id: 1,
+});
+static QUEUED: Condvar = Condvar::new();
+static ENDED: Condvar = Condvar::new();
+
+struct Pool {
+    /// Those to be run, and among them some that are no longer `Queued`.
+    queue: VecDeque<Arc<Task>>,
+    /// How many are `Queued`.
+    queued: usize,
+    /// Queued and running ones.
+    tasks: usize,
+    threads: usize,
+    /// Threads that wait for a task, or are about to.
+    idle: usize,
+    next_id: u64,
+}
+
+impl Pool {
+    fn lock() -> MutexGuard<'static, Pool> {
+        POOL.lock().expect("no code that can panic holds this lock")
+    }
+
+    /// Whether a thread will get round to every queued task without anybody's help.
+    fn keeps_up(&self) -> bool {
+        self.queued <= self.idle
+    }
+}
+
+/// At least 4, so that a test with a task or two that never end goes on where there is one core.
+fn threads_max() -> usize {
+    parallelism().get().max(4)
+}
+
+/// A task, or a thread that is none, as what it spawns sees it.
+struct Scope {
+    parent: Option<Arc<Scope>>,
+    cancelled: AtomicBool,
+    closed: AtomicBool,
+    deadline: Option<Instant>,
+    may_spawn: bool,
+}
+
+impl Scope {
+    fn root() -> Self {
+        Self {
+            parent: None,
+            cancelled: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            deadline: None,
+            may_spawn: true,
+        }
+    }
+
+    /// Why this task has to end before it returns, if it has to.
+    fn ended_early(&self) -> Option<JoinError<Vec<u8>>> {
+        // Relaxed: these flags order nothing else, and who waits looks at them under the pool's lock.
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Some(JoinError::Cancelled);
+        }
+        if self
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
+            return Some(JoinError::TimedOut);
+        }
+        let parent = self.parent.as_ref()?;
+        if parent.closed.load(Ordering::Relaxed) {
+            return Some(JoinError::Closed);
+        }
+        parent.ended_early().map(|why| match why {
+            JoinError::Closed => JoinError::Closed,
+            _ => JoinError::Cancelled,
+        })
+    }
+
+    /// The next moment at which `ended_early` changes by itself.
+    fn next_deadline(&self) -> Option<Instant> {
+        let above = self
+            .parent
+            .as_ref()
+            .and_then(|parent| parent.next_deadline());
+        self.deadline.into_iter().chain(above).min()
+    }
+}
+
+struct Task {
+    id: u64,
+    entry: &'static Entry,
+    scope: Arc<Scope>,
+    /// Only touched under the pool's lock.
+    state: Mutex<State>,
+}
+
+enum State {
+    Queued(Vec<u8>),
+    Running,
+    Ended(Outcome),
+}
+
+impl Task {
+    fn state(&self, _pool: &MutexGuard<'_, Pool>) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("no code that can panic holds this lock")
+    }
+
+    /// Whether it has ended; ends it if it has to.
+    fn poll(&self, pool: &mut MutexGuard<'_, Pool>) -> bool {
+        let mut state = self.state(pool);
+        if matches!(*state, State::Ended(_)) {
+            return true;
+        }
+        let Some(why) = self.scope.ended_early() else {
+            return false;
+        };
+        let before = std::mem::replace(&mut *state, State::Ended(Err(why)));
+        drop(state);
+        if matches!(before, State::Queued(_)) {
+            pool.queued -= 1;
+        }
+        pool.tasks -= 1;
+        ENDED.notify_all();
+        true
+    }
+
+    /// Takes a queued task to `Running`.
+    fn start(&self, pool: &mut MutexGuard<'_, Pool>) -> Option<Vec<u8>> {
+        if self.poll(pool) {
+            return None;
+        }
+        let mut state = self.state(pool);
+        match std::mem::replace(&mut *state, State::Running) {
+            State::Queued(input) => {
+                drop(state);
+                pool.queued -= 1;
+                Some(input)
+            }
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+
+    /// Runs a task that was started, on this thread.
+    fn run(&self, input: &[u8]) {
+        let before = CURRENT.replace(Some(Arc::clone(&self.scope)));
+        let returned = panic::catch_unwind(AssertUnwindSafe(|| (self.entry.run)(input)));
+        CURRENT.set(before);
+
+        let outcome = match returned {
+            Ok(returned) => returned.map_err(JoinError::Failed),
+            Err(payload) => Err(JoinError::Trapped(panic_text(&*payload))),
+        };
+        let mut pool = Pool::lock();
+        // `Stopped` is covered by this: who was stopped has ended.
+        if !self.poll(&mut pool) {
+            *self.state(&pool) = State::Ended(outcome);
+            pool.tasks -= 1;
+            ENDED.notify_all();
+        }
+    }
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("it panicked").to_string()
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Scope>>> = const { RefCell::new(None) };
+}
+
+fn current() -> Arc<Scope> {
+    CURRENT.with_borrow_mut(|current| {
+        Arc::clone(current.get_or_insert_with(|| Arc::new(Scope::root())))
+    })
+}
+
+/// What a task unwinds with that has been ended from outside.
+struct Stopped;
+
+/// Unwinds out of the calling task if it has been ended.
+fn stop_if_ended() {
+    // While unwinding, destructors that wait for tasks have to be let do it.
+    if !thread::panicking() && current().ended_early().is_some() {
+        // `resume_unwind` does not call the panic hook, so nothing is printed.
+        panic::resume_unwind(Box::new(Stopped));
+    }
+}
+
+fn work() {
+    let mut pool = Pool::lock();
+    loop {
+        // This thread counts as idle here.
+        match pool.queue.pop_front() {
+            Some(task) => {
+                if let Some(input) = task.start(&mut pool) {
+                    pool.idle -= 1;
+                    drop(pool);
+                    task.run(&input);
+                    pool = Pool::lock();
+                    pool.idle += 1;
+                }
+            }
+            None => {
+                pool = QUEUED
+                    .wait(pool)
+                    .expect("no code that can panic holds this lock");
+            }
+        }
+    }
+}
+
+pub(crate) struct RawTask(Arc<Task>);
+
+impl RawTask {
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        stop_if_ended();
+        self.0.poll(&mut Pool::lock())
+    }
+
+    pub(crate) fn join(self) -> Outcome {
+        wait_any(&[&self]);
+        let pool = Pool::lock();
+        let mut state = self.0.state(&pool);
+        match std::mem::replace(&mut *state, State::Ended(Err(JoinError::AlreadyJoined))) {
+            State::Ended(outcome) => outcome,
+            State::Queued(_) | State::Running => unreachable!("it was waited for"),
+        }
+    }
+
+    pub(crate) fn cancel(&self) {
+        let mut pool = Pool::lock();
+        if !self.0.poll(&mut pool) {
+            self.0.scope.cancelled.store(true, Ordering::Relaxed);
+            self.0.poll(&mut pool);
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Prepared {
+    timeout: Option<Duration>,
+    denied: Rights,
+}
+
+impl From<&Options> for Prepared {
+    fn from(options: &Options) -> Self {
+        Self {
+            timeout: options.timeout,
+            denied: options.denied,
+        }
+    }
+}
+
+pub(crate) fn spawn(
+    entry: &'static Entry,
+    input: Vec<u8>,
+    options: &Prepared,
+) -> Result<RawTask, SpawnError> {
+    stop_if_ended();
+    let parent = current();
+    if parent.closed.load(Ordering::Relaxed) {
+        return Err(SpawnError::Closed);
+    }
+    if !parent.may_spawn {
+        return Err(SpawnError::Denied("spawn".to_string()));
+    }
+    let mut pool = Pool::lock();
+    if pool.tasks == TASKS_MAX {
+        return Err(SpawnError::Limit(format!(
+            "{TASKS_MAX} tasks alive in this process"
+        )));
+    }
+    let task = Arc::new(Task {
+        id: pool.next_id,
+        entry,
+        scope: Arc::new(Scope {
+            may_spawn: !options.denied.contains(Rights::SPAWN),
+            // A time too far away to be counted is no limit.
+            deadline: options
+                .timeout
+                .and_then(|timeout| Instant::now().checked_add(timeout)),
+            parent: Some(parent),
+            ..Scope::root()
+        }),
+        state: Mutex::new(State::Queued(input)),
+    });
+    pool.next_id += 1;
+    pool.queued += 1;
+    pool.tasks += 1;
+    pool.queue.push_back(Arc::clone(&task));
+    if !pool.keeps_up() && pool.threads < threads_max() {
+        let started = thread::Builder::new()
+            .name("hart task".to_string())
+            .stack_size(STACK_BYTES)
+            .spawn(work);
+        // Without a thread, whoever waits for the task runs it.
+        if started.is_ok() {
+            pool.threads += 1;
+            pool.idle += 1;
+        }
+    }
+    QUEUED.notify_one();
+    Ok(RawTask(task))
+}
+
+pub(crate) fn wait_any(tasks: &[&RawTask]) -> usize {
+    let caller = current();
+    let mut pool = Pool::lock();
+    loop {
+        if let Some(ended) = tasks.iter().position(|task| task.0.poll(&mut pool)) {
+            return ended;
+        }
+        if caller.ended_early().is_some() && !thread::panicking() {
+            drop(pool);
+            stop_if_ended();
+            pool = Pool::lock();
+        }
+        if !pool.keeps_up() {
+            let started = tasks
+                .iter()
+                .find_map(|task| Some((task, task.0.start(&mut pool)?)));
+            if let Some((task, input)) = started {
+                drop(pool);
+                task.0.run(&input);
+                pool = Pool::lock();
+                continue;
+            }
+        }
+        let deadline = tasks
+            .iter()
+            .filter_map(|task| task.0.scope.next_deadline())
+            .min();
+        pool = match deadline {
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                ENDED.wait_timeout(pool, left).map(|(pool, _)| pool).ok()
+            }
+            None => ENDED.wait(pool).ok(),
+        }
+        .expect("no code that can panic holds this lock");
+    }
+}
+
+pub(crate) fn yield_now() {
+    stop_if_ended();
+    thread::yield_now();
+}
+
+pub(crate) fn close() {
+    let _pool = Pool::lock();
+    current().closed.store(true, Ordering::Relaxed);
+    ENDED.notify_all();
+}
+
+pub(crate) fn parallelism() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}

@@ -1,0 +1,52 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod encoding;
+mod error;
+mod handle;
+mod options;
+mod par_map;
+mod registry;
+mod scope;
+mod task;
+
+pub use error::{Failure, JoinError, SpawnError, TaskError};
+pub use handle::{Handle, wait_any};
+pub use hart_guest_macros::task;
+pub use options::{Options, Rights};
+pub use par_map::{ParMap, par_map};
+pub use scope::{Finished, Scope, scope};
+pub use task::{Fallible, Kind, Plain, Signature, Task};
+
+use std::num::NonZeroUsize;
+
+/// Lets others run: the caller goes to the back of its queue.
+///
+/// The host preempts tasks that compute for long, so nobody has to call this; it is for a task that
+/// would rather let others go first.
+pub fn yield_now() {
+    backend::yield_now();
+}
+
+/// Closes the caller's scope: everything that this task (or `main`) spawned, directly or not, is
+/// cancelled.
+///
+/// Joining those tasks gives [`JoinError::Closed`], unless they had ended before; whoever called
+/// this cannot spawn any more ([`SpawnError::Closed`]) but goes on otherwise. Nothing else is
+/// touched. Natively, a scope is a task or else a thread.
+pub fn close() {
+    backend::close();
+}
+
+/// How many tasks of this run can make progress at the same moment: the workers that the host lets
+/// it use. Without hart it is 1, and natively the number of cores.
+pub fn parallelism() -> NonZeroUsize {
+    backend::parallelism()
+}
+
+/// What the code written by `#[task]` calls. Not for people: it can change in any release.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::registry::Entry;
+    pub use crate::task::{argument, returned, returned_result, run};
+}

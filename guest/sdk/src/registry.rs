@@ -1,0 +1,121 @@
+//! Finding a task by its name in a new instance.
+//!
+//! On hart a task begins as a call of the exported `hart:exec/entry.run` with a name. The names get
+//! known through static constructors: `#[task]` puts a pointer to a function into `.init_array`,
+//! which the linker gathers from every crate of the program, and which prepends that task's
+//! [`Entry`] to a list. It costs a store or two for each task of the program at the start of an
+//! instance, and no list that the author would have to keep.
+//!
+//! Elsewhere nobody asks by name, so nothing is registered.
+
+/// A task as its instance is asked for it.
+pub struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(&[u8]) -> Result<Vec<u8>, Vec<u8>>,
+    #[cfg(all(target_family = "wasm", not(feature = "sequential")))]
+    next: std::sync::OnceLock<Option<&'static Entry>>,
+}
+
+impl Entry {
+    /// Called by the code that `#[task]` writes.
+    pub const fn new(name: &'static str, run: fn(&[u8]) -> Result<Vec<u8>, Vec<u8>>) -> Self {
+        Self {
+            name,
+            run,
+            #[cfg(all(target_family = "wasm", not(feature = "sequential")))]
+            next: std::sync::OnceLock::new(),
+        }
+    }
+}
+
+#[cfg(all(target_family = "wasm", not(feature = "sequential")))]
+mod list {
+    use super::Entry;
+    use crate::encoding;
+    use std::iter;
+    use std::sync::Mutex;
+
+    // A component has one thread: neither this lock nor the `OnceLock` costs more than a flag.
+    static FIRST: Mutex<Option<&'static Entry>> = Mutex::new(None);
+
+    fn first() -> Option<&'static Entry> {
+        *FIRST
+            .lock()
+            .expect("no code that can panic holds this lock")
+    }
+
+    impl Entry {
+        /// Called once for each task, by its static constructor.
+        pub fn register(&'static self) {
+            let mut first = FIRST
+                .lock()
+                .expect("no code that can panic holds this lock");
+            if self.next.set(*first).is_ok() {
+                *first = Some(self);
+            }
+        }
+    }
+
+    fn all() -> impl Iterator<Item = &'static Entry> {
+        iter::successors(first(), |entry| entry.next.get().copied().flatten())
+    }
+
+    /// What `hart:exec/entry.run` does.
+    pub(crate) fn run(name: &str, input: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
+        let mut found = all().filter(|entry| entry.name == name);
+        match (found.next(), found.next()) {
+            (Some(entry), None) => (entry.run)(input),
+            (Some(_), Some(_)) => Err(encoding::text_error(&format!(
+                "this component has more than one task named `{name}`; give them names with \
+                 `#[task(name = \"..\")]`"
+            ))),
+            (None, _) => {
+                let mut names: Vec<_> = all().map(|entry| entry.name).collect();
+                names.sort_unstable();
+                Err(encoding::text_error(&format!(
+                    "this component has no task named `{name}`; it has: {}",
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+}
+#[cfg(all(target_family = "wasm", not(feature = "sequential")))]
+pub(crate) use list::run;
+
+/// Makes a [`Task`](crate::Task) of a function. Called by the code that `#[task]` writes.
+#[cfg(all(target_family = "wasm", not(feature = "sequential")))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __task {
+    ($name:expr, $function:ty, $kind:ty, $body:ident) => {{
+        fn run(input: &[u8]) -> ::core::result::Result<::std::vec::Vec<u8>, ::std::vec::Vec<u8>> {
+            $crate::__private::run::<$function, $kind>($body, input)
+        }
+        extern "C" fn register() {
+            ENTRY.register();
+        }
+        static ENTRY: $crate::__private::Entry = $crate::__private::Entry::new($name, run);
+        // SAFETY: `.init_array` holds pointers to functions without arguments and result, as
+        // `register` is, which are called once before anything else runs and may not unwind;
+        // `register` only takes an uncontended lock and stores two words.
+        #[used]
+        #[unsafe(link_section = ".init_array")]
+        static REGISTER: extern "C" fn() = register;
+        $crate::Task::<$function, $kind>::__new(&ENTRY, $body)
+    }};
+}
+
+/// Makes a [`Task`](crate::Task) of a function. Called by the code that `#[task]` writes.
+#[cfg(not(all(target_family = "wasm", not(feature = "sequential"))))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __task {
+    ($name:expr, $function:ty, $kind:ty, $body:ident) => {{
+        fn run(input: &[u8]) -> ::core::result::Result<::std::vec::Vec<u8>, ::std::vec::Vec<u8>> {
+            $crate::__private::run::<$function, $kind>($body, input)
+        }
+        static ENTRY: $crate::__private::Entry = $crate::__private::Entry::new($name, run);
+        $crate::Task::<$function, $kind>::__new(&ENTRY, $body)
+    }};
+}
