@@ -1,0 +1,43 @@
+//! `hart compile FILE -o OUT.cwasm`.
+
+use crate::args::CompileArgs;
+use crate::failure::Failure;
+use crate::load;
+use crate::scheduling::default_preemption;
+use hart_host::{Cache, Host};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Compiles a component into native code for this machine and this preemption mode.
+///
+/// # Errors
+/// A file that is no component, or an output that cannot be written.
+pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
+    let bytes =
+        fs::read(&args.file).map_err(|error| Failure::usage(load::read(&error)).at(&args.file))?;
+    let host = Host::builder()
+        .workers(1)
+        .preemption(default_preemption(args.preempt))
+        .cache(Cache::Off)
+        .build()
+        .map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
+    let code = host
+        .precompile(&bytes)
+        .map_err(|error| load::explain(&error).at(&args.file))?;
+    write(&args.output, &code)
+        .map_err(|error| Failure::usage(format!("cannot write it: {error}")).at(&args.output))
+}
+
+/// Writes `bytes` beside `path` and then moves them there: half a file of native code is worse than
+/// none.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let beside = Path::new(&beside);
+    let written = fs::write(beside, bytes).and_then(|()| fs::rename(beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(beside);
+    }
+    written
+}

@@ -1,0 +1,120 @@
+//! How a command fails: one line for people, perhaps a backtrace of the guest, and an exit code.
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+
+/// Exit code for bad usage and bad input.
+pub(crate) const USAGE: u8 = 2;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    line: String,
+    detail: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// Bad usage or bad input: exit code 2. `line` names the thing and the way out.
+    pub(crate) fn usage(line: impl fmt::Display) -> Self {
+        Self::new(USAGE, line)
+    }
+
+    /// A failure with an exit code of its own.
+    pub(crate) fn new(code: u8, line: impl fmt::Display) -> Self {
+        Self {
+            line: one_line(&line.to_string()),
+            detail: None,
+            code,
+        }
+    }
+
+    /// Puts `path` in front of the line.
+    pub(crate) fn at(mut self, path: &Path) -> Self {
+        self.line = one_line(&format!("{}: {}", path.display(), self.line));
+        self
+    }
+
+    /// Text that follows the line, such as a guest's backtrace.
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The process's exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Writes it to standard error. A standard error that is closed is nobody's fault here.
+    pub(crate) fn report(&self) {
+        let mut text = format!("hart: {}\n", self.line);
+        if let Some(detail) = &self.detail {
+            text.push_str(&printable(detail.trim_end_matches('\n')));
+            text.push('\n');
+        }
+        to_stderr(&text);
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line)
+    }
+}
+
+/// Writes `text` to standard error in one call, whoever reads it or not.
+pub(crate) fn to_stderr(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Writes `text` to standard output. A reader that went away (`hart .. | head`) is no error.
+pub(crate) fn to_stdout(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes());
+    let _ = stdout.flush();
+}
+
+/// `text` without what a terminal would obey: names and messages of guests end up in our lines.
+/// Line breaks and tabs stay.
+pub(crate) fn printable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => clean.push(c),
+            // Also the marks that change the direction in which what follows is shown.
+            c if c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                clean.extend(c.escape_default());
+            }
+            c => clean.push(c),
+        }
+    }
+    clean
+}
+
+/// [`printable`], with every run of white space that holds a line break made one blank.
+pub(crate) fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    printable(&lines.join(" ")).replace('\t', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hunts guest-made text that breaks out of its line or drives the terminal.
+    #[test]
+    fn a_failure_is_one_printable_line() {
+        let failure = Failure::usage("no\n  such\u{1b}[2J\r\n\u{202e}thing");
+        assert_eq!(failure.to_string(), "no such\\u{1b}[2J \\u{202e}thing");
+        assert_eq!(failure.code(), 2);
+        assert_eq!(failure.at(Path::new("a\nb")).to_string().lines().count(), 1);
+    }
+}

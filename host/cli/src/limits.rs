@@ -1,0 +1,216 @@
+//! `-W`: what a run may use.
+
+use crate::args::LimitArgs;
+use crate::failure::{Failure, to_stdout};
+use crate::keys::{Applied, Group, Key, required};
+use crate::units::{count, positive_duration, show_size, size};
+use hart_host::{LimitKind, LimitReached, Limits};
+use std::time::Duration;
+
+const NONE: &str = "none";
+
+/// The keys of `-W`, with the defaults that the host crate really has.
+pub(crate) fn group() -> Group<Limits> {
+    Group {
+        flag: "-W",
+        title: "-W KEY=VALUE[,KEY=VALUE..]: what a run may use. A task that reaches a limit ends, or its\n\
+                spawn is refused, with an error that names the limit. Sizes: 64MiB. Durations: 10ms.",
+        keys: vec![
+            Key {
+                name: "max-memory",
+                value: "SIZE",
+                default: show_size(Limits::DEFAULT_MEMORY),
+                help: "Memory of the whole run: linear memories, tables, inputs, results not yet joined.",
+                set: |limits, value| put(&mut limits.memory, size, value),
+            },
+            Key {
+                name: "max-task-memory",
+                value: "SIZE",
+                default: String::from("max-memory"),
+                help: "Memory of one task.",
+                set: |limits, value| put(&mut limits.task_memory, size, value),
+            },
+            Key {
+                name: "timeout",
+                value: "DURATION",
+                default: NONE.into(),
+                help: "Time on the clock for the run; the same as --timeout.",
+                set: |limits, value| put(&mut limits.timeout, positive_duration, value),
+            },
+            Key {
+                name: "cpu-time",
+                value: "DURATION",
+                default: NONE.into(),
+                help: "CPU time of the whole run, on all workers.",
+                set: |limits, value| put(&mut limits.cpu_time, positive_duration, value),
+            },
+            Key {
+                name: "task-cpu-time",
+                value: "DURATION",
+                default: NONE.into(),
+                help: "CPU time of one task.",
+                set: |limits, value| put(&mut limits.task_cpu_time, positive_duration, value),
+            },
+            Key {
+                name: "fuel",
+                value: "UNITS",
+                default: NONE.into(),
+                help: "Fuel of one task, about one unit per instruction; implies --preempt fuel.",
+                set: |limits, value| put(&mut limits.fuel, count, value),
+            },
+            Key {
+                name: "max-tasks",
+                value: "N",
+                default: Limits::DEFAULT_TASKS.to_string(),
+                help: "Tasks alive at the same time, those that wait for a place included.",
+                set: |limits, value| put(&mut limits.tasks, at_least_one, value),
+            },
+            Key {
+                name: "max-depth",
+                value: "N",
+                default: Limits::DEFAULT_DEPTH.to_string(),
+                help: "How deep spawns may nest; what runs first has depth 0.",
+                set: |limits, value| put(&mut limits.depth, count32, value),
+            },
+            Key {
+                name: "max-queued",
+                value: "N",
+                default: Limits::DEFAULT_QUEUED.to_string(),
+                help: "Spawns that wait for a place in the pool of instances.",
+                set: |limits, value| put(&mut limits.queued, count, value),
+            },
+            Key {
+                name: "max-input",
+                value: "SIZE",
+                default: show_size(Limits::DEFAULT_INPUT_BYTES),
+                help: "Bytes of one task's input.",
+                set: |limits, value| put(&mut limits.input_bytes, size, value),
+            },
+            Key {
+                name: "max-result",
+                value: "SIZE",
+                default: show_size(Limits::DEFAULT_RESULT_BYTES),
+                help: "Bytes of one task's result.",
+                set: |limits, value| put(&mut limits.result_bytes, size, value),
+            },
+            Key {
+                name: "max-output",
+                value: "SIZE",
+                default: NONE.into(),
+                help: "Bytes written to standard output and standard error together.",
+                set: |limits, value| put(&mut limits.output_bytes, size, value),
+            },
+            Key {
+                name: "max-blocking-threads",
+                value: "N",
+                default: Limits::DEFAULT_BLOCKING_THREADS.to_string(),
+                help: "Threads for file operations that block.",
+                set: |limits, value| put(&mut limits.blocking_threads, at_least_one, value),
+            },
+        ],
+    }
+}
+
+fn put<T>(
+    field: &mut Option<T>,
+    parse: fn(&str) -> Result<T, String>,
+    value: Option<&str>,
+) -> Result<(), String> {
+    *field = Some(parse(required(value)?)?);
+    Ok(())
+}
+
+fn at_least_one(text: &str) -> Result<u64, String> {
+    match count(text)? {
+        0 => Err(String::from("nothing runs with 0; use 1 or more")),
+        count => Ok(count),
+    }
+}
+
+fn count32(text: &str) -> Result<u32, String> {
+    u32::try_from(count(text)?).map_err(|_| format!("`{text}` is too large; use less than 2^32"))
+}
+
+/// What `--timeout` and `-W` say; `None` where they asked for help, which has been printed.
+///
+/// # Errors
+/// An unknown key, or a value that a key does not take.
+pub(crate) fn limits(args: &LimitArgs) -> Result<Option<Limits>, Failure> {
+    let mut limits = Limits::new();
+    if let Applied::Help(text) = group().apply(&mut limits, &args.limits)? {
+        to_stdout(&text);
+        return Ok(None);
+    }
+    if args.timeout.is_some() {
+        limits.timeout = args.timeout;
+    }
+    Ok(Some(limits))
+}
+
+/// What was reached, and which option raises it.
+pub(crate) fn explain(reached: LimitReached) -> String {
+    let LimitReached { limit, value, .. } = reached;
+    let (name, amount, way_out) = match limit {
+        LimitKind::Memory => ("max-memory", show_size(value), "-W max-memory=SIZE"),
+        LimitKind::TaskMemory => (
+            "max-task-memory",
+            show_size(value),
+            "-W max-task-memory=SIZE",
+        ),
+        LimitKind::CpuTime => ("cpu-time", time(value), "-W cpu-time=D"),
+        LimitKind::TaskCpuTime => ("task-cpu-time", time(value), "-W task-cpu-time=D"),
+        LimitKind::Fuel => ("fuel", format!("{value} units"), "-W fuel=UNITS"),
+        LimitKind::Timeout => ("timeout", time(value), "--timeout D"),
+        LimitKind::Tasks => ("max-tasks", value.to_string(), "-W max-tasks=N"),
+        LimitKind::Depth => ("max-depth", value.to_string(), "-W max-depth=N"),
+        LimitKind::Queued => ("max-queued", value.to_string(), "-W max-queued=N"),
+        LimitKind::InputBytes => ("max-input", show_size(value), "-W max-input=SIZE"),
+        LimitKind::ResultBytes => ("max-result", show_size(value), "-W max-result=SIZE"),
+        LimitKind::OutputBytes => ("max-output", show_size(value), "-W max-output=SIZE"),
+        _ => return reached.to_string(),
+    };
+    format!("the limit {name} of {amount} was reached; {way_out} raises it")
+}
+
+fn time(nanoseconds: u64) -> String {
+    format!("{:?}", Duration::from_nanos(nanoseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hunts keys that parse and then set nothing, or set another key's limit.
+    #[test]
+    fn every_key_sets_a_limit_of_its_own() {
+        let group = group();
+        let mut seen: Vec<Limits> = Vec::new();
+        for key in &group.keys {
+            let value = match key.value {
+                "DURATION" => "7ms",
+                _ => "7",
+            };
+            let mut limits = Limits::new();
+            group
+                .apply(&mut limits, &[format!("{}={value}", key.name)])
+                .unwrap();
+            assert_ne!(limits, Limits::new(), "{}", key.name);
+            assert!(!seen.contains(&limits), "{}", key.name);
+            seen.push(limits);
+        }
+    }
+
+    /// Hunts `-W` values that win over the dedicated option, and the reverse being lost.
+    #[test]
+    fn timeout_is_one_limit_with_two_names() {
+        let args = |timeout, limits: &[&str]| LimitArgs {
+            timeout,
+            limits: limits.iter().map(ToString::to_string).collect(),
+        };
+        let second = Some(Duration::from_secs(1));
+        let both = limits(&args(second, &["timeout=2s"])).unwrap().unwrap();
+        assert_eq!(both.timeout, second);
+        let key = limits(&args(None, &["timeout=1s"])).unwrap().unwrap();
+        assert_eq!(key.timeout, second);
+    }
+}

@@ -1,0 +1,66 @@
+//! Files into components, and what is said about files that are none.
+
+use crate::failure::Failure;
+use hart_host::{Component, Host, LoadError};
+use std::path::Path;
+
+/// Loads the component in `path`: `.wasm`, `.wat`, or, where that is allowed, `.cwasm`.
+///
+/// # Errors
+/// Whatever keeps the file from being a component that this host runs.
+pub(crate) fn load(
+    host: &Host,
+    path: &Path,
+    allow_precompiled: bool,
+) -> Result<Component, Failure> {
+    if allow_precompiled
+        && let Ok(bytes) = std::fs::read(path)
+        && hart_host::wasmtime::Engine::detect_precompiled(&bytes).is_some()
+    {
+        // SAFETY: nothing can check native code. Whoever runs hart vouches for this file with
+        // `--allow-precompiled`, whose help says what that means.
+        let loaded = unsafe { host.load_precompiled(&bytes) };
+        return loaded.map_err(|error| explain(&error).at(path));
+    }
+    host.load_file(path)
+        .map_err(|error| explain(&error).at(path))
+}
+
+/// The same as the host crate's own texts, except that they name options of this program.
+pub(crate) fn explain(error: &LoadError) -> Failure {
+    match error {
+        LoadError::Read { source, .. } => Failure::usage(read(source)),
+        LoadError::Precompiled => Failure::usage(
+            "compiled code, which is native code and not checked; run the .wasm instead, or add \
+             --allow-precompiled if you compiled it yourself",
+        ),
+        LoadError::PreemptionMismatch { host } => Failure::usage(format!(
+            "compiled with another mode than --preempt {host}; add the --preempt it was compiled \
+             with, or compile it again with `hart compile --preempt {host}`"
+        )),
+        LoadError::Incompatible(detail) => Failure::usage(format!(
+            "compiled by another version of hart or for another machine ({detail}); compile it \
+             again with `hart compile`"
+        )),
+        LoadError::MissingImport { name, detail } => Failure::usage(format!(
+            "imports `{name}`, which hart does not provide ({detail}); compose it with a component \
+             that does, such as with `wac plug`"
+        )),
+        other => Failure::usage(other),
+    }
+}
+
+/// Why a file cannot be read, and what to do.
+pub(crate) fn read(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => String::from("no such file; check the path"),
+        ErrorKind::IsADirectory => {
+            String::from("a directory; give the component's file in it instead")
+        }
+        ErrorKind::PermissionDenied => {
+            String::from("permission denied; make it readable for yourself")
+        }
+        _ => format!("cannot be read: {error}"),
+    }
+}
