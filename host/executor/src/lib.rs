@@ -1,1 +1,92 @@
-//! x
+//! A work-stealing executor with a fair lane for groups of tasks.
+//!
+//! It runs futures on as many cores as there are [`Worker`]s. It knows nothing of threads, files, clocks
+//! or WebAssembly: what it needs from the machine comes through one small seam, [`Platform`], so that the
+//! same code runs on OS threads, on simulated cores, inside a guest, and on bare metal.
+//!
+//! ```
+//! use hart_executor::{Executor, Worker};
+//!
+//! let executor = Executor::new();
+//! let mut worker = Worker::new(&executor).unwrap();
+//! let sum = worker.run(async {
+//!     let parts: Vec<_> = (0..10).map(|i| executor.spawn(async move { i * i })).collect();
+//!     let mut sum = 0;
+//!     for part in parts {
+//!         sum += part.await.unwrap();
+//!     }
+//!     sum
+//! });
+//! assert_eq!(sum.unwrap(), 285);
+//! ```
+//!
+//! # The queues
+//!
+//! ```text
+//!                       outside every worker
+//!                               |
+//!                               v
+//!                         +----------+        fair lane: tasks of groups
+//!        +----------------| injector |        +--------------------------+
+//!        |                +----------+        | group a: # # #           |
+//!        |                     |              | group b: #               |
+//!        v                     v              | group c: # # # # # #     |
+//!   +---------+  steals   +---------+         +--------------------------+
+//!   | queue 0 | <-------- | queue 1 |            |                  |
+//!   +---------+   half    +---------+            |                  |
+//!        |                     |                 |                  |
+//!        v                     v                 v                  v
+//!     worker 0             worker 1           worker 0          worker 1
+//! ```
+//!
+//! - A task without a group is in the **fast lane**: futures that are cheap and many. It is queued on the
+//!   worker that spawns or wakes it, and stolen from there by workers that run dry.
+//! - A task of a [`Group`] is in the **fair lane**: one poll may be microseconds to milliseconds long, CPU
+//!   time is charged to the group, and any worker takes whatever is next.
+//!
+//! # Features
+//!
+//! - `std` (default): the platform for OS threads, and panics that reach the joiner. Without it the crate
+//!   needs `alloc` only, and a panic in a task ends the program.
+//! - `counters`: [`Tick`] and [`Executor`] tell what workers did, at a few plain adds per poll.
+//! - `tracing`: every task has a span, with its name, kind and location.
+//!
+//! # What it does not do
+//!
+//! It has no timers and no I/O. A task that never returns from `poll` keeps its worker: preemption is for
+//! whoever can interrupt what is polled, and [`Group::preemption_point`] is where they ask.
+
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+#[cfg(any(feature = "std", loom, test))]
+extern crate std;
+
+mod error;
+mod executor;
+pub mod group;
+mod idle;
+mod live;
+mod platform;
+mod queue;
+mod scheduler;
+mod sync;
+pub mod task;
+mod worker;
+mod yield_now;
+
+#[cfg(all(feature = "std", not(loom)))]
+pub use self::platform::StdPlatform;
+#[cfg(feature = "counters")]
+pub use self::worker::WorkerStats;
+pub use self::{
+    error::{Closed, SpawnError},
+    executor::Executor,
+    group::{Group, GroupBuilder, GroupStats, Tenant, TenantBuilder, Verdict},
+    platform::{Core, Platform, WorkerId},
+    scheduler::{Injector, Scheduler, Stealer, TryStealError},
+    task::{JoinError, JoinHandle, TaskBuilder, TaskRef},
+    worker::{FAIR_SKIPS, INJECTOR_INTERVAL, Step, Tick, Worker},
+    yield_now::{YieldNow, yield_now},
+};

@@ -1,0 +1,250 @@
+//! The shared part: what all workers of one executor have in common.
+
+mod shared;
+
+pub(crate) use self::shared::Shared;
+
+#[cfg(feature = "counters")]
+use crate::worker::WorkerStats;
+use crate::{
+    error::SpawnError,
+    group::{GroupBuilder, TenantBuilder},
+    platform::Platform,
+    scheduler::{Injector, Scheduler},
+    task::{JoinHandle, TaskBuilder},
+};
+use alloc::sync::Arc;
+use allocator_api2::alloc::Allocator;
+use core::{fmt, future::Future};
+
+/// An executor: a handle to the part that all its workers share.
+///
+/// It polls nothing by itself: [`Worker`](crate::Worker)s do, one per core. Clones are handles to the
+/// same executor. When the last handle is dropped (workers hold one each) it is [closed](Self::close) and
+/// everything is freed; handles to groups, tasks and wakers do not keep it open.
+///
+/// # Examples
+///
+/// Two workers on two threads:
+///
+/// ```
+/// use hart_executor::{Executor, Worker};
+///
+/// let executor = Executor::with_capacity(2);
+/// std::thread::scope(|threads| {
+///     let helper = executor.clone();
+///     threads.spawn(move || {
+///         // Runs until the executor is closed.
+///         let never = std::future::pending::<()>();
+///         assert!(Worker::new(&helper).unwrap().run(never).is_err());
+///     });
+///     let tasks: Vec<_> = (0..100).map(|i| executor.spawn(async move { i })).collect();
+///     let sum = Worker::new(&executor).unwrap().run(async {
+///         let mut sum = 0;
+///         for task in tasks {
+///             sum += task.await.unwrap();
+///         }
+///         sum
+///     });
+///     assert_eq!(sum.unwrap(), 4950);
+///     executor.close();
+/// });
+/// ```
+pub struct Executor {
+    shared: Arc<Shared>,
+}
+
+impl Executor {
+    /// An executor on OS threads.
+    #[cfg(all(feature = "std", not(loom)))]
+    pub fn new() -> Self {
+        Self::with_capacity(1)
+    }
+
+    /// An executor on OS threads, with room for `workers` workers. More may come: it grows.
+    #[cfg(all(feature = "std", not(loom)))]
+    pub fn with_capacity(workers: usize) -> Self {
+        Self::with_platform(workers, Arc::new(crate::platform::StdPlatform::new()))
+    }
+
+    /// An executor on the platform given, with room for `workers` workers. More may come: it grows.
+    pub fn with_platform(workers: usize, platform: Arc<dyn Platform>) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(workers, platform)),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Closes it, for good.
+    ///
+    /// Afterwards no task is polled (a poll that is under way on another worker ends, and its task with
+    /// it); every queued or idle task's future has been dropped, on the calling thread; every
+    /// [`JoinHandle`] gives a result or [a closed error](crate::JoinError::is_closed); every
+    /// [`Worker::run`](crate::Worker::run) returns `Err(Closed)`.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    /// Wakes one sleeping worker; `false` if none sleeps. Never needed for tasks: spawns and wakes see to
+    /// it.
+    pub fn wake_one(&self) -> bool {
+        self.shared.wake_one()
+    }
+
+    /// The scheduler of the worker that runs on the calling core, if it is one of this executor's.
+    pub fn current_scheduler(&self) -> Option<Scheduler> {
+        let worker = self.shared.current_worker()?;
+        Some(Scheduler::new(self.shared.clone(), worker))
+    }
+
+    /// The queue for tasks from outside every worker.
+    pub fn injector(&self) -> Injector {
+        Injector::new(self.shared.clone())
+    }
+
+    /// How many tasks have been spawned and have not completed.
+    pub fn pending_tasks(&self) -> usize {
+        self.shared.pending_tasks()
+    }
+
+    /// Whether something runnable is queued anywhere, or the calling worker's `run` future was woken:
+    /// whether a task that goes on now keeps somebody waiting.
+    pub fn has_waiting(&self) -> bool {
+        self.shared.has_waiting()
+    }
+
+    /// Spawns a task with a name, a kind, a group.
+    #[track_caller]
+    pub fn build_task(&self) -> TaskBuilder<'_> {
+        TaskBuilder::new(self)
+    }
+
+    /// Makes a group of tasks.
+    pub fn group(&self) -> GroupBuilder<'_> {
+        GroupBuilder::new(self)
+    }
+
+    /// Makes a group of groups.
+    pub fn tenant(&self) -> TenantBuilder<'_> {
+        TenantBuilder::new(self)
+    }
+
+    /// Spawns the future: from one of its workers onto that worker's queue, from elsewhere into the
+    /// injector, from a task of a group into that group.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::Closed`] after [`close`](Self::close), [`SpawnError::Alloc`] without memory. The
+    /// future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// assert!(executor.try_spawn(async {}).is_ok());
+    /// ```
+    #[track_caller]
+    pub fn try_spawn<F>(&self, future: F) -> Result<JoinHandle<F::Output>, SpawnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.build_task().try_spawn(future)
+    }
+
+    /// Spawns the future into memory of `allocator`, which the task is freed with.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_spawn`](Self::try_spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use allocator_api2::alloc::Global;
+    ///
+    /// let executor = hart_executor::Executor::new();
+    /// assert!(executor.try_spawn_in(async {}, Global).is_ok());
+    /// ```
+    #[track_caller]
+    pub fn try_spawn_in<F, A>(
+        &self,
+        future: F,
+        allocator: A,
+    ) -> Result<JoinHandle<F::Output>, SpawnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+        A: Allocator + Send + Sync + 'static,
+    {
+        self.build_task().try_spawn_in(future, allocator)
+    }
+
+    /// Spawns the future.
+    ///
+    /// # Panics
+    ///
+    /// Where [`try_spawn`](Self::try_spawn) gives an error.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.build_task().spawn(future)
+    }
+
+    /// What each worker has done so far; workers that are gone are included until their place is used
+    /// again.
+    #[cfg(feature = "counters")]
+    pub fn workers(&self) -> alloc::vec::Vec<WorkerStats> {
+        self.shared
+            .slots()
+            .iter()
+            .enumerate()
+            .map(|(id, slot)| WorkerStats::read(id, &slot.counts))
+            .collect()
+    }
+}
+
+#[cfg(all(feature = "std", not(loom)))]
+impl Default for Executor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clone for Executor {
+    fn clone(&self) -> Self {
+        self.shared.add_handle();
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        if self.shared.drop_handle() {
+            self.shared.close();
+        }
+    }
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor")
+            .field("workers", &self.shared.slots().active())
+            .field("pending_tasks", &self.pending_tasks())
+            .field("is_closed", &self.is_closed())
+            .finish()
+    }
+}

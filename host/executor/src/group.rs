@@ -1,0 +1,349 @@
+//! Groups: tasks that are one run, and tenants: groups of groups.
+//!
+//! Tasks of a group go through the [fair lane](lane). What the group uses is counted while it runs.
+
+pub(crate) mod lane;
+mod stats;
+
+pub use self::stats::GroupStats;
+pub(crate) use self::{lane::Lane, stats::Counts};
+
+use crate::{
+    executor::{Executor, Shared},
+    sync::{AtomicUsize, Ordering::Relaxed},
+};
+use alloc::{borrow::Cow, sync::Arc};
+use core::{fmt, time::Duration};
+
+/// The weight of a group that nobody gave one.
+pub const DEFAULT_WEIGHT: u32 = 100;
+
+/// Names a group or a tenant: no other of the same executor has had the same id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(usize);
+
+impl Id {
+    /// The id as a number, for logs and traces.
+    pub fn as_u64(self) -> u64 {
+        self.0 as u64
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "group::Id({})", self.0)
+    }
+}
+
+/// What a preempted task should do.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nobody waits for a worker: go on.
+    Continue,
+    /// Somebody waits: wake yourself and return `Pending`.
+    Yield,
+}
+
+/// Tasks that are one run: the unit of fair share and of accounting. A counted handle.
+///
+/// Any worker may run any task of a group. Within a group the order is first in, first out.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Worker, yield_now};
+///
+/// let executor = Executor::new();
+/// let group = executor.group().name("batch").weight(50).build();
+/// let task = executor.build_task().group(&group).spawn(async { yield_now().await });
+/// Worker::new(&executor).unwrap().run(task).unwrap().unwrap();
+/// let stats = group.stats();
+/// assert_eq!((stats.spawns, stats.polls, stats.live_tasks), (1, 2, 0));
+/// ```
+#[derive(Clone)]
+pub struct Group(Arc<GroupInner>);
+
+pub(crate) struct GroupInner {
+    id: Id,
+    name: Cow<'static, str>,
+    weight: AtomicUsize,
+    tenant: Option<Tenant>,
+    pub(crate) counts: Counts,
+    pub(crate) queue: lane::GroupQueue,
+    executor: Arc<Shared>,
+}
+
+/// A group of groups, which share its weight.
+///
+/// # Examples
+///
+/// ```
+/// let executor = hart_executor::Executor::new();
+/// let tenant = executor.tenant().name("acme").weight(200).build();
+/// let group = executor.group().tenant(&tenant).build();
+/// assert_eq!(group.tenant().unwrap().name(), "acme");
+/// ```
+#[derive(Clone)]
+pub struct Tenant(Arc<TenantInner>);
+
+struct TenantInner {
+    id: Id,
+    name: Cow<'static, str>,
+    weight: AtomicUsize,
+}
+
+/// Makes a [`Group`]: from [`Executor::group`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct GroupBuilder<'a> {
+    executor: &'a Executor,
+    name: Cow<'static, str>,
+    weight: u32,
+    tenant: Option<Tenant>,
+}
+
+/// Makes a [`Tenant`]: from [`Executor::tenant`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct TenantBuilder<'a> {
+    executor: &'a Executor,
+    name: Cow<'static, str>,
+    weight: u32,
+}
+
+fn check_weight(weight: u32) -> usize {
+    assert!(
+        weight > 0,
+        "a weight of zero would never run; use at least 1"
+    );
+    weight as usize
+}
+
+fn load_weight(weight: &AtomicUsize) -> u32 {
+    u32::try_from(weight.load(Relaxed)).unwrap_or(u32::MAX)
+}
+
+// === impl Group ===
+
+impl Group {
+    pub(crate) fn into_inner(self) -> Arc<GroupInner> {
+        self.0
+    }
+
+    pub(crate) fn is_of(&self, executor: &Executor) -> bool {
+        Arc::ptr_eq(&self.0.executor, executor.shared())
+    }
+
+    /// The group's id.
+    pub fn id(&self) -> Id {
+        self.0.id
+    }
+
+    /// Its name; empty if it was given none.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Its weight: its share is its weight over the sum of the weights of all that compete.
+    ///
+    /// For now groups take turns whatever their weights are.
+    pub fn weight(&self) -> u32 {
+        load_weight(&self.0.weight)
+    }
+
+    /// Changes its weight.
+    ///
+    /// # Panics
+    ///
+    /// If the weight is zero.
+    #[track_caller]
+    pub fn set_weight(&self, weight: u32) {
+        self.0.weight.store(check_weight(weight), Relaxed);
+    }
+
+    /// The tenant that it belongs to.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.0.tenant.as_ref()
+    }
+
+    /// What it has used so far.
+    pub fn stats(&self) -> GroupStats {
+        self.0.counts.snapshot()
+    }
+
+    /// To be called inside a poll of one of its tasks where that task could be preempted: charges the
+    /// CPU time since the last charge, and says whether somebody waits for this worker.
+    ///
+    /// Outside a poll of one of its tasks it charges nothing.
+    pub fn preemption_point(&self) -> Verdict {
+        let shared = &self.0.executor;
+        shared.charge_current(&self.0);
+        if shared.has_waiting() {
+            self.0.counts.preempted();
+            Verdict::Yield
+        } else {
+            Verdict::Continue
+        }
+    }
+
+    /// Charges CPU time that was used for it outside its polls: compiling, tearing down.
+    pub fn charge(&self, cpu: Duration) {
+        let nanoseconds = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
+        self.0.counts.charge(nanoseconds);
+    }
+
+    /// Notes that it holds `bytes` more. Accounting only: limits are the caller's business.
+    pub fn add_memory(&self, bytes: usize) {
+        self.0.counts.add_memory(bytes);
+    }
+
+    /// Notes that it holds `bytes` less.
+    pub fn sub_memory(&self, bytes: usize) {
+        self.0.counts.sub_memory(bytes);
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("weight", &self.weight())
+            .field("tenant", &self.0.tenant)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Tenant ===
+
+impl Tenant {
+    /// The tenant's id.
+    pub fn id(&self) -> Id {
+        self.0.id
+    }
+
+    /// Its name; empty if it was given none.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Its weight, which its groups share.
+    pub fn weight(&self) -> u32 {
+        load_weight(&self.0.weight)
+    }
+
+    /// Changes its weight.
+    ///
+    /// # Panics
+    ///
+    /// If the weight is zero.
+    #[track_caller]
+    pub fn set_weight(&self, weight: u32) {
+        self.0.weight.store(check_weight(weight), Relaxed);
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenant")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("weight", &self.weight())
+            .finish()
+    }
+}
+
+// === impl builders ===
+
+impl<'a> GroupBuilder<'a> {
+    pub(crate) fn new(executor: &'a Executor) -> Self {
+        Self {
+            executor,
+            name: Cow::Borrowed(""),
+            weight: DEFAULT_WEIGHT,
+            tenant: None,
+        }
+    }
+
+    /// A name for traces and statistics.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Its weight; [`DEFAULT_WEIGHT`] where this is not called.
+    ///
+    /// # Panics
+    ///
+    /// If the weight is zero.
+    #[track_caller]
+    pub fn weight(mut self, weight: u32) -> Self {
+        let _ = check_weight(weight);
+        self.weight = weight;
+        self
+    }
+
+    /// Makes it one of a tenant's groups.
+    pub fn tenant(mut self, tenant: &Tenant) -> Self {
+        self.tenant = Some(tenant.clone());
+        self
+    }
+
+    /// Makes the group.
+    pub fn build(self) -> Group {
+        let shared = self.executor.shared();
+        Group(Arc::new(GroupInner {
+            id: Id(shared.next_id().0),
+            name: self.name,
+            weight: AtomicUsize::new(self.weight as usize),
+            tenant: self.tenant,
+            counts: Counts::default(),
+            queue: lane::GroupQueue::new(),
+            executor: shared.clone(),
+        }))
+    }
+}
+
+impl<'a> TenantBuilder<'a> {
+    pub(crate) fn new(executor: &'a Executor) -> Self {
+        Self {
+            executor,
+            name: Cow::Borrowed(""),
+            weight: DEFAULT_WEIGHT,
+        }
+    }
+
+    /// A name for traces and statistics.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Its weight; [`DEFAULT_WEIGHT`] where this is not called.
+    ///
+    /// # Panics
+    ///
+    /// If the weight is zero.
+    #[track_caller]
+    pub fn weight(mut self, weight: u32) -> Self {
+        let _ = check_weight(weight);
+        self.weight = weight;
+        self
+    }
+
+    /// Makes the tenant.
+    pub fn build(self) -> Tenant {
+        Tenant(Arc::new(TenantInner {
+            id: Id(self.executor.shared().next_id().0),
+            name: self.name,
+            weight: AtomicUsize::new(self.weight as usize),
+        }))
+    }
+}

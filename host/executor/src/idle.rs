@@ -1,0 +1,169 @@
+//! Who sleeps, who searches, and who is woken.
+//!
+//! The protocol, for an executor of N workers:
+//!
+//! 1. Enqueue: push; fence; look at the word below. If nobody is searching and somebody sleeps, wake
+//!    one sleeper. It starts as a searcher.
+//! 2. A worker that runs dry becomes a searcher if fewer than half of the workers are; a searcher looks
+//!    for work everywhere.
+//! 3. A searcher that finds work stops being one; if it was the last, it wakes one more sleeper, because
+//!    those who queued meanwhile relied on it.
+//! 4. A worker that found nothing announces that it sleeps; fence; looks everywhere once more; sleeps.
+//! 5. Close sets `CLOSED` in the word and wakes everybody. Who enqueues after that finds it (as in 1)
+//!    and empties the queues.
+//!
+//! Why no wake is lost: the fences of 1 and 4 are both SeqCst. Either the enqueuer's fence is first, and
+//! the second look of 4 finds the task; or the sleeper's is, and the look of 1 finds the sleeper. The
+//! same holds where 1 does nothing because somebody searches: that searcher either finds the task, or
+//! announces later, fences, and looks again.
+
+use crate::{
+    platform::WorkerId,
+    sync::{
+        AtomicUsize, Mutex, MutexGuard,
+        Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
+        fence,
+    },
+};
+use alloc::vec::Vec;
+
+const SEARCHING_ONE: usize = 1;
+const SLEEPING_ONE: usize = 1 << 15;
+const FIELD: usize = SLEEPING_ONE - 1;
+const CLOSED: usize = 1 << 30;
+
+/// More workers than this would overflow a field of the word.
+pub(crate) const MAX_WORKERS: usize = FIELD / 2;
+
+pub(crate) struct Idle {
+    /// Searching and sleeping counts, and `CLOSED`. The sleeping count changes under the lock only.
+    word: AtomicUsize,
+    /// The sleepers; the one who fell asleep last is woken first, its caches are warm.
+    sleepers: Mutex<Vec<WorkerId>>,
+}
+
+/// What an enqueuer has to do.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Notify {
+    /// Somebody searches and will find it.
+    Nothing,
+    /// Unpark this worker, which is a searcher now.
+    Unpark(WorkerId),
+    /// Nobody sleeps and nobody searches: all workers are busy.
+    Contended,
+    /// The executor is closed: empty the queues.
+    Closed,
+}
+
+impl Idle {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            word: AtomicUsize::new(0),
+            sleepers: Mutex::new(Vec::with_capacity(workers)),
+        }
+    }
+
+    /// Something was queued (rule 1).
+    pub(crate) fn notify(&self) -> Notify {
+        // Pairs with the fence in `announce`.
+        fence(SeqCst);
+        match decide(self.word.load(Relaxed)) {
+            Notify::Unpark(_) => {}
+            other => return other,
+        }
+        let mut sleepers = self.sleepers.lock();
+        // Others may have woken it, or begun to search, since.
+        match decide(self.word.load(Relaxed)) {
+            Notify::Unpark(_) => self.wake(&mut sleepers, None),
+            other => other,
+        }
+    }
+
+    /// Wakes a sleeper whatever the others do; `None` if nobody sleeps.
+    pub(crate) fn wake_one(&self) -> Option<WorkerId> {
+        let mut sleepers = self.sleepers.lock();
+        match self.wake(&mut sleepers, None) {
+            Notify::Unpark(worker) => Some(worker),
+            _ => None,
+        }
+    }
+
+    /// Takes this worker from the sleepers; `false` if it is not among them.
+    pub(crate) fn wake_this(&self, worker: WorkerId) -> bool {
+        let mut sleepers = self.sleepers.lock();
+        self.wake(&mut sleepers, Some(worker)) != Notify::Nothing
+    }
+
+    fn wake(
+        &self,
+        sleepers: &mut MutexGuard<'_, Vec<WorkerId>>,
+        which: Option<WorkerId>,
+    ) -> Notify {
+        let woken = match which {
+            None => sleepers.pop(),
+            Some(worker) => sleepers
+                .iter()
+                .position(|&sleeper| sleeper == worker)
+                .map(|at| sleepers.remove(at)),
+        };
+        let Some(worker) = woken else {
+            return Notify::Nothing;
+        };
+        self.word.fetch_sub(SLEEPING_ONE - SEARCHING_ONE, Relaxed);
+        Notify::Unpark(worker)
+    }
+
+    /// Becomes a searcher, unless half of `workers` are (rule 2).
+    pub(crate) fn try_search(&self, workers: usize) -> bool {
+        let searching = self.word.load(Relaxed) & FIELD;
+        if searching * 2 >= workers.max(1) {
+            return false;
+        }
+        // Two may pass the check together: the bound saves work, nothing depends on it.
+        self.word.fetch_add(SEARCHING_ONE, Relaxed);
+        true
+    }
+
+    /// Stops searching, having found work; `true` if one more has to be woken (rule 3).
+    #[must_use]
+    pub(crate) fn found(&self) -> bool {
+        self.word.fetch_sub(SEARCHING_ONE, Relaxed) & FIELD == SEARCHING_ONE
+    }
+
+    /// Announces that `worker` sleeps (rule 4). It has to look everywhere once more after this.
+    pub(crate) fn announce(&self, worker: WorkerId, searching: bool) {
+        let mut sleepers = self.sleepers.lock();
+        sleepers.push(worker);
+        let change = SLEEPING_ONE - if searching { SEARCHING_ONE } else { 0 };
+        self.word.fetch_add(change, Relaxed);
+        drop(sleepers);
+        // Pairs with the fence in `notify`.
+        fence(SeqCst);
+    }
+
+    /// Rule 5.
+    pub(crate) fn close(&self) {
+        self.word.fetch_or(CLOSED, AcqRel);
+        // Pairs with the fence in `notify`: who queued before our emptying is seen by it, who queues
+        // later sees the flag.
+        fence(SeqCst);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.word.load(Acquire) & CLOSED != 0
+    }
+}
+
+fn decide(word: usize) -> Notify {
+    if word & CLOSED != 0 {
+        Notify::Closed
+    } else if word & FIELD != 0 {
+        Notify::Nothing
+    } else if (word / SLEEPING_ONE) & FIELD != 0 {
+        // Who it is, the list tells.
+        Notify::Unpark(WorkerId::MAX)
+    } else {
+        Notify::Contended
+    }
+}

@@ -1,0 +1,99 @@
+//! The seam between the executor and the machine under it.
+//!
+//! Everything that the executor needs from outside is here: putting a worker to sleep and waking it,
+//! two clocks, and a cell per core that says which executor's which worker runs there. Behind it may
+//! be OS threads ([`StdPlatform`]), simulated cores, a guest's single thread, or bare metal.
+
+#[cfg(all(feature = "std", not(loom)))]
+mod os;
+#[cfg(all(feature = "std", not(loom)))]
+pub use self::os::StdPlatform;
+
+/// Names a worker of one executor. Stable while the worker lives; a later worker may get it again.
+pub type WorkerId = usize;
+
+/// What the per-core cell holds: which executor's which worker runs on this core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Core {
+    /// Tells executors apart. Never reused while a worker of that executor runs here.
+    pub(crate) executor: usize,
+    pub(crate) worker: WorkerId,
+}
+
+impl Core {
+    /// The worker that runs on the core.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+}
+
+/// What an executor needs from the machine that it runs on.
+///
+/// # Examples
+///
+/// A platform that counts wake-ups, built around the one for OS threads:
+///
+/// ```
+/// use hart_executor::{Core, Executor, Platform, StdPlatform, Worker, WorkerId};
+/// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+///
+/// #[derive(Default)]
+/// struct Counting {
+///     os: StdPlatform,
+///     unparks: AtomicUsize,
+/// }
+///
+/// impl Platform for Counting {
+///     fn park(&self, worker: WorkerId, until: Option<u64>) { self.os.park(worker, until) }
+///     fn unpark(&self, worker: WorkerId) {
+///         self.unparks.fetch_add(1, Ordering::Relaxed);
+///         self.os.unpark(worker)
+///     }
+///     fn now(&self) -> u64 { self.os.now() }
+///     fn cpu_time(&self) -> u64 { self.os.cpu_time() }
+///     fn core(&self) -> Option<Core> { self.os.core() }
+///     fn set_core(&self, core: Option<Core>) -> Option<Core> { self.os.set_core(core) }
+/// }
+///
+/// let platform = Arc::new(Counting::default());
+/// let executor = Executor::with_platform(1, platform.clone());
+/// let mut worker = Worker::new(&executor).unwrap();
+/// assert_eq!(worker.run(executor.spawn(async { 1 })).unwrap().unwrap(), 1);
+/// ```
+pub trait Platform: Send + Sync + 'static {
+    /// Puts the calling worker to sleep until [`unpark`](Self::unpark) is called for it, or `until`
+    /// (in nanoseconds of [`now`](Self::now)) is reached.
+    ///
+    /// An `unpark` that came before makes the next `park` return at once (a token, at most one).
+    /// Returning early for no reason is allowed.
+    fn park(&self, worker: WorkerId, until: Option<u64>);
+
+    /// Wakes the worker if it sleeps, else leaves it a token. Everything that the caller did before
+    /// is visible to the worker when its `park` returns.
+    fn unpark(&self, worker: WorkerId);
+
+    /// Nanoseconds on a clock that never goes back.
+    fn now(&self) -> u64;
+
+    /// Nanoseconds of CPU that the calling core's thread has used, so that what other processes take
+    /// is charged to nobody.
+    fn cpu_time(&self) -> u64;
+
+    /// Reads the calling core's cell.
+    fn core(&self) -> Option<Core>;
+
+    /// Writes the calling core's cell and returns what was in it.
+    fn set_core(&self, core: Option<Core>) -> Option<Core>;
+
+    /// Called after something became runnable while no worker was asleep to take it and none was
+    /// searching: whoever preempts running tasks has a reason to, now.
+    ///
+    /// Called by any thread, possibly very often; it should cost a load.
+    fn contended(&self) {}
+
+    /// The seed of every random choice that the executor makes. The same seed and the same sequence
+    /// of events give the same choices.
+    fn seed(&self) -> u64 {
+        0x5eed_0fda_7e57
+    }
+}

@@ -1,0 +1,111 @@
+//! A run queue: many push, one at a time takes.
+//!
+//! It is cordyceps' intrusive [`MpscQueue`] with a length and a lock of its own for the taking side.
+//! Both the owning worker and thieves take, so that side is guarded; the lock never waits. Its
+//! protocol:
+//!
+//! 1. To take, set `HELD`. Whoever finds it set sets `WANTED` and goes away: for now the queue is empty
+//!    to it.
+//! 2. Whoever clears `HELD` and finds `WANTED` notifies the executor, as if it had just queued what is
+//!    left. So nobody can miss tasks because somebody else was looking at them.
+//! 3. A push makes the task reachable, then counts it, then notifies. A taker that comes in between
+//!    sees "inconsistent", treats it as "empty for now" and goes away; the pusher's notification
+//!    follows.
+//!
+//! Because of 2 and 3 nobody ever spins until another thread gets on.
+
+use crate::{
+    sync::{
+        AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed},
+    },
+    task::{Header, TaskRef},
+};
+use cordyceps::{MpscQueue, mpsc_queue::TryDequeueError};
+
+const HELD: usize = 1;
+const WANTED: usize = 2;
+
+pub(crate) struct RunQueue {
+    tasks: MpscQueue<Header>,
+    /// Pushes minus takes. A take may be counted before its push is, so it can be "negative".
+    len: AtomicUsize,
+    /// `HELD` and `WANTED`.
+    lock: AtomicUsize,
+}
+
+/// The exclusive right to take from a queue.
+pub(crate) struct Taker<'a> {
+    queue: &'a RunQueue,
+}
+
+impl RunQueue {
+    pub(crate) fn new() -> Self {
+        Self {
+            tasks: MpscQueue::new_with_stub(TaskRef::stub()),
+            len: AtomicUsize::new(0),
+            lock: AtomicUsize::new(0),
+        }
+    }
+
+    /// Queues a task. The caller notifies the executor afterwards (rule 3).
+    pub(crate) fn push(&self, task: TaskRef) {
+        self.tasks.enqueue(task);
+        // Relaxed: the notification's fence orders it before the look for sleepers.
+        self.len.fetch_add(1, Relaxed);
+    }
+
+    /// How many tasks are queued, as far as anybody can tell from outside.
+    pub(crate) fn len(&self) -> usize {
+        usize::try_from(self.len.load(Relaxed).cast_signed()).unwrap_or(0)
+    }
+
+    /// The right to take, unless somebody else has it (rule 1). The caller must call
+    /// [`Taker::release`].
+    pub(crate) fn try_take(&self) -> Option<Taker<'_>> {
+        loop {
+            let now = self.lock.load(Relaxed);
+            if now & HELD == 0 {
+                // A WANTED left behind is ours to answer: we look at the queue ourselves. Acquire
+                // pairs with the Release of the last holder's `release`: the queue's tail.
+                if self
+                    .lock
+                    .compare_exchange(now, HELD, Acquire, Relaxed)
+                    .is_ok()
+                {
+                    return Some(Taker { queue: self });
+                }
+            } else if self.lock.fetch_or(WANTED, AcqRel) & HELD != 0 {
+                // The holder's `release` reads this write, so it also sees whatever we announced
+                // before it.
+                return None;
+            }
+            // Somebody released or took meanwhile: progress, so this is no spin.
+        }
+    }
+}
+
+impl Taker<'_> {
+    /// Takes the oldest task. `None` means empty, for now (rule 3).
+    pub(crate) fn pop(&mut self) -> Option<TaskRef> {
+        // SAFETY: `HELD` is ours until `release`, so nobody else takes from this queue.
+        match unsafe { self.queue.tasks.try_dequeue_unchecked() } {
+            Ok(task) => {
+                self.queue.len.fetch_sub(1, Relaxed);
+                Some(task)
+            }
+            Err(TryDequeueError::Empty | TryDequeueError::Inconsistent) => None,
+            Err(TryDequeueError::Busy) => unreachable!("cordyceps' own lock is not used"),
+        }
+    }
+
+    /// Gives the right back. `true` if somebody wanted it meanwhile: notify the executor (rule 2).
+    #[must_use = "somebody may have gone away because of us"]
+    pub(crate) fn release(self) -> bool {
+        self.queue.lock.swap(0, AcqRel) & WANTED != 0
+    }
+
+    pub(crate) fn queue(&self) -> &RunQueue {
+        self.queue
+    }
+}

@@ -1,0 +1,282 @@
+//! One worker's queue, and the right to take from queues.
+
+mod slots;
+
+#[cfg(feature = "counters")]
+pub(crate) use self::slots::Counts;
+pub(crate) use self::slots::{Slot, Slots};
+
+use crate::{
+    executor::Shared,
+    platform::WorkerId,
+    queue::{RunQueue, Taker},
+    task::TaskRef,
+};
+use alloc::sync::Arc;
+use core::fmt;
+
+/// One worker's queue, as other threads see it: they may queue tasks there, and steal.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// let here = executor.clone();
+/// let task = executor.spawn(async move { here.current_scheduler().unwrap().worker() });
+/// assert_eq!(worker.run(task).unwrap().unwrap(), worker.id());
+/// ```
+#[derive(Clone)]
+pub struct Scheduler {
+    shared: Arc<Shared>,
+    worker: WorkerId,
+}
+
+/// The queue for tasks that come from outside every worker.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, TryStealError, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// let injector = executor.injector();
+/// assert_eq!(injector.try_steal().unwrap_err(), TryStealError::Empty);
+/// drop(executor.spawn(async {}));
+/// drop(executor.spawn(async {}));
+/// assert_eq!(injector.try_steal().unwrap().spawn_n(&worker.scheduler(), 1), 1);
+/// assert_eq!(worker.scheduler().queue_len(), 1);
+/// # worker.tick();
+/// ```
+#[derive(Clone)]
+pub struct Injector {
+    shared: Arc<Shared>,
+}
+
+/// The exclusive right to take from one queue, while it lives. The owner and others find the queue busy
+/// meanwhile and go on; they are woken, if need be, when the stealer is dropped.
+pub struct Stealer<'a> {
+    shared: &'a Arc<Shared>,
+    /// `None` only while it is dropped.
+    taker: Option<Taker<'a>>,
+}
+
+/// Why nothing can be stolen from a queue now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryStealError {
+    /// Somebody else is taking from it.
+    Busy,
+    /// There is nothing in it.
+    Empty,
+}
+
+impl fmt::Display for TryStealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "somebody else is taking from the queue",
+            Self::Empty => "the queue is empty",
+        })
+    }
+}
+
+impl core::error::Error for TryStealError {}
+
+// === impl Scheduler ===
+
+impl Scheduler {
+    pub(crate) fn new(shared: Arc<Shared>, worker: WorkerId) -> Self {
+        Self { shared, worker }
+    }
+
+    fn slot(&self) -> &Slot {
+        self.shared
+            .slots()
+            .get(self.worker)
+            .expect("a scheduler is made of a worker's slot, and slots stay")
+    }
+
+    /// The worker whose queue this is. Once that worker is gone, a later one may have the same.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// The task that this worker polls, asked from inside that poll; `None` from anywhere else.
+    pub fn current_task(&self) -> Option<TaskRef> {
+        (self.shared.current_worker() == Some(self.worker))
+            .then(|| self.slot().current_task())
+            .flatten()
+    }
+
+    /// Wakes an idle task onto this queue. A task that is queued, running or complete is woken as its
+    /// waker would; one in a group goes to its group.
+    ///
+    /// # Panics
+    ///
+    /// If the task belongs to another executor.
+    #[track_caller]
+    pub fn schedule(&self, task: &TaskRef) {
+        assert!(
+            task.is_of(&self.shared),
+            "the task belongs to another executor"
+        );
+        if let Some(task) = task.claim_for_queue() {
+            self.shared.schedule_on(self.slot(), task);
+        }
+    }
+
+    /// The right to take from this queue.
+    ///
+    /// # Errors
+    ///
+    /// [`TryStealError::Empty`] if nothing is queued, [`TryStealError::Busy`] if somebody takes from it.
+    pub fn try_steal(&self) -> Result<Stealer<'_>, TryStealError> {
+        Stealer::new(&self.shared, &self.slot().queue)
+    }
+
+    /// How many tasks are queued here. The fair lane's are not: they belong to no worker.
+    pub fn queue_len(&self) -> usize {
+        self.slot().queue.len()
+    }
+}
+
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheduler")
+            .field("worker", &self.worker)
+            .field("queue_len", &self.queue_len())
+            .finish()
+    }
+}
+
+// === impl Injector ===
+
+impl Injector {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// How many tasks are in it.
+    pub fn len(&self) -> usize {
+        self.shared.injector().len()
+    }
+
+    /// Whether there is none in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The right to take from it.
+    ///
+    /// # Errors
+    ///
+    /// [`TryStealError::Empty`] if nothing is queued, [`TryStealError::Busy`] if somebody takes from it.
+    pub fn try_steal(&self) -> Result<Stealer<'_>, TryStealError> {
+        Stealer::new(&self.shared, self.shared.injector())
+    }
+}
+
+impl fmt::Debug for Injector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Injector")
+            .field("len", &self.len())
+            .finish()
+    }
+}
+
+// === impl Stealer ===
+
+impl<'a> Stealer<'a> {
+    pub(crate) fn new(shared: &'a Arc<Shared>, queue: &'a RunQueue) -> Result<Self, TryStealError> {
+        // A queue that is only being pushed to is empty for now: the pusher notifies when it is done.
+        if queue.len() == 0 {
+            return Err(TryStealError::Empty);
+        }
+        match queue.try_take() {
+            None => Err(TryStealError::Busy),
+            Some(taker) => Ok(Self {
+                shared,
+                taker: Some(taker),
+            }),
+        }
+    }
+
+    fn taker(&mut self) -> &mut Taker<'a> {
+        self.taker
+            .as_mut()
+            .expect("the taker is there until the drop")
+    }
+
+    /// Takes the oldest task for the caller to run.
+    pub(crate) fn pop(&mut self) -> Option<TaskRef> {
+        self.taker().pop()
+    }
+
+    /// Moves the oldest task to `target`; whether there was one.
+    pub fn spawn_one(&mut self, target: &Scheduler) -> bool {
+        self.spawn_n(target, 1) == 1
+    }
+
+    /// Moves up to `max` tasks, the oldest first; returns how many.
+    ///
+    /// # Panics
+    ///
+    /// If `target` belongs to another executor.
+    #[track_caller]
+    pub fn spawn_n(&mut self, target: &Scheduler, max: usize) -> usize {
+        assert!(
+            Arc::ptr_eq(self.shared, &target.shared),
+            "the target belongs to another executor"
+        );
+        let moved = self.move_to(target.slot(), max);
+        if moved > 0 {
+            // The target's worker may sleep.
+            self.shared.notify();
+        }
+        moved
+    }
+
+    /// Moves half of the tasks, rounded up; returns how many.
+    ///
+    /// # Panics
+    ///
+    /// If `target` belongs to another executor.
+    #[track_caller]
+    pub fn spawn_half(&mut self, target: &Scheduler) -> usize {
+        let half = self.taker().queue().len().div_ceil(2);
+        self.spawn_n(target, half)
+    }
+
+    /// Moves up to `max` tasks without a notification, for a worker that is awake to run them.
+    pub(crate) fn move_to(&mut self, target: &Slot, max: usize) -> usize {
+        let mut moved = 0;
+        while moved < max {
+            let Some(task) = self.taker().pop() else {
+                break;
+            };
+            target.queue.push(task);
+            moved += 1;
+        }
+        moved
+    }
+
+    pub(crate) fn half(&mut self) -> usize {
+        self.taker().queue().len().div_ceil(2)
+    }
+}
+
+impl Drop for Stealer<'_> {
+    fn drop(&mut self) {
+        if self.taker.take().is_some_and(Taker::release) {
+            self.shared.notify();
+        }
+    }
+}
+
+impl fmt::Debug for Stealer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stealer").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,206 @@
+//! Where the workers' queues are: places that stay, so that anybody may look at them at any time.
+
+use crate::{
+    idle::MAX_WORKERS,
+    platform::WorkerId,
+    queue::RunQueue,
+    sync::{
+        AtomicBool, AtomicPtr, AtomicUsize, Counter, Mutex,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        UnsafeCell,
+    },
+    task::{Header, TaskRef},
+};
+use alloc::{boxed::Box, vec::Vec};
+use core::ptr::{self, NonNull};
+
+#[cfg(not(loom))]
+const CHUNK: usize = 8;
+#[cfg(loom)]
+const CHUNK: usize = 3;
+#[cfg(not(loom))]
+const CHUNKS: usize = 512;
+#[cfg(loom)]
+const CHUNKS: usize = 1;
+
+const _: () = assert!(CHUNK * CHUNKS <= MAX_WORKERS);
+
+/// One worker's place.
+pub(crate) struct Slot {
+    pub(crate) queue: RunQueue,
+    /// The waker of the worker's `run` future was called.
+    pub(crate) run_woken: AtomicBool,
+    /// The task being polled. Only the worker's own core touches it.
+    current: UnsafeCell<Option<NonNull<Header>>>,
+    /// The core's CPU time up to which the present poll was charged. Only its own core touches it.
+    charged_to: UnsafeCell<u64>,
+    pub(crate) counts: Counts,
+}
+
+/// What a worker did since the executor was made.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) polls: Counter,
+    pub(crate) completed: Counter,
+    pub(crate) steals: Counter,
+    pub(crate) stolen: Counter,
+    pub(crate) parks: Counter,
+    pub(crate) spawned: Counter,
+    pub(crate) woken: Counter,
+}
+
+// SAFETY: everything but `current` and `charged_to` is `Sync`; these two are only touched by the core that
+// runs the worker of this slot, and a worker cannot leave its core while it polls.
+unsafe impl Sync for Slot {}
+// SAFETY: `TaskRef` is `Send`, as is everything else in it.
+unsafe impl Send for Slot {}
+
+/// All the places: an array that grows by chunks which never move, so that a look needs no lock and an
+/// id stays good. A place is used again once its worker is gone.
+pub(crate) struct Slots {
+    chunks: Box<[AtomicPtr<[Slot; CHUNK]>]>,
+    /// Places used so far. Release when it grows, pairs with the Acquire of `len`: the chunk is there.
+    len: AtomicUsize,
+    /// Workers that live.
+    active: AtomicUsize,
+    /// Places below `len` that no worker has. Also the lock for growing.
+    free: Mutex<Vec<WorkerId>>,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Self {
+            queue: RunQueue::new(),
+            run_woken: AtomicBool::new(false),
+            current: UnsafeCell::new(None),
+            charged_to: UnsafeCell::new(0),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Runs `poll` with `task` as the task that is polled. Only on this worker's own core.
+    pub(crate) fn polling<R>(&self, task: &TaskRef, poll: impl FnOnce() -> R) -> R {
+        /// Puts back what was there, also if the poll panics under loom.
+        struct Restore<'a>(&'a Slot, Option<NonNull<Header>>);
+
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.replace_current(self.1);
+            }
+        }
+
+        let _restore = Restore(self, self.replace_current(Some(task.as_ptr())));
+        poll()
+    }
+
+    fn replace_current(&self, task: Option<NonNull<Header>>) -> Option<NonNull<Header>> {
+        // SAFETY: only this core touches the field, and no reference to its content outlives a call.
+        self.current
+            .with_mut(|current| unsafe { current.replace(task) })
+    }
+
+    /// Moves the point up to which CPU time was charged to `cpu`, and returns how far that was. Only on
+    /// this worker's own core.
+    pub(crate) fn charge(&self, cpu: u64) -> u64 {
+        self.charged_to.with_mut(|charged_to| {
+            // SAFETY: as in `replace_current`.
+            cpu.saturating_sub(core::mem::replace(unsafe { &mut *charged_to }, cpu))
+        })
+    }
+
+    /// The task that is polled. Only on this worker's own core.
+    pub(crate) fn current_task(&self) -> Option<TaskRef> {
+        // SAFETY: as in `replace_current`.
+        let task = self.current.with(|current| unsafe { *current })?;
+        // SAFETY: `polling` borrows the task for as long as it is here, so it is alive; the copy of the
+        // reference is not dropped, only cloned.
+        Some(TaskRef::clone(&*unsafe { TaskRef::borrow(task) }))
+    }
+}
+
+impl Slots {
+    pub(crate) fn new(workers: usize) -> Self {
+        let slots = Self {
+            chunks: (0..CHUNKS)
+                .map(|_| AtomicPtr::new(ptr::null_mut()))
+                .collect(),
+            len: AtomicUsize::new(0),
+            active: AtomicUsize::new(0),
+            free: Mutex::new(Vec::with_capacity(workers)),
+        };
+        for chunk in 0..workers.div_ceil(CHUNK).min(CHUNKS) {
+            slots.grow(chunk);
+        }
+        slots
+    }
+
+    /// Makes a chunk, if it is not there yet. Under the lock, or before anybody else sees `self`.
+    fn grow(&self, chunk: usize) {
+        if self.chunks[chunk].load(Acquire).is_null() {
+            let slots = Box::new(core::array::from_fn(|_| Slot::new()));
+            // Release: pairs with the Acquire of `get`.
+            self.chunks[chunk].store(Box::into_raw(slots), Release);
+        }
+    }
+
+    /// A place for a new worker.
+    ///
+    /// # Panics
+    ///
+    /// If there are too many workers.
+    pub(crate) fn acquire(&self) -> WorkerId {
+        let mut free = self.free.lock();
+        let worker = free.pop().unwrap_or_else(|| {
+            let worker = self.len.load(Relaxed);
+            assert!(
+                worker < CHUNK * CHUNKS,
+                "an executor has at most {} workers",
+                CHUNK * CHUNKS
+            );
+            self.grow(worker / CHUNK);
+            self.len.store(worker + 1, Release);
+            worker
+        });
+        self.active.fetch_add(1, Relaxed);
+        worker
+    }
+
+    pub(crate) fn release(&self, worker: WorkerId) {
+        self.active.fetch_sub(1, AcqRel);
+        self.free.lock().push(worker);
+    }
+
+    /// How many places there are; some may have no worker now.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Acquire)
+    }
+
+    /// How many workers live.
+    pub(crate) fn active(&self) -> usize {
+        self.active.load(Relaxed)
+    }
+
+    pub(crate) fn get(&self, worker: WorkerId) -> Option<&Slot> {
+        let chunk = self.chunks.get(worker / CHUNK)?.load(Acquire);
+        // SAFETY: a chunk, once there, lives until `self` is dropped, and is only shared.
+        let chunk = unsafe { chunk.as_ref() }?;
+        Some(&chunk[worker % CHUNK])
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        (0..self.len()).filter_map(|worker| self.get(worker))
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        for chunk in &mut self.chunks {
+            // `&mut self`: nobody else is here. Relaxed would do, were it not for loom.
+            let chunk = chunk.load(Acquire);
+            if !chunk.is_null() {
+                // SAFETY: made by `Box::into_raw` in `grow`, and not used again.
+                drop(unsafe { Box::from_raw(chunk) });
+            }
+        }
+    }
+}

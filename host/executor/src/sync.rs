@@ -1,0 +1,97 @@
+//! The one place that decides whose atomics, cells and locks the crate uses: loom's under
+//! `--cfg loom`, else core's.
+//!
+//! Locks are held for a handful of instructions each and never across a call into foreign code (a
+//! poll, a drop, a wake). With `std` they are `std`'s, which sleep; without it they spin, which is
+//! all that a machine without threads can do.
+
+#[cfg(loom)]
+pub(crate) use loom::{
+    cell::UnsafeCell,
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+};
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
+
+#[cfg(not(loom))]
+pub(crate) use self::cell::UnsafeCell;
+
+#[cfg(not(loom))]
+mod cell {
+    /// `core::cell::UnsafeCell` with loom's closure interface.
+    pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(core::cell::UnsafeCell::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        #[inline]
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+}
+
+/// A lock whose holder cannot fail: poisoning is ignored, because no foreign code runs under it.
+pub(crate) struct Mutex<T>(inner::Mutex<T>);
+
+pub(crate) type MutexGuard<'a, T> = inner::MutexGuard<'a, T>;
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(inner::Mutex::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        #[cfg(any(loom, feature = "std"))]
+        {
+            self.0
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+        }
+        #[cfg(not(any(loom, feature = "std")))]
+        {
+            self.0.lock()
+        }
+    }
+}
+
+#[cfg(loom)]
+mod inner {
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+}
+
+#[cfg(all(not(loom), feature = "std"))]
+mod inner {
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+}
+
+#[cfg(all(not(loom), not(feature = "std")))]
+mod inner {
+    pub(crate) use spin::mutex::{SpinMutex as Mutex, SpinMutexGuard as MutexGuard};
+}
+
+/// A counter that one worker writes and anybody reads: an atomic load and store, no read-modify-write.
+#[derive(Default)]
+pub(crate) struct Counter(core::sync::atomic::AtomicUsize);
+
+impl Counter {
+    /// Adds `n`. Only the owning worker may call this: concurrent adds would lose counts.
+    #[inline]
+    pub(crate) fn add(&self, n: usize) {
+        use core::sync::atomic::Ordering::Relaxed;
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(core::sync::atomic::Ordering::Relaxed)
+    }
+}

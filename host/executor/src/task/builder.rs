@@ -1,0 +1,155 @@
+//! Spawning with options.
+
+use super::{JoinHandle, Metadata, SpawnParts, allocate};
+use crate::{error::SpawnError, executor::Executor, group::Group};
+use alloc::borrow::Cow;
+use allocator_api2::alloc::{Allocator, Global};
+use core::{future::Future, panic::Location};
+
+/// Spawns a task with a name, a kind, a group: made by [`Executor::build_task`].
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Worker};
+///
+/// let executor = Executor::new();
+/// let tenant = executor.group().name("tenant").build();
+/// let task = executor.build_task().name("report").group(&tenant).spawn(async { 42 });
+/// assert_eq!(Worker::new(&executor).unwrap().run(task).unwrap().unwrap(), 42);
+/// assert_eq!(tenant.stats().spawns, 1);
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it spawns"]
+pub struct TaskBuilder<'a> {
+    executor: &'a Executor,
+    metadata: Metadata,
+    group: Choice,
+}
+
+/// Which group the task will be in.
+#[derive(Debug)]
+enum Choice {
+    /// That of the task that spawns it.
+    Inherited,
+    This(Option<Group>),
+}
+
+impl<'a> TaskBuilder<'a> {
+    #[track_caller]
+    pub(crate) fn new(executor: &'a Executor) -> Self {
+        Self {
+            executor,
+            metadata: Metadata::new(),
+            group: Choice::Inherited,
+        }
+    }
+
+    /// A name for traces and statistics.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.metadata.name = Some(name.into());
+        self
+    }
+
+    /// What sort of task it is.
+    pub fn kind(mut self, kind: &'static str) -> Self {
+        self.metadata.kind = kind;
+        self
+    }
+
+    /// Where it was spawned, for wrappers that spawn for their callers.
+    pub fn location(mut self, location: &'static Location<'static>) -> Self {
+        self.metadata.location = location;
+        self
+    }
+
+    /// Name, kind and location at once.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
+    /// Puts the task into a group, and so into the fair lane; `None` into the fast lane.
+    ///
+    /// A task spawned by a task of a group is in the same group where this is not called.
+    ///
+    /// # Panics
+    ///
+    /// If the group belongs to another executor.
+    #[track_caller]
+    pub fn group<'g>(mut self, group: impl Into<Option<&'g Group>>) -> Self {
+        let group = group.into();
+        if let Some(group) = group {
+            assert!(
+                group.is_of(self.executor),
+                "the group `{}` belongs to another executor",
+                group.name()
+            );
+        }
+        self.group = Choice::This(group.cloned());
+        self
+    }
+
+    /// Spawns the future.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::Closed`] after [`Executor::close`], [`SpawnError::Alloc`] without memory. The
+    /// future is dropped.
+    pub fn try_spawn<F>(self, future: F) -> Result<JoinHandle<F::Output>, SpawnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.try_spawn_in(future, Global)
+    }
+
+    /// Spawns the future into memory of `allocator`, which the task is freed with.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_spawn`](Self::try_spawn).
+    pub fn try_spawn_in<F, A>(
+        self,
+        future: F,
+        allocator: A,
+    ) -> Result<JoinHandle<F::Output>, SpawnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+        A: Allocator + Send + Sync + 'static,
+    {
+        let shared = self.executor.shared();
+        let group = match self.group {
+            Choice::Inherited => shared.current_group(),
+            Choice::This(group) => group.map(Group::into_inner),
+        };
+        let parts = SpawnParts {
+            executor: shared.clone(),
+            group,
+            id: shared.next_id(),
+            metadata: self.metadata,
+        };
+        let [queued, live, handle] = allocate(parts, future, allocator)?;
+        let handle = JoinHandle::new(handle);
+        shared.spawn(queued, live)?;
+        Ok(handle)
+    }
+
+    /// Spawns the future.
+    ///
+    /// # Panics
+    ///
+    /// Where [`try_spawn`](Self::try_spawn) gives an error.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match self.try_spawn(future) {
+            Ok(handle) => handle,
+            Err(error) => panic!("cannot spawn: {error}"),
+        }
+    }
+}

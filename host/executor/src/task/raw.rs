@@ -1,0 +1,259 @@
+//! The part of a task that knows its types: allocation, the stage, and what the vtable points to.
+
+use super::{
+    Id, Metadata,
+    header::{Header, TaskRef, Vtable},
+    join::JoinError,
+    state::State,
+};
+use crate::{error::SpawnError, executor::Shared, group::GroupInner, sync::UnsafeCell};
+use alloc::{boxed::Box, sync::Arc};
+use allocator_api2::alloc::Allocator;
+use core::{
+    alloc::Layout,
+    future::Future,
+    mem,
+    pin::Pin,
+    ptr::NonNull,
+    task::{Context, Poll},
+};
+
+/// A task. `repr(C)`: a pointer to it is a pointer to its header.
+#[repr(C)]
+struct Task<F: Future, A> {
+    header: Header,
+    stage: UnsafeCell<Stage<F>>,
+    allocator: A,
+}
+
+enum Stage<F: Future> {
+    Future(F),
+    Output(Result<F::Output, JoinError>),
+    Taken,
+}
+
+/// Everything about a new task but its future.
+pub(crate) struct SpawnParts {
+    pub(crate) executor: Arc<Shared>,
+    pub(crate) group: Option<Arc<GroupInner>>,
+    pub(crate) id: Id,
+    pub(crate) metadata: Metadata,
+}
+
+/// Allocates a task in the state of [`State::spawned`]: three references, of which the first is
+/// returned; the caller takes the two others with [`assume_ref`].
+pub(crate) fn allocate<F, A>(
+    parts: SpawnParts,
+    future: F,
+    allocator: A,
+) -> Result<[TaskRef; 3], SpawnError>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+    A: Allocator + Send + Sync + 'static,
+{
+    let memory = allocator
+        .allocate(Layout::new::<Task<F, A>>())
+        .map_err(|_| SpawnError::Alloc)?
+        .cast::<Task<F, A>>();
+    let header = Header::new(
+        State::spawned(),
+        const { &VtableOf::<F, A>::VTABLE },
+        Some(parts.executor),
+        parts.group,
+        parts.id,
+        parts.metadata,
+    );
+    let task = Task {
+        header,
+        stage: UnsafeCell::new(Stage::Future(future)),
+        allocator,
+    };
+    // SAFETY: the allocator just gave us this much memory, so aligned, and nobody else.
+    unsafe { memory.write(task) };
+    let header = memory.cast::<Header>();
+    // SAFETY: `State::spawned` counts three references, and these are they.
+    Ok([(); 3].map(|()| unsafe { TaskRef::from_counted(header) }))
+}
+
+/// A stub for a run queue: complete, and of no executor.
+pub(super) fn stub() -> TaskRef {
+    static VTABLE: Vtable = Vtable {
+        poll: |_, _| unreachable!("a stub is never polled"),
+        cancel: |_, _| unreachable!("a stub is complete"),
+        take_output: |_, _| unreachable!("a stub has no handle"),
+        drop_output: |_| unreachable!("a stub has no output"),
+        // SAFETY: the stub was made by `Box::new` below, and this is its last reference.
+        free: |header| drop(unsafe { Box::from_raw(header.as_ptr()) }),
+    };
+    let header = Header::new(State::stub(), &VTABLE, None, None, Id(0), Metadata::new());
+    let header = NonNull::from(Box::leak(Box::new(header)));
+    // SAFETY: `State::stub` counts one reference, and this is it.
+    unsafe { TaskRef::from_counted(header) }
+}
+
+struct VtableOf<F, A>(core::marker::PhantomData<(F, A)>);
+
+impl<F, A> VtableOf<F, A>
+where
+    F: Future,
+    A: Allocator,
+{
+    const VTABLE: Vtable = Vtable {
+        poll: poll::<F, A>,
+        cancel: cancel::<F, A>,
+        take_output: take_output::<F, A>,
+        drop_output: drop_output::<F, A>,
+        free: free::<F, A>,
+    };
+}
+
+/// Runs `f` on the stage.
+///
+/// # Safety
+///
+/// `header` is the header of a live `Task<F, A>`, and the caller alone has the right to its stage.
+unsafe fn with_stage<F: Future, A, R>(
+    header: NonNull<Header>,
+    f: impl FnOnce(&mut Stage<F>) -> R,
+) -> R {
+    let task = header.cast::<Task<F, A>>().as_ptr();
+    // SAFETY: the task is live; only the field is borrowed, because others look at the header.
+    let stage = unsafe { &(*task).stage };
+    // SAFETY: nobody else touches the stage.
+    stage.with_mut(|stage| f(unsafe { &mut *stage }))
+}
+
+/// # Safety
+///
+/// As [`with_stage`].
+unsafe fn poll<F: Future, A>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool {
+    let poll = |stage: &mut Stage<F>| match stage {
+        // SAFETY: the task is never moved, and its future is dropped in place, before its memory goes.
+        Stage::Future(future) => unsafe { Pin::new_unchecked(future) }.poll(cx),
+        Stage::Output(_) | Stage::Taken => unreachable!("a complete task is not polled"),
+    };
+    // SAFETY: the caller's.
+    let polled = catch(|| unsafe { with_stage::<F, A, _>(header, poll) });
+    let output = match polled {
+        Ok(Poll::Pending) => return false,
+        Ok(Poll::Ready(output)) => Ok(output),
+        Err(panic) => Err(panic),
+    };
+    // SAFETY: the caller's.
+    unsafe { store_output::<F, A>(header, output) };
+    true
+}
+
+/// # Safety
+///
+/// As [`with_stage`].
+unsafe fn cancel<F: Future, A>(header: NonNull<Header>, error: JoinError) {
+    // SAFETY: the caller's.
+    unsafe { store_output::<F, A>(header, Err(error)) };
+}
+
+/// Drops the future, then stores the output. If dropping the future panics, that is the result.
+///
+/// # Safety
+///
+/// As [`with_stage`].
+unsafe fn store_output<F: Future, A>(
+    header: NonNull<Header>,
+    output: Result<F::Output, JoinError>,
+) {
+    let mut output = output;
+    // SAFETY: the caller's.
+    let dropped = catch(|| unsafe { drop_in_stage::<F, A>(header) });
+    if let Err(panic) = dropped {
+        // What the future left may panic when it is dropped, too.
+        let replaced = mem::replace(&mut output, Err(panic));
+        let _ = catch(|| drop(replaced));
+    }
+    // SAFETY: the caller's. The stage is `Taken`, so nothing is dropped by the assignment.
+    unsafe { with_stage::<F, A, _>(header, |stage| *stage = Stage::Output(output)) };
+}
+
+/// Drops what is in the stage, in place (a future is pinned), and leaves `Taken`, also if that panics.
+///
+/// # Safety
+///
+/// As [`with_stage`].
+unsafe fn drop_in_stage<F: Future, A>(header: NonNull<Header>) {
+    struct LeaveTaken<F: Future>(*mut Stage<F>);
+
+    impl<F: Future> Drop for LeaveTaken<F> {
+        fn drop(&mut self) {
+            // SAFETY: the old value was dropped (as far as its destructors let it), so that writing
+            // without dropping is right; the pointer is the stage that `drop_in_stage` borrows.
+            unsafe { self.0.write(Stage::Taken) };
+        }
+    }
+
+    let drop_stage = |stage: &mut Stage<F>| {
+        let leave = LeaveTaken(stage);
+        // SAFETY: the value is overwritten right after, by `leave`, and never looked at in between.
+        unsafe { leave.0.drop_in_place() };
+    };
+    // SAFETY: the caller's.
+    unsafe { with_stage::<F, A, _>(header, drop_stage) };
+}
+
+/// # Safety
+///
+/// As [`with_stage`]; `to` points to a valid `Option<Result<F::Output, JoinError>>` of the caller's.
+unsafe fn take_output<F: Future, A>(header: NonNull<Header>, to: *mut ()) {
+    // SAFETY: the caller's.
+    let stage = unsafe {
+        with_stage::<F, A, _>(header, |stage| match stage {
+            // A future must not be moved, and there is none in a complete task.
+            Stage::Future(_) => None,
+            complete => Some(mem::replace(complete, Stage::Taken)),
+        })
+    };
+    if let Some(Stage::Output(output)) = stage {
+        // SAFETY: the caller's.
+        unsafe { *to.cast::<Option<Result<F::Output, JoinError>>>() = Some(output) };
+    }
+}
+
+/// # Safety
+///
+/// As [`with_stage`].
+unsafe fn drop_output<F: Future, A>(header: NonNull<Header>) {
+    // SAFETY: the caller's.
+    let _ = catch(|| unsafe { drop_in_stage::<F, A>(header) });
+}
+
+/// # Safety
+///
+/// `header` is the header of a `Task<F, A>` whose last reference was released.
+unsafe fn free<F: Future, A: Allocator>(header: NonNull<Header>) {
+    // SAFETY: nobody refers to the task, so the stage is ours.
+    let _ = catch(|| unsafe { drop_in_stage::<F, A>(header) });
+    let task = header.cast::<Task<F, A>>();
+    // SAFETY: the task is moved out of its memory, which is not read again. Its stage is `Taken`, so no
+    // pinned future moves.
+    let Task {
+        header,
+        stage,
+        allocator,
+    } = unsafe { task.read() };
+    drop(stage);
+    // Wakers and names are foreign code, too.
+    let _ = catch(|| drop(header));
+    // SAFETY: the memory came from this allocator, with this layout.
+    unsafe { allocator.deallocate(task.cast(), Layout::new::<Task<F, A>>()) };
+}
+
+/// Runs foreign code; its panic becomes the error. Without `std` a panic ends the program. Under loom a
+/// panic is how the model reports, and must get through.
+#[cfg(all(feature = "std", not(loom)))]
+pub(super) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, JoinError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).map_err(JoinError::panicked)
+}
+
+#[cfg(not(all(feature = "std", not(loom))))]
+pub(super) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, JoinError> {
+    Ok(f())
+}

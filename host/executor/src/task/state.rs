@@ -1,0 +1,405 @@
+//! The state of a task, in one word: six flags and the reference count.
+//!
+//! | flag | who sets it | meaning |
+//! | --- | --- | --- |
+//! | `RUNNING` | whoever takes the future: a poller or a canceller | it alone may touch the stage |
+//! | `QUEUED` | a wake | in a queue, or (while `RUNNING`) to be polled again |
+//! | `COMPLETE` | whoever had `RUNNING` | the stage holds the result; final |
+//! | `CANCELLED` | `cancel`, `close` | the future is not polled again |
+//! | `JOIN_INTEREST` | set at birth, cleared by the join handle's drop | the result belongs to the handle |
+//! | `JOIN_WAKER` | the handle; cleared by the handle or, once complete, by the completer | the waker field is set |
+//!
+//! The life of a task:
+//!
+//! ```text
+//!   spawn                 wake
+//!     |      +----------------------------+
+//!     v      v                            |
+//!   QUEUED ------> RUNNING ------------> idle
+//!     |   start     |  |  finish: pending |
+//!     |   poll      |  +--> QUEUED        | cancel
+//!     | cancel      |   (woken meanwhile) |
+//!     |             v                     v
+//!     +--------> COMPLETE <---------------+
+//! ```
+//!
+//! Rules:
+//!
+//! 1. A transition is one compare-and-swap, and says what its caller has to do next.
+//! 2. Every reference is one of: a queue's (while `QUEUED` and not `RUNNING`), the poller's, the list of
+//!    live tasks', the join handle's, a waker's, a `TaskRef`'s. A wake of an idle task makes the queue's
+//!    reference; a poll takes it over.
+//! 3. A wake always writes the word, even where the task is queued already: what happened before the
+//!    wake must be visible to the poll that follows (Release here pairs with the Acquire of `start_poll`
+//!    or of `finish_poll`).
+//! 4. The waker field. While `JOIN_WAKER` is clear, the handle alone may touch it. While it is set and
+//!    the task is not complete, nobody may. Once the task is complete, a set `JOIN_WAKER` gives it to
+//!    the completer, who clears the flag when it is done; whichever of completer and handle comes last
+//!    drops the waker.
+
+use crate::sync::{
+    AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed},
+    fence,
+};
+use core::fmt;
+
+const RUNNING: usize = 1 << 0;
+const QUEUED: usize = 1 << 1;
+const COMPLETE: usize = 1 << 2;
+const CANCELLED: usize = 1 << 3;
+const JOIN_INTEREST: usize = 1 << 4;
+const JOIN_WAKER: usize = 1 << 5;
+const CLOSED: usize = 1 << 6;
+const REF_ONE: usize = 1 << 7;
+const REF_MAX: usize = usize::MAX / REF_ONE / 2;
+
+pub(crate) struct State(AtomicUsize);
+
+/// What a worker that took a task from a queue does with it.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum StartPoll {
+    /// Poll it; the queue's reference is now the poller's.
+    Poll,
+    /// It was cancelled or is being cancelled: drop the queue's reference.
+    Skip,
+}
+
+/// What a poller does after a poll that returned `Pending`.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FinishPoll {
+    /// Nothing; its reference is released.
+    Idle,
+    /// It was woken meanwhile: queue it; the reference is the queue's.
+    Requeue,
+    /// It was cancelled meanwhile: drop the future and complete it.
+    Cancel(Reason),
+}
+
+/// What a wake does.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Nothing: it is queued, will be polled again, or is complete.
+    Nothing,
+    /// Put it in a queue; the reference is the queue's.
+    Schedule,
+}
+
+/// What a canceller does.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cancel {
+    /// It was idle or queued, and is now the canceller's: drop the future and complete it.
+    DropFuture,
+    /// It is being polled; the poller will do it.
+    Requested,
+    /// It has completed: nothing changes.
+    TooLate,
+}
+
+/// Why a task was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Cancelled,
+    Closed,
+}
+
+/// What the completer does with the result.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Completed {
+    /// Nobody will join: drop the result.
+    pub(crate) drop_output: bool,
+    /// Wake the waker in the field, then call [`State::release_join_waker`].
+    pub(crate) wake_joiner: bool,
+}
+
+/// What a polled join handle may do.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Join {
+    /// The result may be taken.
+    Complete,
+    /// The waker field is the handle's: write it, then call [`State::publish_join_waker`].
+    WriteWaker,
+    /// The waker field is set and may be compared, not written.
+    CompareWaker,
+}
+
+/// What a dropped join handle does.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct HandleDropped {
+    pub(crate) drop_output: bool,
+    pub(crate) drop_waker: bool,
+}
+
+/// Whether a released reference was the last one.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Released {
+    Shared,
+    /// Free the task.
+    Last,
+}
+
+impl State {
+    /// A spawned task: queued, with a handle; the references of its queue, of the list of live tasks
+    /// and of the handle.
+    pub(crate) fn spawned() -> Self {
+        Self(AtomicUsize::new(QUEUED | JOIN_INTEREST | (3 * REF_ONE)))
+    }
+
+    /// A queue's stub: a complete task that only the queue refers to.
+    pub(crate) fn stub() -> Self {
+        Self(AtomicUsize::new(COMPLETE | REF_ONE))
+    }
+
+    /// Runs `next` on the present word until its answer is stored: the word to store and the result.
+    fn update<R>(&self, mut next: impl FnMut(usize) -> (usize, R)) -> R {
+        // The value is only a guess for the first exchange, which synchronizes.
+        let mut now = self.0.load(Relaxed);
+        loop {
+            let (then, result) = next(now);
+            match self.0.compare_exchange_weak(now, then, AcqRel, Acquire) {
+                Ok(_) => return result,
+                Err(actual) => now = actual,
+            }
+        }
+    }
+
+    // === polls ===
+
+    /// Takes the future for a poll. The Acquire pairs with the Release of every `wake` before it.
+    pub(crate) fn start_poll(&self) -> StartPoll {
+        self.update(|now| {
+            debug_assert!(now & QUEUED != 0, "only queued tasks are polled");
+            if now & (COMPLETE | RUNNING) != 0 {
+                (now & !QUEUED, StartPoll::Skip)
+            } else {
+                ((now & !QUEUED) | RUNNING, StartPoll::Poll)
+            }
+        })
+    }
+
+    /// Gives the future back after a poll that returned `Pending`. The Acquire pairs with the Release
+    /// of a wake that came during the poll.
+    pub(crate) fn finish_poll(&self) -> FinishPoll {
+        self.update(|now| {
+            debug_assert!(now & RUNNING != 0 && now & COMPLETE == 0);
+            if now & CANCELLED != 0 {
+                (now, FinishPoll::Cancel(reason(now)))
+            } else if now & QUEUED != 0 {
+                (now & !RUNNING, FinishPoll::Requeue)
+            } else {
+                // The list of live tasks still holds one, so this reference is never the last.
+                debug_assert!(now / REF_ONE > 1);
+                ((now & !RUNNING) - REF_ONE, FinishPoll::Idle)
+            }
+        })
+    }
+
+    /// The stage holds the result: publishes it. The Release pairs with the Acquire of
+    /// [`start_join`](Self::start_join).
+    pub(crate) fn complete(&self) -> Completed {
+        self.update(|now| {
+            debug_assert!(now & RUNNING != 0 && now & COMPLETE == 0);
+            let completed = Completed {
+                drop_output: now & JOIN_INTEREST == 0,
+                wake_joiner: now & JOIN_WAKER != 0,
+            };
+            ((now & !RUNNING) | COMPLETE, completed)
+        })
+    }
+
+    // === wakes ===
+
+    /// A wake by somebody who keeps its reference.
+    pub(crate) fn wake_by_ref(&self) -> Wake {
+        self.update(|now| {
+            if now & COMPLETE != 0 {
+                (now, Wake::Nothing)
+            } else if now & (QUEUED | RUNNING) != 0 {
+                (now | QUEUED, Wake::Nothing)
+            } else {
+                check_refs(now);
+                ((now | QUEUED) + REF_ONE, Wake::Schedule)
+            }
+        })
+    }
+
+    /// A wake that gives its reference away: to the queue, or back.
+    pub(crate) fn wake_by_value(&self) -> (Wake, Released) {
+        self.update(|now| {
+            if now & (COMPLETE | QUEUED | RUNNING) != 0 {
+                let then = if now & COMPLETE != 0 {
+                    now
+                } else {
+                    now | QUEUED
+                };
+                (then - REF_ONE, (Wake::Nothing, released(now)))
+            } else {
+                (now | QUEUED, (Wake::Schedule, Released::Shared))
+            }
+        })
+    }
+
+    // === cancel ===
+
+    pub(crate) fn cancel(&self, why: Reason) -> Cancel {
+        let flags = match why {
+            Reason::Cancelled => CANCELLED,
+            Reason::Closed => CANCELLED | CLOSED,
+        };
+        self.update(|now| {
+            if now & COMPLETE != 0 {
+                (now, Cancel::TooLate)
+            } else if now & RUNNING != 0 {
+                // The first reason stays.
+                let then = if now & CANCELLED != 0 {
+                    now
+                } else {
+                    now | flags
+                };
+                (then, Cancel::Requested)
+            } else {
+                (now | RUNNING | flags, Cancel::DropFuture)
+            }
+        })
+    }
+
+    // === join ===
+
+    pub(crate) fn start_join(&self) -> Join {
+        let now = self.0.load(Acquire);
+        debug_assert!(now & JOIN_INTEREST != 0);
+        if now & COMPLETE != 0 {
+            Join::Complete
+        } else if now & JOIN_WAKER != 0 {
+            Join::CompareWaker
+        } else {
+            Join::WriteWaker
+        }
+    }
+
+    /// The waker field is written; `false` if the task completed first, and the field is the handle's.
+    #[must_use]
+    pub(crate) fn publish_join_waker(&self) -> bool {
+        self.update(|now| {
+            debug_assert!(now & JOIN_WAKER == 0);
+            if now & COMPLETE != 0 {
+                (now, false)
+            } else {
+                (now | JOIN_WAKER, true)
+            }
+        })
+    }
+
+    /// Takes the waker field back in order to write it; `false` if the task completed first.
+    #[must_use]
+    pub(crate) fn retract_join_waker(&self) -> bool {
+        self.update(|now| {
+            debug_assert!(now & JOIN_WAKER != 0 || now & COMPLETE != 0);
+            if now & COMPLETE != 0 {
+                (now, false)
+            } else {
+                (now & !JOIN_WAKER, true)
+            }
+        })
+    }
+
+    /// The completer has woken the joiner; `true` if the handle is gone and the waker is to be dropped.
+    #[must_use]
+    pub(crate) fn release_join_waker(&self) -> bool {
+        self.update(|now| {
+            debug_assert!(now & COMPLETE != 0 && now & JOIN_WAKER != 0);
+            (now & !JOIN_WAKER, now & JOIN_INTEREST == 0)
+        })
+    }
+
+    pub(crate) fn drop_handle(&self) -> HandleDropped {
+        self.update(|now| {
+            debug_assert!(now & JOIN_INTEREST != 0);
+            let complete = now & COMPLETE != 0;
+            let mut then = now & !JOIN_INTEREST;
+            if !complete {
+                then &= !JOIN_WAKER;
+            }
+            let dropped = HandleDropped {
+                drop_output: complete,
+                // Complete with the flag set: the completer is still waking it, and drops it after.
+                drop_waker: then & JOIN_WAKER == 0,
+            };
+            (then, dropped)
+        })
+    }
+
+    // === references ===
+
+    pub(crate) fn add_ref(&self) {
+        // Relaxed: the new reference is made from one that keeps the task alive.
+        check_refs(self.0.fetch_add(REF_ONE, Relaxed));
+    }
+
+    pub(crate) fn release_ref(&self) -> Released {
+        // Release, so that whoever frees the task sees all that was done with this reference.
+        let released = released(self.0.fetch_sub(REF_ONE, AcqRel));
+        if released == Released::Last {
+            fence(Acquire);
+        }
+        released
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.0.load(Acquire) & COMPLETE != 0
+    }
+}
+
+fn released(before: usize) -> Released {
+    debug_assert!(before >= REF_ONE, "a reference was released twice");
+    if before / REF_ONE == 1 {
+        Released::Last
+    } else {
+        Released::Shared
+    }
+}
+
+fn reason(now: usize) -> Reason {
+    if now & CLOSED != 0 {
+        Reason::Closed
+    } else {
+        Reason::Cancelled
+    }
+}
+
+/// Wakers may be cloned and leaked at will; a count that wrapped would free the task under them.
+fn check_refs(before: usize) {
+    assert!(
+        before / REF_ONE < REF_MAX,
+        "too many references to one task: are wakers leaked?"
+    );
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = self.0.load(Relaxed);
+        let mut list = f.debug_set();
+        for (flag, name) in [
+            (RUNNING, "running"),
+            (QUEUED, "queued"),
+            (COMPLETE, "complete"),
+            (CANCELLED, "cancelled"),
+            (CLOSED, "closed"),
+            (JOIN_INTEREST, "join interest"),
+            (JOIN_WAKER, "join waker"),
+        ] {
+            if now & flag != 0 {
+                list.entry(&name);
+            }
+        }
+        list.entry(&(now / REF_ONE)).finish()
+    }
+}

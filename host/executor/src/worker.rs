@@ -1,0 +1,460 @@
+//! The loop that runs tasks on one core.
+//!
+//! One pass, as the steps of a state machine ([`Worker::step`]); [`Worker::run`] is a loop over it:
+//!
+//! ```text
+//!                       +--------- Polled --------+
+//!                       v                         |
+//!   +--------------> running --- has a task ------+
+//!   |                   | has none
+//!   |                   v
+//!   +--- Stole ----- searching  (everywhere, up to 4 rounds)
+//!   |                   | found nothing
+//!   |                   v
+//!   |               announced ("I sleep": others may wake it from here on)
+//!   |                   | looks everywhere once more
+//!   +-- Retracted ------+
+//!   |                   v
+//!   +--- woken ------ asleep    Sleep: the caller parks
+//! ```
+//!
+//! Which task is next: every [`INJECTOR_INTERVAL`] polls the injector is looked at, however long the
+//! local queue is. The fast lane goes before the fair lane, but after [`FAIR_SKIPS`] fast polls the fair
+//! lane has its turn.
+
+mod run;
+mod tick;
+
+pub use self::tick::Tick;
+#[cfg(feature = "counters")]
+pub use self::tick::WorkerStats;
+
+use crate::{
+    error::Closed,
+    executor::{Executor, Shared},
+    platform::{Core, WorkerId},
+    scheduler::{Scheduler, Slot, Stealer},
+    sync::Ordering::{AcqRel, Relaxed},
+    task::{Ran, TaskRef},
+};
+use alloc::sync::Arc;
+use core::{fmt, marker::PhantomData};
+
+/// Polls from the local queue between two looks at the injector. As in other schedulers a prime, so that
+/// it does not resonate with the workload; guessed, `hart-bench`'s suite `executor` would settle it.
+pub const INJECTOR_INTERVAL: usize = 61;
+
+/// Polls of fast-lane tasks that a waiting guest sits out at most. Guessed.
+pub const FAIR_SKIPS: usize = 32;
+
+/// Tasks that are taken from the injector at once, at most.
+const INJECTOR_BATCH: usize = 256;
+
+/// Rounds over all other workers before a searcher gives up.
+const STEAL_ROUNDS: u32 = 4;
+
+/// Runs tasks on one core.
+///
+/// Bound to the thread it was made on. Dropping it hands its queued tasks to the others.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// let answer = worker.run(async { 6 * 7 }).unwrap();
+/// assert_eq!(answer, 42);
+/// ```
+pub struct Worker {
+    executor: Executor,
+    id: WorkerId,
+    phase: Phase,
+    /// Polls so far, for the intervals.
+    polls: usize,
+    /// Fast-lane polls since the fair lane last had its turn.
+    skipped: usize,
+    random: fastrand::Rng,
+    /// The cell that says "this worker runs here" is its thread's.
+    _not_send: PhantomData<*mut ()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Counted as a searcher.
+    Searching,
+    /// Others may wake it.
+    Announced,
+    /// The caller was told to park.
+    Asleep,
+}
+
+/// What [`Worker::step`] did.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// It polled a task.
+    Polled,
+    /// It had none, and moved this many to its queue.
+    Stole(usize),
+    /// It found none anywhere, and announced that it sleeps.
+    Announced,
+    /// It found one when it looked once more, and took its announcement back.
+    Retracted,
+    /// There is nothing to do: park until woken, or until this time of the platform's clock.
+    Sleep {
+        /// Nanoseconds of [`Platform::now`](crate::Platform::now).
+        until: Option<u64>,
+    },
+    /// The executor is closed.
+    Closed,
+}
+
+impl Worker {
+    /// A worker of `executor`, on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] after [`Executor::close`].
+    ///
+    /// # Panics
+    ///
+    /// With more than 4096 workers.
+    pub fn new(executor: &Executor) -> Result<Self, Closed> {
+        if executor.is_closed() {
+            return Err(Closed);
+        }
+        let shared = executor.shared();
+        let id = shared.add_worker();
+        Ok(Self {
+            executor: executor.clone(),
+            id,
+            phase: Phase::Running,
+            polls: 0,
+            skipped: 0,
+            // Workers must not all begin at the same victim.
+            random: fastrand::Rng::with_seed(
+                shared
+                    .platform()
+                    .seed()
+                    .wrapping_add((id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            ),
+            _not_send: PhantomData,
+        })
+    }
+
+    /// The worker's id, stable while it lives.
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// The executor that it works for.
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// Its queue.
+    pub fn scheduler(&self) -> Scheduler {
+        Scheduler::new(self.shared().clone(), self.id)
+    }
+
+    /// The task that it polls, asked from inside that poll; else `None`.
+    pub fn current_task(&self) -> Option<TaskRef> {
+        self.scheduler().current_task()
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.executor.shared()
+    }
+
+    fn slot(&self) -> &Slot {
+        self.shared()
+            .slots()
+            .get(self.id)
+            .expect("a worker's place was made before the worker")
+    }
+
+    /// One step of the loop. After [`Step::Sleep`] the caller parks, then calls this again.
+    ///
+    /// [`run`](Self::run) is a loop over this; a simulator interleaves the steps of many workers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Step, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// drop(executor.spawn(async {}));
+    /// assert_eq!(worker.step(), Step::Stole(1));
+    /// assert_eq!(worker.step(), Step::Polled);
+    /// assert_eq!(worker.step(), Step::Announced);
+    /// assert_eq!(worker.step(), Step::Sleep { until: None });
+    /// ```
+    pub fn step(&mut self) -> Step {
+        let _entered = self.enter();
+        self.step_entered()
+    }
+
+    /// `step`, on a core whose cell names this worker.
+    fn step_entered(&mut self) -> Step {
+        if self.shared().is_closed() {
+            self.retract();
+            self.phase = Phase::Running;
+            return Step::Closed;
+        }
+        match self.phase {
+            Phase::Running | Phase::Searching => match self.next() {
+                Some(task) => {
+                    self.found();
+                    self.poll(task);
+                    Step::Polled
+                }
+                None => self.search_or_announce(),
+            },
+            Phase::Announced => {
+                // The second look. What it finds goes to our queue, so it can only be found once.
+                if self.run_woken() || self.slot().queue.len() > 0 || self.lane_waits() {
+                    self.retract();
+                    return Step::Retracted;
+                }
+                if self.look_everywhere() > 0 {
+                    self.retract();
+                    return Step::Retracted;
+                }
+                self.phase = Phase::Asleep;
+                Step::Sleep { until: None }
+            }
+            Phase::Asleep => {
+                // Woken, or not: a park may end for no reason.
+                self.retract();
+                self.step_entered()
+            }
+        }
+    }
+
+    fn search_or_announce(&mut self) -> Step {
+        let workers = self.shared().slots().active();
+        if self.phase == Phase::Running && self.shared().idle().try_search(workers) {
+            self.phase = Phase::Searching;
+        }
+        // A worker that may not search looks once, so that it does not sleep beside queued tasks.
+        let rounds = if self.phase == Phase::Searching {
+            STEAL_ROUNDS
+        } else {
+            1
+        };
+        let stolen = self.search(rounds);
+        if stolen > 0 {
+            self.found();
+            return Step::Stole(stolen);
+        }
+        let searching = self.phase == Phase::Searching;
+        self.shared().idle().announce(self.id, searching);
+        self.phase = Phase::Announced;
+        Step::Announced
+    }
+
+    /// Has work: is no searcher any more.
+    fn found(&mut self) {
+        if self.phase == Phase::Searching && self.shared().idle().found() {
+            // Rule 3 of the idle protocol: those who queued meanwhile relied on us.
+            self.shared().notify();
+        }
+        self.phase = Phase::Running;
+    }
+
+    /// Takes the announcement back. Whoever is not announced any more was woken, and so is a searcher.
+    fn retract(&mut self) {
+        if matches!(self.phase, Phase::Announced | Phase::Asleep) {
+            // Taking ourselves from the list counts us as a searcher, as if another had woken us; if
+            // another was first, it has counted us already.
+            let _ = self.shared().idle().wake_this(self.id);
+            self.phase = Phase::Searching;
+        }
+    }
+
+    fn run_woken(&self) -> bool {
+        self.slot().run_woken.load(Relaxed)
+    }
+
+    fn take_run_woken(&self) -> bool {
+        // The load keeps the usual case from writing. AcqRel: what the waker did is visible to the poll.
+        self.run_woken() && self.slot().run_woken.swap(false, AcqRel)
+    }
+
+    fn lane_waits(&self) -> bool {
+        self.shared().lane().len() > 0
+    }
+
+    // === choosing ===
+
+    /// The task to poll next from what is at hand: the own queue, the fair lane, and now and then the
+    /// injector.
+    fn next(&mut self) -> Option<TaskRef> {
+        if self.polls % INJECTOR_INTERVAL == INJECTOR_INTERVAL - 1 {
+            // Counted as a poll, so that a look that found nothing is not repeated.
+            self.polls = self.polls.wrapping_add(1);
+            self.take_from_injector();
+        }
+        if self.skipped >= FAIR_SKIPS
+            && let Some(task) = self.next_fair()
+        {
+            return Some(task);
+        }
+        if let Some(task) = self.next_local() {
+            self.skipped += 1;
+            return Some(task);
+        }
+        self.next_fair()
+    }
+
+    fn next_fair(&mut self) -> Option<TaskRef> {
+        self.skipped = 0;
+        self.shared().lane().pop()
+    }
+
+    fn next_local(&mut self) -> Option<TaskRef> {
+        // A thief that holds the queue notifies us when it is done; meanwhile there is other work.
+        Stealer::new(self.shared(), &self.slot().queue).ok()?.pop()
+    }
+
+    // === searching ===
+
+    fn take_from_injector(&self) -> usize {
+        match Stealer::new(self.shared(), self.shared().injector()) {
+            Ok(mut stealer) => stealer.move_to(self.slot(), INJECTOR_BATCH),
+            Err(_) => 0,
+        }
+    }
+
+    /// Injector, other workers, injector: up to `rounds` rounds, with a growing pause in between. A group's
+    /// task is not stolen, it is at hand for everybody.
+    fn search(&mut self, rounds: u32) -> usize {
+        let taken = self.take_from_injector();
+        if taken > 0 {
+            return self.stole(taken);
+        }
+        for round in 0..rounds {
+            let stolen = self.steal_round();
+            if stolen > 0 {
+                return self.stole(stolen);
+            }
+            for _ in 0..1 << round {
+                core::hint::spin_loop();
+            }
+        }
+        let taken = self.take_from_injector();
+        self.stole(taken)
+    }
+
+    /// One look at every queue but the own.
+    fn look_everywhere(&mut self) -> usize {
+        self.search(1)
+    }
+
+    fn stole(&self, tasks: usize) -> usize {
+        if tasks > 0 {
+            self.slot().counts.steals.add(1);
+            self.slot().counts.stolen.add(tasks);
+        }
+        tasks
+    }
+
+    /// Tries to take half of some other worker's queue, from a random one on.
+    fn steal_round(&mut self) -> usize {
+        let slots = self.shared().slots().len();
+        if slots < 2 {
+            return 0;
+        }
+        let start = self.random.usize(..slots);
+        for victim in (start..slots).chain(0..start) {
+            if victim == self.id {
+                continue;
+            }
+            let Some(slot) = self.shared().slots().get(victim) else {
+                continue;
+            };
+            if let Ok(mut stealer) = Stealer::new(self.shared(), &slot.queue) {
+                let half = stealer.half();
+                let stolen = stealer.move_to(self.slot(), half);
+                if stolen > 0 {
+                    return stolen;
+                }
+            }
+        }
+        0
+    }
+
+    // === polling ===
+
+    fn poll(&mut self, task: TaskRef) {
+        self.polls = self.polls.wrapping_add(1);
+        let group = task.header().group().cloned();
+        if let Some(group) = &group {
+            let platform = self.shared().platform();
+            group
+                .counts
+                .waited(task.header().queued_for(platform.now()));
+            // What came before this poll is not the group's.
+            let _ = self.slot().charge(platform.cpu_time());
+        }
+        let ran = task.run(self.slot());
+        if let Some(group) = &group {
+            let cpu_time = self.shared().platform().cpu_time();
+            group.counts.charge(self.slot().charge(cpu_time));
+        }
+        match ran {
+            // A task that was cancelled while it was queued was not polled.
+            Ran::Skipped => return,
+            Ran::Pending => {}
+            Ran::Complete => self.slot().counts.completed.add(1),
+            Ran::Requeue(task) => self.shared().requeue(self.slot(), task),
+        }
+        self.slot().counts.polls.add(1);
+        if let Some(group) = &group {
+            group.counts.polled();
+        }
+    }
+
+    // === the core's cell ===
+
+    fn enter(&self) -> Entered {
+        let shared = self.shared().clone();
+        let before = shared.platform().set_core(Some(shared.core(self.id)));
+        Entered { shared, before }
+    }
+}
+
+/// While it lives, the core's cell names the worker.
+struct Entered {
+    shared: Arc<Shared>,
+    before: Option<Core>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.shared.platform().set_core(self.before);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.retract();
+        self.found();
+        self.shared().remove_worker(self.id);
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("id", &self.id)
+            .field("phase", &self.phase)
+            .field("executor", &self.executor)
+            .finish()
+    }
+}
