@@ -1,2 +1,61 @@
-//! x
-fn main(){}
+//! Every comparison of hart with a peer: `cargo run --release -p hart-bench -- SUITE`.
+//!
+//! Both sides of a row run in this process, in turn, with the same work and the same workers; a row is
+//! the median of its rounds. A ratio above 1 means that hart is ahead.
+
+mod machine;
+mod measure;
+mod row;
+mod suites;
+
+use clap::{Parser, ValueEnum};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Compares hart with its peers. Use a release build.
+#[derive(Parser)]
+#[command(name = "hart-bench")]
+struct Arguments {
+    /// What to measure.
+    #[arg(required = true)]
+    suites: Vec<Suite>,
+    /// Fewer rounds and smaller sizes: ends within 40 s, and says less.
+    #[arg(long)]
+    quick: bool,
+    /// Only cases whose name contains this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Writes the rows to this file, as one JSON array.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// The executor's fast and fair lanes, against tokio and async-executor.
+    Executor,
+    /// The examples on two workers, against one.
+    Parallel,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if cfg!(debug_assertions) {
+        eprintln!("hart-bench: this is a development build; figures need `cargo run --release`");
+    }
+    let mut bench = measure::Bench::new(arguments.quick, arguments.only);
+    for suite in arguments.suites {
+        match suite {
+            Suite::Executor => suites::executor::run(&mut bench),
+            Suite::Parallel => suites::parallel::run(&mut bench),
+        }
+    }
+    let rows = bench.finish();
+    if let Some(file) = arguments.json {
+        let json = serde_json::to_string_pretty(&rows).expect("rows are plain data");
+        if let Err(error) = std::fs::write(&file, json + "\n") {
+            eprintln!("hart-bench: cannot write {}: {error}", file.display());
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}

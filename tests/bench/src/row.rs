@@ -1,0 +1,60 @@
+//! What comes out: rows.
+
+use serde::Serialize;
+
+/// One comparison.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) suite: &'static str,
+    pub(crate) case: String,
+    pub(crate) unit: &'static str,
+    /// The median of hart's rounds, in `unit`.
+    pub(crate) hart: f64,
+    /// The median of the peer's rounds, in `unit`.
+    pub(crate) peer: f64,
+    pub(crate) peer_name: &'static str,
+    /// The median of the rounds' ratios; above 1 hart is ahead.
+    pub(crate) ratio: f64,
+    pub(crate) rounds: usize,
+    /// Rounds that were thrown away because the cores were not ours.
+    pub(crate) repeated: usize,
+}
+
+impl Row {
+    pub(crate) fn print_head() {
+        println!(
+            "{:<36} {:>12} {:>12}  {:<16} {:>7}  rounds",
+            "case", "hart", "peer", "peer is", "ratio"
+        );
+    }
+
+    pub(crate) fn print(&self) {
+        let repeated = match self.repeated {
+            0 => String::new(),
+            n => format!(" (+{n} repeated)"),
+        };
+        println!(
+            "{:<36} {:>9.3} {} {:>9.3} {}  {:<16} {:>6.2}x  {}{repeated}",
+            format!("{}/{}", self.suite, self.case),
+            self.hart,
+            self.unit,
+            self.peer,
+            self.unit,
+            self.peer_name,
+            self.ratio,
+            self.rounds,
+        );
+    }
+}
+
+/// The middle of the values; the lower of two.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(sorted.len() - 1) / 2]
+}
+
+/// The geometric mean of the values.
+pub(crate) fn geometric_mean(values: &[f64]) -> f64 {
+    (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
+}

@@ -1,0 +1,4 @@
+//! The suites.
+
+pub(crate) mod executor;
+pub(crate) mod parallel;
