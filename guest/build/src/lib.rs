@@ -1,1 +1,257 @@
-//! x
+//! Builds the programs of `guest/examples` as components, for the tests and for whoever runs
+//! `cargo guests`.
+//!
+//! 1. Everything happens under a lock on a file in the target directory, so any number of test
+//!    processes may ask at the same time: the first one builds, the others find it built.
+//! 2. It has a target directory of its own inside of the outer one: a `cargo test` that runs us holds
+//!    the lock of its own until it ends.
+//! 3. A missing `wasm32-wasip2` target is installed with rustup.
+//! 4. A component is renamed to its final name in one step, and only when it has changed, so nobody
+//!    reads half of one.
+//!
+//! ```no_run
+//! let component = hart_build::guest("wordcount");
+//! assert!(component.ends_with("target/guests/wordcount.wasm"));
+//! ```
+
+mod toolchain;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+pub use toolchain::TARGET;
+
+/// How the guests are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// With the imports of `hart:exec`: into `target/guests`.
+    Hart,
+    /// With the feature `sequential`, for any WASI runtime: into `target/guests/sequential`.
+    Sequential,
+}
+
+/// The path of the guest called `name`, built if that has not happened in this process.
+///
+/// # Panics
+///
+/// When it cannot be built or there is none of that name, with a message that says what to do.
+pub fn guest(name: &str) -> PathBuf {
+    static BUILT: OnceLock<Guests> = OnceLock::new();
+    find(name, &BUILT, Kind::Hart)
+}
+
+/// Like [`guest`], with the feature `sequential`.
+///
+/// # Panics
+///
+/// As [`guest`].
+pub fn sequential_guest(name: &str) -> PathBuf {
+    static BUILT: OnceLock<Guests> = OnceLock::new();
+    find(name, &BUILT, Kind::Sequential)
+}
+
+fn find(name: &str, built: &OnceLock<Guests>, kind: Kind) -> PathBuf {
+    let guests = built
+        .get_or_init(|| build(kind, Output::OnFailure).unwrap_or_else(|error| panic!("{error}")));
+    assert!(
+        guests.names.iter().any(|known| known == name),
+        "there is no guest `{name}`; there are: {}",
+        guests.names.join(", ")
+    );
+    guests.path(name)
+}
+
+/// Guests that were built.
+#[derive(Debug, Clone)]
+pub struct Guests {
+    /// Their names, sorted.
+    pub names: Vec<String>,
+    /// Where they are.
+    pub directory: PathBuf,
+}
+
+impl Guests {
+    /// The file of the guest called `name`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name).with_extension("wasm")
+    }
+}
+
+/// When to show what cargo says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// While it builds.
+    Always,
+    /// In the error, if there is one.
+    OnFailure,
+}
+
+/// Builds all guests.
+///
+/// # Errors
+///
+/// [`BuildError`] where the target cannot be installed, cargo fails, or files cannot be written.
+pub fn build(kind: Kind, output: Output) -> Result<Guests, BuildError> {
+    let target_directory = target_directory();
+    let directory = match kind {
+        Kind::Hart => target_directory.join("guests"),
+        Kind::Sequential => target_directory.join("guests/sequential"),
+    };
+    let at = |path: &Path| {
+        let path = path.to_path_buf();
+        move |error| BuildError::File(path, error)
+    };
+    fs::create_dir_all(&directory).map_err(at(&directory))?;
+    let lock_path = target_directory.join("guests/.lock");
+    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
+    lock.lock().map_err(at(&lock_path))?;
+
+    toolchain::install(&workspace())?;
+    let build_directory = target_directory.join("guest-build");
+    cargo_build(&build_directory, kind, output)?;
+
+    let names = names()?;
+    for name in &names {
+        let file = format!("{name}.wasm");
+        let from = build_directory.join(TARGET).join("guest").join(&file);
+        let to = directory.join(&file);
+        let new = fs::read(&from).map_err(at(&from))?;
+        if fs::read(&to).is_ok_and(|old| old == new) {
+            continue;
+        }
+        let part = directory.join(format!(".{file}.part"));
+        fs::write(&part, &new).map_err(at(&part))?;
+        fs::rename(&part, &to).map_err(at(&to))?;
+    }
+    Ok(Guests { names, directory })
+}
+
+fn cargo_build(build_directory: &Path, kind: Kind, output: Output) -> Result<(), BuildError> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(workspace())
+        .args(["build", "--package", "hart-examples", "--bins"])
+        .args(["--target", TARGET, "--profile", "guest", "--target-dir"])
+        .arg(build_directory);
+    if kind == Kind::Sequential {
+        command.args(["--features", "sequential"]);
+    }
+    // What an outer cargo, clippy or CI sets for its own build: flags would replace those that
+    // `.cargo/config.toml` has for guests.
+    for name in [
+        "CARGO_BUILD_RUSTFLAGS",
+        "CARGO_BUILD_TARGET",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTFLAGS",
+    ] {
+        command.env_remove(name);
+    }
+    let result = match output {
+        Output::Always => command
+            .status()
+            .map(|status| (status.success(), String::new())),
+        Output::OnFailure => command.stdin(Stdio::null()).output().map(|out| {
+            (
+                out.status.success(),
+                String::from_utf8_lossy(&out.stderr).into_owned(),
+            )
+        }),
+    };
+    match result {
+        Ok((true, _)) => Ok(()),
+        Ok((false, text)) => Err(BuildError::Cargo(text)),
+        Err(error) => Err(BuildError::Start("cargo".to_string(), error)),
+    }
+}
+
+/// The programs of the package: every file in its `src/bin`.
+fn names() -> Result<Vec<String>, BuildError> {
+    let directory = workspace().join("guest/examples/src/bin");
+    let read = || -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&directory)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "rs")
+                && let Some(name) = path.file_stem()
+            {
+                names.push(name.to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    };
+    read().map_err(|error| BuildError::File(directory, error))
+}
+
+fn workspace() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package
+        .ancestors()
+        .nth(2)
+        .expect("this package is in guest/build")
+        .to_path_buf()
+}
+
+/// Where cargo puts things: a relative `CARGO_TARGET_DIR` is taken to be meant from the workspace,
+/// since tests run elsewhere than the cargo that was told so.
+fn target_directory() -> PathBuf {
+    let directory =
+        std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target"));
+    workspace().join(directory)
+}
+
+/// Why the guests could not be built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A program that is needed could not be started.
+    Start(String, io::Error),
+    /// The target is not installed and could not be; the text says why.
+    Target(String),
+    /// cargo failed, and said this (nothing if it was shown already).
+    Cargo(String),
+    /// A file or directory could not be used.
+    File(PathBuf, io::Error),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(program, _) => write!(
+                f,
+                "cannot build the guests: `{program}` could not be started; is it in PATH?"
+            ),
+            Self::Target(text) => write!(
+                f,
+                "cannot build the guests: Rust's standard library for {TARGET} is not installed \
+                 ({text}).\nInstall it with `rustup target add {TARGET}` where there is a network, or \
+                 from wherever your Rust comes (a package may be called rust-std-{TARGET})."
+            ),
+            Self::Cargo(text) if text.is_empty() => f.write_str("the guests could not be built"),
+            Self::Cargo(text) => write!(f, "the guests could not be built:\n{text}"),
+            Self::File(path, _) => {
+                write!(
+                    f,
+                    "cannot build the guests: no access to {}",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Start(_, error) | Self::File(_, error) => Some(error),
+            Self::Target(_) | Self::Cargo(_) => None,
+        }
+    }
+}

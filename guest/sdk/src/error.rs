@@ -1,5 +1,6 @@
 //! Why a task was not started, or has no result.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
@@ -176,7 +177,7 @@ impl<E> From<JoinError<E>> for TaskError<E> {
 
 /// An error that travels between tasks as a text, for tasks whose joiners only show it.
 ///
-/// `?` converts every error to it, with its chain of sources; `std::io::Error`, which serde cannot
+/// `?` converts every error to it, with its chain of sources, and `main` may return it too; `std::io::Error`, which serde cannot
 /// serialize, is the usual reason to want that.
 ///
 /// ```
@@ -216,8 +217,18 @@ impl Failure {
     }
 }
 
-impl<E: Error> From<E> for Failure {
+impl<E: Error + 'static> From<E> for Failure {
+    /// The text of `error` and its sources. A [`Failure`] with which a task failed stays as it is,
+    /// however many tasks hand it on.
     fn from(error: E) -> Self {
+        let any: &dyn Any = &error;
+        let joined = any.downcast_ref().or(match any.downcast_ref() {
+            Some(TaskError::Join(error)) => Some(error),
+            _ => None,
+        });
+        if let Some(JoinError::Failed(failure)) = joined {
+            return Self::clone(failure);
+        }
         let mut text = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {

@@ -3,23 +3,19 @@
 //! Every task spawns its two children, joins both, and returns how many it is with them. So half of
 //! all tasks wait for others at some time, which is what the scheduler has to cope with.
 
-use hart_guest::{TaskError, task};
+use hart_guest::{Failure, task};
 
 #[task]
-fn grow(depth: u32) -> Result<u64, String> {
-    children(depth.saturating_sub(1)).map_err(|error| error.to_string())
-}
-
-fn children(depth: u32) -> Result<u64, TaskError<String>> {
-    if depth == 0 {
+fn grow(depth: u32) -> Result<u64, Failure> {
+    if depth <= 1 {
         return Ok(1);
     }
-    let left = grow.spawn(depth)?;
-    let right = grow.spawn(depth)?;
+    let left = grow.spawn(depth - 1)?;
+    let right = grow.spawn(depth - 1)?;
     Ok(1 + left.join()? + right.join()?)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Failure> {
     let depth = std::env::args()
         .nth(1)
         .map_or(Ok(15), |depth| depth.parse())?;

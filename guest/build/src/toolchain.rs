@@ -1,0 +1,54 @@
+//! Seeing to it that the compiler can build for WASI.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::BuildError;
+
+/// What guests are built for.
+pub const TARGET: &str = "wasm32-wasip2";
+
+/// Installs the target's standard library unless it is there. rustup does that by itself only where
+/// its automatic installation is on, and for the workspace's own toolchain.
+pub(crate) fn install(workspace: &Path) -> Result<(), BuildError> {
+    if is_installed(workspace)? {
+        return Ok(());
+    }
+    let output = Command::new("rustup")
+        .current_dir(workspace)
+        .args(["target", "add", TARGET])
+        .output()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => BuildError::Target("there is no rustup".to_string()),
+            _ => BuildError::Start("rustup".to_string(), error),
+        })?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(BuildError::Target(format!(
+            "rustup said: {}",
+            text.trim_end()
+        )));
+    }
+    if is_installed(workspace)? {
+        Ok(())
+    } else {
+        Err(BuildError::Target(
+            "rustup installed it, but the compiler in use does not see it; is the compiler rustup's?"
+                .to_string(),
+        ))
+    }
+}
+
+fn is_installed(workspace: &Path) -> Result<bool, BuildError> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
+    let output = Command::new(rustc)
+        .current_dir(workspace)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()
+        .map_err(|error| BuildError::Start("rustc".to_string(), error))?;
+    // The directory's name is known whether it exists or not.
+    let directory = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end());
+    Ok(output.status.success() && directory.is_dir())
+}
