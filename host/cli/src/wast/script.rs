@@ -1,0 +1,258 @@
+//! One script: its directives, in order, and what they leave for the ones after them.
+
+use super::instance::{Ext as _, Instance, Link};
+use super::values;
+use crate::failure::one_line;
+use hart_host::{Component, Host, Limits};
+use std::collections::HashMap;
+use std::path::Path;
+use wasmtime::component::Val;
+use wast::parser::{self, ParseBuffer};
+use wast::token::{Id, Span};
+use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, Wat};
+
+/// What became of a script.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// How many directives there were.
+    pub(super) directives: usize,
+    /// One line, with file, line and column, for each that failed.
+    pub(super) failures: Vec<String>,
+}
+
+/// Runs the script `text`, which came from `path`.
+///
+/// A directive that fails does not keep the ones after it from being run. A script that cannot be
+/// parsed is one failure.
+pub(super) fn run(host: &Host, limits: Limits, path: &Path, text: &str) -> Verdict {
+    let mut verdict = Verdict::default();
+    let buffer = match ParseBuffer::new(text) {
+        Ok(buffer) => buffer,
+        Err(error) => return verdict.unparsed(path, text, &error),
+    };
+    let script = match parser::parse::<Wast<'_>>(&buffer) {
+        Ok(script) => script,
+        Err(error) => return verdict.unparsed(path, text, &error),
+    };
+    let mut context = Context {
+        host,
+        limits,
+        definitions: HashMap::new(),
+        instances: Vec::new(),
+        names: HashMap::new(),
+        links: Vec::new(),
+    };
+    for directive in script.directives {
+        verdict.directives += 1;
+        let span = directive.span();
+        if let Err(reason) = context.directive(directive) {
+            verdict.failures.push(located(path, text, span, &reason));
+        }
+    }
+    verdict
+}
+
+impl Verdict {
+    fn unparsed(mut self, path: &Path, text: &str, error: &wast::Error) -> Self {
+        self.directives = 1;
+        self.failures
+            .push(located(path, text, error.span(), &error.message()));
+        self
+    }
+}
+
+/// `file:line:column: reason`, counted from 1.
+fn located(path: &Path, text: &str, span: Span, reason: &str) -> String {
+    let (line, column) = span.linecol_in(text);
+    let place = format!("{}:{}:{}", path.display(), line + 1, column + 1);
+    one_line(&format!("{place}: {reason}"))
+}
+
+/// Why a component was not accepted, or a call not answered.
+type Reason = String;
+
+struct Context<'a> {
+    host: &'a Host,
+    limits: Limits,
+    /// Components by name; the last one under no name as well.
+    definitions: HashMap<Option<String>, Component>,
+    /// Every instance; the last one is what `invoke` without a name means.
+    instances: Vec<Instance>,
+    /// Their names.
+    names: HashMap<String, usize>,
+    /// What later components may import.
+    links: Vec<Link>,
+}
+
+impl Context<'_> {
+    fn directive(&mut self, directive: WastDirective<'_>) -> Result<(), Reason> {
+        match directive {
+            WastDirective::Module(mut source) => {
+                let name = name(source.name());
+                let component = self.define(&mut source)?;
+                self.instantiate(name, &component)
+            }
+            WastDirective::ModuleDefinition(mut source) => self.define(&mut source).map(drop),
+            WastDirective::ModuleInstance {
+                instance, module, ..
+            } => {
+                let definition = name(module);
+                let Some(component) = self.definitions.get(&definition).cloned() else {
+                    return Err(format!("no component {}", show(module)));
+                };
+                self.instantiate(name(instance), &component)
+            }
+            WastDirective::Register {
+                name: link, module, ..
+            } => {
+                let index = self.index(module)?;
+                self.links.push(self.instances[index].link(link));
+                Ok(())
+            }
+            WastDirective::Invoke(call) => self.invoke(&call).map(drop),
+            WastDirective::AssertReturn { exec, results, .. } => {
+                let expected = values::results(&results)?;
+                let actual = self.execute(exec)?;
+                if values::all_same(&expected, &actual) {
+                    return Ok(());
+                }
+                Err(format!(
+                    "expected {}, got {}",
+                    values::show(&expected),
+                    values::show(&actual)
+                ))
+            }
+            WastDirective::AssertTrap { exec, message, .. } => {
+                let outcome = self.execute(exec);
+                rejected("a trap", message, outcome.map(|v| values::show(&v)))
+            }
+            WastDirective::AssertExhaustion { call, message, .. } => {
+                let outcome = self.invoke(&call);
+                rejected("exhaustion", message, outcome.map(|v| values::show(&v)))
+            }
+            WastDirective::AssertInvalid {
+                mut module,
+                message,
+                ..
+            } => {
+                let outcome = self.validate(&mut module);
+                rejected("an invalid component", message, outcome)
+            }
+            WastDirective::AssertMalformed {
+                mut module,
+                message,
+                ..
+            } => {
+                let outcome = self.validate(&mut module);
+                rejected("a malformed component", message, outcome)
+            }
+            WastDirective::AssertUnlinkable {
+                module, message, ..
+            } => {
+                let outcome = self.execute(WastExecute::Wat(module));
+                let outcome = outcome.map(|_| String::from("an instance"));
+                rejected("an unlinkable component", message, outcome)
+            }
+            _ => Err(String::from(
+                "this directive is for core modules; `hart wast` runs components only",
+            )),
+        }
+    }
+
+    /// Compiles a component and keeps it under its name.
+    fn define(&mut self, source: &mut QuoteWat<'_>) -> Result<Component, Reason> {
+        let name = name(source.name());
+        let component = self.component(source)?;
+        self.definitions.insert(None, component.clone());
+        self.definitions.insert(name, component.clone());
+        Ok(component)
+    }
+
+    fn component(&self, source: &mut QuoteWat<'_>) -> Result<Component, Reason> {
+        let bytes = encode(source)?;
+        self.host
+            .load_unlinked(&bytes)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Whether the engine accepts it, with the engine's own words where it does not.
+    fn validate(&self, source: &mut QuoteWat<'_>) -> Result<String, Reason> {
+        let bytes = encode(source)?;
+        wasmtime::component::Component::new(self.host.engine(), bytes)
+            .map(|_| String::from("a valid one"))
+            .map_err(|error| format!("{error:#}"))
+    }
+
+    fn instantiate(&mut self, name: Option<String>, component: &Component) -> Result<(), Reason> {
+        let instance = Instance::new(self.host, component, self.links.clone(), self.limits)
+            .map_err(|error| format!("{error:#}"))?;
+        if let Some(name) = name {
+            // As in wasmtime: a name in the script is one to import as well.
+            self.links.push(instance.link(&name));
+            self.names.insert(name, self.instances.len());
+        }
+        self.instances.push(instance);
+        Ok(())
+    }
+
+    fn execute(&mut self, what: WastExecute<'_>) -> Result<Vec<Val>, Reason> {
+        match what {
+            WastExecute::Invoke(call) => self.invoke(&call),
+            WastExecute::Wat(source) => {
+                let component = self.component(&mut QuoteWat::Wat(source))?;
+                Instance::new(self.host, &component, self.links.clone(), self.limits)
+                    .map(|_| Vec::new())
+                    .map_err(|error| format!("{error:#}"))
+            }
+            WastExecute::Get { .. } => Err(String::from("components have no globals to get")),
+        }
+    }
+
+    fn invoke(&mut self, call: &WastInvoke<'_>) -> Result<Vec<Val>, Reason> {
+        let arguments = values::arguments(&call.args)?;
+        let index = self.index(call.module)?;
+        self.instances[index]
+            .call(call.name, arguments)
+            .map_err(|error| format!("{error:#}"))
+    }
+
+    fn index(&self, id: Option<Id<'_>>) -> Result<usize, Reason> {
+        match id {
+            Some(id) => self.names.get(id.name()).copied(),
+            None => self.instances.len().checked_sub(1),
+        }
+        .ok_or_else(|| format!("no instance {}", show(id)))
+    }
+}
+
+fn name(id: Option<Id<'_>>) -> Option<String> {
+    id.map(|id| id.name().to_owned())
+}
+
+fn show(id: Option<Id<'_>>) -> String {
+    match id {
+        Some(id) => format!("${} before this", id.name()),
+        None => String::from("before this"),
+    }
+}
+
+fn encode(source: &mut QuoteWat<'_>) -> Result<Vec<u8>, Reason> {
+    if matches!(
+        source,
+        QuoteWat::Wat(Wat::Module(_)) | QuoteWat::QuoteModule(..)
+    ) {
+        return Err(String::from(
+            "a core module; `hart wast` runs components only",
+        ));
+    }
+    source.encode().map_err(|error| error.message())
+}
+
+/// Something was to be rejected with a reason that contains `message`.
+fn rejected(what: &str, message: &str, outcome: Result<String, Reason>) -> Result<(), Reason> {
+    match outcome {
+        Ok(accepted) => Err(format!("expected {what} (`{message}`), got {accepted}")),
+        Err(reason) if reason.contains(message) => Ok(()),
+        Err(reason) => Err(format!("expected {what} (`{message}`), but: {reason}")),
+    }
+}

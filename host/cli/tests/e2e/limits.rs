@@ -1,0 +1,83 @@
+//! Guests that take all they can get.
+
+use crate::support::{Finished, hart};
+use std::ffi::OsString;
+
+/// No guest may make the process larger than this, whatever it does.
+const GIB: u64 = 1 << 30;
+
+fn guest(name: &str, options: &[&str], arguments: &[&str]) -> Finished {
+    let mut line: Vec<OsString> = options.iter().map(OsString::from).collect();
+    line.push(hart_build::guest(name).into());
+    line.extend(arguments.iter().map(OsString::from));
+    let ended = hart(line);
+    assert!(
+        ended.peak_memory < GIB,
+        "{} bytes: {ended:#?}",
+        ended.peak_memory
+    );
+    ended
+}
+
+/// One of `names` is in what was written.
+#[track_caller]
+fn names_one_of(ended: &Finished, names: &[&str]) {
+    let named = names.iter().any(|name| ended.stderr.contains(name));
+    assert!(named, "none of {names:?}: {ended:#?}");
+}
+
+/// Hunts tasks that are counted nowhere, and the host's own memory for each of them.
+#[test]
+fn a_fork_bomb_runs_into_a_limit() {
+    let ended = guest("forkbomb", &[], &[]).exits(1);
+    names_one_of(&ended, &["`tasks`", "`depth`", "`queued`", "`memory`"]);
+    let ended = guest("forkbomb", &["-W", "max-tasks=100"], &[]).exits(1);
+    names_one_of(&ended, &["`tasks` of 100"]);
+    let ended = guest("forkbomb", &["-W", "max-depth=5"], &[]).exits(1);
+    names_one_of(&ended, &["`depth` of 5"]);
+}
+
+/// Hunts memory that grows past the limit, or a refusal that nobody can name.
+#[test]
+fn a_memory_bomb_runs_into_a_limit() {
+    let ended = guest("membomb", &[], &[]).exits(1);
+    names_one_of(&ended, &["max-memory"]);
+    let ended = guest("membomb", &["-W", "max-task-memory=32MiB"], &[]).exits(1);
+    names_one_of(&ended, &["max-task-memory"]);
+    assert!(ended.peak_memory < GIB / 4, "{ended:#?}");
+    let ended = guest("membomb", &["-W", "max-memory=64MiB"], &["child"]).exits(1);
+    names_one_of(&ended, &["more memory than it may use", "`memory`"]);
+    assert!(ended.peak_memory < GIB / 4, "{ended:#?}");
+}
+
+/// Hunts a recursion that overflows the host's stack: that would be a signal, not an exit code.
+#[test]
+fn a_deep_recursion_runs_into_the_stack_limit() {
+    let ended = guest("deeprec", &[], &[]).exits(134);
+    names_one_of(&ended, &["call stack exhausted"]);
+    let ended = guest("deeprec", &[], &["child"]).exits(1);
+    names_one_of(&ended, &["call stack exhausted"]);
+}
+
+/// Hunts output that is buffered without bound, or not counted.
+#[test]
+fn a_flood_of_output_runs_into_a_limit() {
+    let ended = guest("flood", &["-W", "max-output=1MiB"], &[]).exits(1);
+    names_one_of(&ended, &["max-output"]);
+    let written = ended.stdout.len() + ended.stderr.len();
+    assert!(written < 2 << 20, "{written} bytes");
+    assert!(ended.stdout.len() > 1 << 19, "{written} bytes");
+}
+
+/// Hunts an admission that deadlocks: parents hold all the places in the pool and wait for children
+/// that wait for a place.
+#[test]
+fn a_tree_of_tasks_needs_fewer_places_than_tasks() {
+    for workers in ["1", "2"] {
+        let ended = guest("tree", &["--workers", workers, "--stats=json"], &["15"]).exits(0);
+        assert_eq!(ended.stdout, "32767\n");
+        let stats = ended.stats();
+        assert_eq!(stats["tasks"], 32_768, "{stats:#}");
+        assert_eq!(stats["live_tasks"], 0, "{stats:#}");
+    }
+}

@@ -1,0 +1,90 @@
+//! `hart new`: what it writes is built and run, as its README says.
+
+use crate::support::{Finished, Running, Scratch, command, hart, root};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
+
+fn new_in(directory: &Path, arguments: &[&OsStr]) -> Finished {
+    let mut new = command();
+    new.current_dir(directory).arg("new").args(arguments);
+    Running::start(&mut new, &[]).wait()
+}
+
+/// Hunts a project that does not build, tasks that do not run, and build settings that are not
+/// where cargo looks for them.
+#[test]
+fn a_new_project_builds_and_runs() {
+    let scratch = Scratch::new();
+    let sdk: [&OsStr; 2] = ["--sdk-path".as_ref(), root().as_os_str()];
+    new_in(scratch.path(), &["my-guest".as_ref(), sdk[0], sdk[1]]).exits(0);
+    let project = scratch.path().join("my-guest");
+    // The same versions as everything else here, which are on this machine: nothing is fetched.
+    std::fs::copy(root().join("Cargo.lock"), project.join("Cargo.lock")).expect("the lock file");
+    // Kept from one run of the test to the next.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hart-new");
+    let cargo = |line: &[&str]| {
+        let bin = Path::new(env!("CARGO_BIN_EXE_hart"))
+            .parent()
+            .expect("a directory");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let paths = [bin.to_path_buf()]
+            .into_iter()
+            .chain(std::env::split_paths(&path));
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .current_dir(&project)
+            .args(line)
+            .args(["--offline", "--target-dir"])
+            .arg(&target)
+            .env("PATH", std::env::join_paths(paths).expect("plain paths"))
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("CARGO_BUILD_TARGET");
+        Running::start(&mut cargo, &[]).wait().exits(0)
+    };
+    cargo(&["build", "--release"]);
+    let built = target.join("wasm32-wasip2/release/my-guest.wasm");
+    let ended = hart([OsStr::new("--stats=json"), built.as_os_str()]).exits(0);
+    assert_eq!(ended.stdout, "33860 primes below 400000\n");
+    assert_eq!(ended.stats()["tasks"], 41, "{ended:#?}");
+    // 64 KiB of stack and a little more, not the linker's megabyte.
+    let memory = smallest_memory(&std::fs::read(&built).expect("what was built"));
+    assert!(memory < 512 << 10, "{memory} bytes");
+
+    let tests = cargo(&["test", "--release"]);
+    assert!(tests.stdout.contains("1 passed"), "{tests:#?}");
+}
+
+/// Bytes of the first memory that a component's core modules define.
+fn smallest_memory(component: &[u8]) -> u64 {
+    for payload in wasmparser::Parser::new(0).parse_all(component) {
+        if let wasmparser::Payload::MemorySection(memories) = payload.expect("a valid component")
+            && let Some(memory) = memories.into_iter().next()
+        {
+            return memory.expect("a memory").initial * 65536;
+        }
+    }
+    panic!("no memory");
+}
+
+/// Hunts something that was there before and is overwritten, and half a project left behind.
+#[test]
+fn existing_directories_and_bad_names_are_refused() {
+    let scratch = Scratch::new();
+    scratch.write("taken", "mine");
+    std::fs::create_dir(scratch.path().join("empty")).expect("a new directory");
+    for name in ["taken", "empty", "..", "a/b", "fn", "no such", ""] {
+        let ended = new_in(scratch.path(), &[name.as_ref()]).exits(2);
+        assert_eq!(ended.stderr.lines().count(), 1, "{name}: {ended:#?}");
+        assert!(ended.stderr.contains(&format!("`{name}`")), "{ended:#?}");
+    }
+    let nowhere: [&OsStr; 3] = ["good".as_ref(), "--sdk-path".as_ref(), "nowhere".as_ref()];
+    new_in(scratch.path(), &nowhere).exits(2);
+    let left = std::fs::read_dir(scratch.path())
+        .expect("the directory")
+        .count();
+    assert_eq!(left, 2);
+    let kept = std::fs::read_to_string(scratch.path().join("taken")).expect("the file");
+    assert_eq!(kept, "mine");
+}

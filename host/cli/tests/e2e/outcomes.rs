@@ -1,0 +1,180 @@
+//! How guests end, and what the process makes of it.
+
+use crate::support::{Running, Scratch, command, hart};
+use std::ffi::{OsStr, OsString};
+
+fn guest(name: &str, arguments: &[&str]) -> Vec<OsString> {
+    let mut line = vec![OsString::from(hart_build::guest(name))];
+    line.extend(arguments.iter().map(OsString::from));
+    line
+}
+
+/// Hunts arguments that hart keeps for itself, an environment that leaks in, and granted variables
+/// that do not arrive.
+#[test]
+fn arguments_and_variables_arrive() {
+    let file = hart_build::guest("hello");
+    let mut hello = command();
+    hello
+        .env("HART_E2E_OWN", "own")
+        .args(["--env", "A=1", "--env", "HART_E2E_OWN"])
+        .arg(&file)
+        .args(["--workers", "two words"]);
+    let ended = Running::start(&mut hello, &[]).wait().exits(0);
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "hello",
+            "argument: --workers",
+            "argument: two words",
+            "environment: A=1",
+            "environment: HART_E2E_OWN=own",
+        ]
+    );
+    let bare = hart([OsStr::new("run"), file.as_os_str()]).exits(0);
+    assert_eq!(bare.stdout, "hello\n");
+    let mut inherits = command();
+    inherits
+        .env("HART_E2E_OWN", "own")
+        .args(["-S", "inherit-env"])
+        .arg(&file);
+    let ended = Running::start(&mut inherits, &[]).wait().exits(0);
+    assert!(ended.stdout.contains("environment: HART_E2E_OWN=own\n"));
+}
+
+/// Hunts exit codes that are lost, and a child's `exit` that ends its parent.
+#[test]
+fn exit_codes_are_the_guests() {
+    for code in [0, 1, 3, 42] {
+        hart(guest("exit", &[&code.to_string()])).exits(code);
+    }
+    let ended = hart(guest("exit", &["3", "child"])).exits(0);
+    assert!(ended.stdout.starts_with("child: Err("), "{ended:#?}");
+}
+
+/// Hunts a trap without a trace of where it was, or with one of the host's own.
+#[test]
+fn a_trap_in_the_root_shows_a_backtrace() {
+    let ended = hart(guest("trapper", &[])).exits(134);
+    let stderr = &ended.stderr;
+    assert!(stderr.contains("main traps on purpose"), "{ended:#?}");
+    let report = stderr.find("hart: ").map(|at| &stderr[at..]);
+    let report = report.unwrap_or_else(|| panic!("no report: {ended:#?}"));
+    assert!(report.contains("trapped"), "{report}");
+    assert!(report.contains("unreachable"), "{report}");
+    assert!(report.contains("trapper"), "the function's name: {report}");
+    assert!(report.lines().count() > 3, "{report}");
+    assert!(!report.contains("thread '"), "{report}");
+}
+
+/// Hunts a trap that takes siblings or the parent with it, or that reaches the joiner without its
+/// name.
+#[test]
+fn a_trap_in_a_child_is_its_joiners_to_handle() {
+    for workers in ["1", "2"] {
+        let file = hart_build::guest("trapper");
+        let ended = hart([
+            OsStr::new("--workers"),
+            OsStr::new(workers),
+            file.as_os_str(),
+            OsStr::new("child"),
+        ])
+        .exits(0);
+        let lines: Vec<&str> = ended.stdout.lines().collect();
+        assert_eq!(lines.len(), 4, "{ended:#?}");
+        assert_eq!(
+            [lines[0], lines[1], lines[3]],
+            ["task 0: 0", "task 1: 10", "task 3: 30"]
+        );
+        assert!(
+            lines[2].starts_with("task 2: the task trapped: "),
+            "{ended:#?}"
+        );
+        assert!(lines[2].contains("unreachable"), "{ended:#?}");
+    }
+}
+
+/// Hunts a guest that cannot see, or can change, what it was given to read.
+#[test]
+fn read_only_means_read_only() {
+    let scratch = Scratch::new();
+    scratch.write("a.txt", "one two\n");
+    let count = |grant: &str| {
+        let grant = format!("{}::/data{grant}", scratch.path().display());
+        let file = hart_build::guest("wordcount");
+        hart([
+            OsStr::new("--dir"),
+            grant.as_ref(),
+            file.as_os_str(),
+            OsStr::new("/data"),
+        ])
+    };
+    for grant in ["", "::ro", "::rw"] {
+        let ended = count(grant).exits(0);
+        assert!(ended.stdout.contains("txt"), "{ended:#?}");
+    }
+    let file = hart_build::guest("wordcount");
+    let denied = hart([file.as_os_str(), OsStr::new("/data")]);
+    assert_ne!(denied.code(), 0, "nothing was granted: {denied:#?}");
+}
+
+/// Hunts statistics that are missing, always zero, or mixed into the guest's output.
+#[test]
+fn statistics_are_counted() {
+    let file = hart_build::guest("pipeline");
+    let line = [
+        OsStr::new("--stats=json"),
+        OsStr::new("--workers=2"),
+        file.as_os_str(),
+    ];
+    let ended = hart(line).exits(0);
+    assert!(
+        ended.stdout.starts_with("320000 numbers, sorted: true\n"),
+        "{ended:#?}"
+    );
+    let stats = ended.stats();
+    // 31 of `merge`, 16 each of `sort` and `make`, and the root.
+    assert_eq!(stats["tasks"], 64, "{stats:#}");
+    assert_eq!(stats["spawns"], 63, "{stats:#}");
+    assert_eq!(stats["joins"], 63, "{stats:#}");
+    assert_eq!(stats["traps"], 0, "{stats:#}");
+    assert_eq!(stats["live_tasks"], 0, "{stats:#}");
+    for key in [
+        "wall_time",
+        "cpu_time",
+        "polls",
+        "peak_memory",
+        "peak_tasks",
+        "output_bytes",
+    ] {
+        assert!(
+            stats[key].as_u64().is_some_and(|n| n > 0),
+            "{key}: {stats:#}"
+        );
+    }
+    let workers = stats["workers"].as_array().expect("a list");
+    assert_eq!(workers.len(), 2, "{stats:#}");
+    let sum = |key: &str| -> u64 { workers.iter().map(|w| w[key].as_u64().expect(key)).sum() };
+    assert_eq!(sum("spawns"), 63, "{stats:#}");
+    assert_eq!(sum("joins"), 63, "{stats:#}");
+    assert!(sum("polls") >= 64, "{stats:#}");
+    for key in ["steals", "preemptions", "parks"] {
+        let _ = sum(key);
+    }
+
+    let text = hart([OsStr::new("--stats"), file.as_os_str()]).exits(0);
+    assert_eq!(text.stdout, ended.stdout);
+    for part in [
+        "worker",
+        "polls",
+        "steals",
+        "preemptions",
+        "spawns",
+        "joins",
+        "parks",
+        "CPU",
+    ] {
+        assert!(text.stderr.contains(part), "{part}: {text:#?}");
+    }
+}

@@ -1,0 +1,223 @@
+//! Running `hart` and other programs, with a guard against hanging.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before it counts as hanging: far more than it needs on a busy machine.
+const GUARD: Duration = Duration::from_secs(240);
+
+/// A program that ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    /// The most memory it had resident, in bytes.
+    pub(crate) peak_memory: u64,
+}
+
+impl Finished {
+    /// The exit code; a signal that ended it is a failure of the test.
+    pub(crate) fn code(&self) -> i32 {
+        self.status
+            .code()
+            .unwrap_or_else(|| panic!("ended by a signal: {self:#?}"))
+    }
+
+    /// Checks the exit code.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code(), code, "{self:#?}");
+        self
+    }
+
+    /// The `--stats=json` line.
+    #[track_caller]
+    pub(crate) fn stats(&self) -> serde_json::Value {
+        self.stderr
+            .lines()
+            .rev()
+            .find_map(|line| serde_json::from_str(line).ok())
+            .unwrap_or_else(|| panic!("no statistics: {self:#?}"))
+    }
+}
+
+/// `hart` with these arguments, without anything on its standard input.
+pub(crate) fn hart<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
+    Running::hart(arguments).wait()
+}
+
+/// A program that still runs.
+pub(crate) struct Running {
+    child: Child,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+    started: Instant,
+}
+
+impl Running {
+    /// Starts `hart`.
+    pub(crate) fn hart<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        Self::start(command().args(arguments), &[])
+    }
+
+    /// Starts any program, with `input` on its standard input.
+    pub(crate) fn start(command: &mut Command, input: &[u8]) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdin = child.stdin.take().expect("a pipe was asked for");
+        let input = input.to_vec();
+        // Detached: a program that does not read its input ends all the same.
+        thread::spawn(move || {
+            let mut stdin = stdin;
+            let _ = stdin.write_all(&input);
+        });
+        let stdout = read(child.stdout.take().expect("a pipe was asked for"));
+        let stderr = read(child.stderr.take().expect("a pipe was asked for"));
+        Self {
+            child,
+            stdout,
+            stderr,
+            started: Instant::now(),
+        }
+    }
+
+    /// Sends it a signal, as Ctrl-C does.
+    pub(crate) fn signal(&self, signal: i32) {
+        // SAFETY: `kill` reads no memory, and the child has not been waited for, so that its
+        // process number is still its own.
+        let sent = unsafe { libc::kill(self.pid(), signal) };
+        assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    /// Waits until it handles `signal` itself, instead of being ended by it.
+    pub(crate) fn wait_for_handler(&self, signal: i32) {
+        let path = format!("/proc/{}/status", self.child.id());
+        while self.started.elapsed() < GUARD {
+            let status = std::fs::read_to_string(&path).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = u64::from_str_radix(caught.unwrap_or("0").trim(), 16).unwrap_or(0);
+            if caught & (1 << (signal - 1)) != 0 {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("it never handles signal {signal}");
+    }
+
+    /// Sends `signal` again and again until the program has ended.
+    pub(crate) fn signal_until_gone(mut self, signal: i32) -> Finished {
+        loop {
+            self.signal(signal);
+            thread::sleep(Duration::from_millis(50));
+            if let Some((status, peak_memory)) = self.try_wait() {
+                return self.finished(status, peak_memory);
+            }
+            assert!(self.started.elapsed() < GUARD, "it stays");
+        }
+    }
+
+    fn pid(&self) -> libc::pid_t {
+        libc::pid_t::try_from(self.child.id()).expect("a process number")
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> Finished {
+        let (status, peak_memory) = loop {
+            if let Some(ended) = self.try_wait() {
+                break ended;
+            }
+            if self.started.elapsed() > GUARD {
+                let _ = self.child.kill();
+                let stdout = self.stdout.join().unwrap_or_default();
+                let stderr = self.stderr.join().unwrap_or_default();
+                panic!("hangs; so far:\n{stdout}\n{stderr}");
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        self.finished(status, peak_memory)
+    }
+
+    fn finished(self, status: ExitStatus, peak_memory: u64) -> Finished {
+        Finished {
+            status,
+            stdout: self.stdout.join().expect("the reader does not panic"),
+            stderr: self.stderr.join().expect("the reader does not panic"),
+            peak_memory,
+        }
+    }
+
+    /// `wait4` and not `Child::wait`, for the memory that the process used.
+    fn try_wait(&mut self) -> Option<(ExitStatus, u64)> {
+        let mut status = 0;
+        // SAFETY: `rusage` is plain numbers, for which all zeros are valid.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: both pointers are to live locals of the types that the call fills in. The child is
+        // waited for here and nowhere else.
+        let ended = unsafe { libc::wait4(self.pid(), &mut status, libc::WNOHANG, &mut usage) };
+        assert!(ended >= 0, "{}", std::io::Error::last_os_error());
+        let kibibytes = u64::try_from(usage.ru_maxrss).unwrap_or(0);
+        (ended > 0).then(|| (ExitStatus::from_raw(status), kibibytes << 10))
+    }
+}
+
+/// The `hart` of this build, in an environment that is the same everywhere.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hart"));
+    command.env_remove("HART_LOG").env("COLUMNS", "100");
+    command
+}
+
+fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A directory that goes when the test ends.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hart-e2e-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("a new directory in the temporary one");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file and returns its path.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).expect("a file in a directory of our own");
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

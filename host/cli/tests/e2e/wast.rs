@@ -1,0 +1,115 @@
+//! The scripts below `tests/wast`, and the runner that runs them.
+
+use crate::support::{hart, root};
+use std::path::PathBuf;
+
+fn scripts(directory: &str) -> Vec<PathBuf> {
+    let directory = root().join(directory);
+    let mut scripts: Vec<PathBuf> = std::fs::read_dir(&directory)
+        .expect("the directory of the scripts")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "wast")
+        })
+        .collect();
+    scripts.sort();
+    assert!(!scripts.is_empty(), "{}", directory.display());
+    scripts
+}
+
+/// Runs every script under `options`; each line of output is about one of them.
+fn all_pass(options: &[&str]) {
+    let scripts = scripts("tests/wast");
+    let mut arguments: Vec<String> = vec![String::from("wast")];
+    arguments.extend(options.iter().map(ToString::to_string));
+    arguments.extend(scripts.iter().map(|path| path.display().to_string()));
+    let ended = hart(&arguments).exits(0);
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(lines.len(), scripts.len() + 1, "{ended:#?}");
+    assert!(
+        lines
+            .iter()
+            .take(scripts.len())
+            .all(|line| line.contains(": ok, "))
+    );
+    assert_eq!(
+        lines[scripts.len()],
+        format!("{} passed, 0 failed", scripts.len())
+    );
+    assert_eq!(ended.stderr, "");
+}
+
+/// Hunts behaviour that depends on the preemption mode or on the number of workers. With one worker
+/// a spinner that is not preempted hangs the script; with two, results race for their joiners.
+#[test]
+fn scripts_pass_with_epochs_on_one_worker() {
+    all_pass(&["--workers", "1"]);
+}
+
+/// As above.
+#[test]
+fn scripts_pass_with_epochs_on_two_workers() {
+    all_pass(&["--workers", "2"]);
+}
+
+/// As above.
+#[test]
+fn scripts_pass_with_fuel_on_one_worker() {
+    all_pass(&["--workers", "1", "--preempt", "fuel", "--slice", "10000"]);
+}
+
+/// As above.
+#[test]
+fn scripts_pass_with_fuel_on_two_workers() {
+    all_pass(&["--workers", "2", "--preempt", "fuel"]);
+}
+
+/// Hunts a runner that passes everything, one that stops at the first failure, and failures that
+/// nobody can find in the file.
+#[test]
+fn failures_are_counted_and_located() {
+    let script = root().join("tests/wast/failing/wrong.wast");
+    let ended = hart(["wast".as_ref(), script.as_os_str()]).exits(1);
+    assert!(
+        ended
+            .stdout
+            .ends_with("FAILED, 9 of 10 directives\n0 passed, 1 failed\n"),
+        "{ended:#?}"
+    );
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    assert_eq!(lines.len(), 9, "{ended:#?}");
+    for (line, (place, says)) in lines.iter().zip([
+        ("10:2", "expected U32(2), got U32(1)"),
+        ("11:4", "expected S32(1), got U32(1)"),
+        ("12:2", "expected nothing, got U32(1)"),
+        ("13:2", "expected a trap (`unreachable`), got U32(1)"),
+        ("14:2", "nothing named `two` is exported"),
+        ("15:2", "no instance $nobody"),
+        ("16:2", "expected an invalid component"),
+        ("17:2", "unreachable"),
+        ("18:2", "a core module"),
+    ]) {
+        let prefix = format!("{}:{place}: ", script.display());
+        assert!(
+            line.starts_with(&prefix) && line.contains(says),
+            "{place} {says}: {line}"
+        );
+    }
+
+    let script = root().join("tests/wast/failing/unparsed.wast");
+    let ended = hart(["wast".as_ref(), script.as_os_str()]).exits(1);
+    let prefix = format!("{}:3:1: ", script.display());
+    assert!(ended.stderr.starts_with(&prefix), "{ended:#?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
+}
+
+/// Hunts a missing script that counts as passed, or that keeps the others from being run.
+#[test]
+fn a_script_that_cannot_be_read_is_bad_input() {
+    let good = root().join("tests/wast/instances.wast");
+    let ended = hart(["wast".as_ref(), "no/such.wast".as_ref(), good.as_os_str()]).exits(2);
+    assert!(ended.stdout.ends_with("1 passed, 1 failed\n"), "{ended:#?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
+    assert!(ended.stderr.contains("no such file"), "{ended:#?}");
+}
