@@ -199,9 +199,9 @@ fn workspace() -> PathBuf {
         .to_path_buf()
 }
 
-/// Where cargo puts things: a relative `CARGO_TARGET_DIR` is taken to be meant from the workspace,
+/// Where cargo puts things. A relative `CARGO_TARGET_DIR` is taken to be meant from the workspace,
 /// since tests run elsewhere than the cargo that was told so.
-fn target_directory() -> PathBuf {
+pub fn target_directory() -> PathBuf {
     let directory =
         std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target"));
     workspace().join(directory)
