@@ -296,6 +296,10 @@ impl LimitReached {
     pub(crate) fn new(limit: LimitKind, value: u64) -> Self {
         Self { limit, value }
     }
+
+    pub(crate) fn time(limit: LimitKind, value: Duration) -> Self {
+        Self::new(limit, u64::try_from(value.as_nanos()).unwrap_or(u64::MAX))
+    }
 }
 
 impl fmt::Display for LimitReached {

@@ -1,351 +1,417 @@
-#![expect(
-    missing_docs,
-    unused_variables,
-    clippy::todo,
-    reason = "the API's skeleton, to compile against"
-)]
+//! The third layer: load, run, limits, WASI, and spawn for guests.
 
-use std::any::Any;
-use std::future::Future;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+mod admission;
+mod bindings;
+mod builder;
+mod cache;
+mod component;
+mod engine;
+mod guest;
+mod invoke;
+mod load;
+mod outcome;
+mod run;
+mod shared;
+mod shutdown;
+mod start;
+mod state;
+mod stdio;
+mod tasks;
+mod wasi;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use wasmtime::Engine;
 use wasmtime::component::{Linker, Val};
-use wasmtime_wasi::WasiCtxBuilder;
 
-use crate::*;
+pub use builder::HostBuilder;
+pub use cache::Cache;
+pub use component::Component;
+pub use run::{Canceller, Outcome, Run, RunBuilder};
+pub use shutdown::Shutdown;
+pub use state::GuestState;
+pub use stdio::Stdio;
+pub use wasi::DirAccess;
 
-/// Where compiled code is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Cache {
-    /// Nowhere.
-    Off,
-    /// In `~/.cache/hart` (or `$XDG_CACHE_HOME/hart`), mode 0700.
-    #[default]
-    Default,
-    /// In a directory of the embedder's choice.
-    Directory(PathBuf),
+use crate::signal::Signal;
+use crate::sync::lock;
+use crate::task::Kill;
+use crate::{
+    CallError, HostStats, Limits, LoadError, PoolStats, Preemption, RunStats, Runtime,
+    TenantBuilder, runtime,
+};
+use admission::Admission;
+use guest::Guest;
+use outcome::Ended;
+use run::Target;
+use shared::RunShared;
+
+/// Loads components and runs them as tasks on every core.
+///
+/// A handle; dropping the last one closes the host as [`close`](Self::close) does and waits for its
+/// threads, which is fine inside async code too.
+///
+/// # Examples
+///
+/// ```
+/// use hart_host::{Cache, Host, Limits};
+/// use std::time::Duration;
+///
+/// let host = Host::builder().workers(2).cache(Cache::Off).build()?;
+/// let component = host.load(br#"
+///     (component
+///         (core module $m (func (export "f") (param i32 i32) (result i32)
+///             local.get 0 local.get 1 i32.add))
+///         (core instance $i (instantiate $m))
+///         (func (export "add") (param "a" u32) (param "b" u32) (result u32)
+///             (canon lift (core func $i "f"))))
+/// "#)?;
+/// let run = host
+///     .invoke(&component, "add(40, 2)")?
+///     .limits(Limits::new().timeout(Duration::from_secs(5)))
+///     .start()?;
+/// assert_eq!(run.wait()?.to_wave()?, "42");
+/// assert_eq!(host.live_guests(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Host {
+    handle: Arc<Handle>,
 }
 
-/// A standard stream of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Stdio {
-    /// Standard input is empty; output is dropped.
-    #[default]
-    Null,
-    /// The process's own.
-    Inherit,
-    /// Output is kept for [`Outcome`]. Not for standard input.
-    Capture,
-    /// Standard input has these bytes. Not for output.
-    Bytes(Vec<u8>),
+/// The last one dropped closes the host. Guests refer to the [`HostInner`] and not to this.
+struct Handle {
+    inner: Arc<HostInner>,
+    runtime: Runtime,
 }
 
-/// What a guest may do in a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DirAccess {
-    ReadOnly,
-    ReadWrite,
+/// What guests know of their host.
+struct HostInner {
+    runtime: Arc<runtime::Inner>,
+    engine: Engine,
+    linker: Linker<GuestState>,
+    admission: Admission,
+    preemption: Preemption,
+    limits: Limits,
+    data: Option<builder::Data>,
+    /// Runs that are not over.
+    runs: Mutex<HashMap<u64, Weak<RunShared>>>,
+    runs_started: AtomicU64,
+    live_guests: AtomicU64,
+    guests: AtomicU64,
+    /// Notified when a run is over.
+    idle: Signal,
+    draining: AtomicBool,
+    closed: AtomicBool,
 }
 
-/// What a guest's store holds.
-pub struct GuestState {}
-impl GuestState {
-    /// The embedder's own data (see [`HostBuilder::data`]).
-    pub fn data<D: Any>(&mut self) -> Option<&mut D> {
-        todo!()
-    }
-}
+// === impl Host ===
 
-#[derive(Debug, Default)]
-pub struct HostBuilder {}
-impl HostBuilder {
-    pub fn workers(mut self, workers: usize) -> Self {
-        todo!()
-    }
-    pub fn preemption(mut self, preemption: Preemption) -> Self {
-        todo!()
-    }
-    /// Defaults for every run.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        todo!()
-    }
-    pub fn tokio(mut self, handle: tokio::runtime::Handle) -> Self {
-        todo!()
-    }
-    pub fn instances(mut self, instances: u32) -> Self {
-        todo!()
-    }
-    pub fn cache(mut self, cache: Cache) -> Self {
-        todo!()
-    }
-    pub fn imports<F>(mut self, imports: F) -> Self
-    where
-        F: Fn(&mut Linker<GuestState>) -> wasmtime::Result<()> + Send + Sync + 'static,
-    {
-        todo!()
-    }
-    pub fn data<F, D>(mut self, data: F) -> Self
-    where
-        F: Fn() -> D + Send + Sync + 'static,
-        D: Any + Send,
-    {
-        todo!()
-    }
-    pub fn build(self) -> Result<Host, BuildError> {
-        todo!()
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Host {}
 impl Host {
+    /// A host with settings.
     pub fn builder() -> HostBuilder {
-        todo!()
+        HostBuilder::new()
     }
+
+    fn inner(&self) -> &Arc<HostInner> {
+        &self.handle.inner
+    }
+
+    /// Loads a component, binary or text, and compiles it on this thread. That takes milliseconds to
+    /// seconds; async code should do it where blocking is allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] says what the bytes are instead, or what is the matter with them.
     pub fn load(&self, bytes: &[u8]) -> Result<Component, LoadError> {
-        todo!()
+        self.open()?;
+        load::load(&self.inner().engine, &self.inner().linker, bytes)
     }
+
+    /// Loads a component from a file, binary or text.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), and [`LoadError::Read`] if the file cannot be read.
     pub fn load_file(&self, path: impl AsRef<Path>) -> Result<Component, LoadError> {
-        todo!()
+        self.load(&read(path.as_ref())?)
     }
-    /// # Safety
-    /// The bytes must come from [`Host::precompile`] (or `hart compile`), unchanged: they are native code.
-    pub unsafe fn load_precompiled(&self, bytes: &[u8]) -> Result<Component, LoadError> {
-        todo!()
-    }
+
+    /// Compiles a component to native code, for [`load_precompiled`](Self::load_precompiled) on a host
+    /// with the same preemption mode, wasmtime version and machine.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), except that imports are not looked at.
     pub fn precompile(&self, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
-        todo!()
+        self.open()?;
+        load::precompile(&self.inner().engine, bytes)
     }
+
+    /// Loads what [`precompile`](Self::precompile) made.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::NotPrecompiled`], [`LoadError::Incompatible`] or [`LoadError::PreemptionMismatch`]
+    /// if the bytes are not for this host, [`LoadError::MissingImport`] as for [`load`](Self::load).
+    ///
+    /// # Safety
+    ///
+    /// The bytes are native code, which is run as it is. They must come from
+    /// [`precompile`](Self::precompile), unchanged, by somebody whom you trust as you trust the
+    /// program that calls this.
+    pub unsafe fn load_precompiled(&self, bytes: &[u8]) -> Result<Component, LoadError> {
+        self.open()?;
+        let inner = self.inner();
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { load::load_precompiled(&inner.engine, &inner.linker, inner.preemption, bytes) }
+    }
+
+    fn open(&self) -> Result<(), LoadError> {
+        if self.inner().is_closed() {
+            Err(LoadError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A run of a command: its `wasi:cli/run`.
     pub fn command(&self, component: &Component) -> RunBuilder {
-        todo!()
+        RunBuilder::new(self, component, Target::Command)
     }
+
+    /// A run that calls an export, written in WAVE: `f(1, "x")`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`] if it cannot be read, if there is no such export, or if the arguments do not fit.
     pub fn invoke(&self, component: &Component, wave: &str) -> Result<RunBuilder, CallError> {
-        todo!()
+        let (export, args) = invoke::parse(component, wave)?;
+        Ok(self.call(component, &export, args))
     }
+
+    /// A run that calls an export with arguments. That it exists and takes as many is checked by
+    /// [`RunBuilder::start`].
     pub fn call(&self, component: &Component, export: &str, args: Vec<Val>) -> RunBuilder {
-        todo!()
+        RunBuilder::new(
+            self,
+            component,
+            Target::Call {
+                export: export.to_owned(),
+                args,
+            },
+        )
     }
+
+    /// A new tenant: a group of runs that share a weight and limits.
     pub fn tenant(&self) -> TenantBuilder {
-        todo!()
+        TenantBuilder::new(self.inner().runtime.clone())
     }
+
+    /// The second layer under this host: groups of the embedder's own tasks, on the same workers.
+    pub fn runtime(&self) -> &Runtime {
+        &self.handle.runtime
+    }
+
+    /// Ends everything: runs resolve to [`RunError::Closed`](crate::RunError::Closed) as soon as their
+    /// guests are gone, which takes a running guest up to two slices.
     pub fn close(&self) {
-        todo!()
+        self.inner().close();
     }
-    /// Waits for runs to end for at most `grace`, then closes. The future resolves when nothing is
-    /// left; `wait()` on it blocks.
+
+    /// Refuses new runs, lets those that there are finish for at most `grace`, then closes. The future
+    /// resolves when nothing is left of them.
     pub fn shutdown(&self, grace: Duration) -> Shutdown {
-        todo!()
+        Shutdown::new(self.inner().clone(), grace)
     }
+
+    /// What the host did and what it holds.
     pub fn stats(&self) -> HostStats {
-        todo!()
+        let inner = self.inner();
+        HostStats {
+            workers: inner.runtime.worker_stats(),
+            epochs: inner.runtime.clock.epochs(),
+            runs: inner.runs_started.load(Ordering::Relaxed),
+            live_runs: lock(&inner.runs).len() as u64,
+            guests: inner.guests.load(Ordering::Relaxed),
+            live_guests: self.live_guests(),
+            queued_spawns: self.queued_spawns(),
+            pool: self.pool(),
+        }
     }
+
     /// Statistics of the runs that are not over.
     pub fn runs(&self) -> Vec<RunStats> {
-        todo!()
+        let mut runs: Vec<RunStats> = self
+            .inner()
+            .live_runs()
+            .iter()
+            .map(|run| run.stats())
+            .collect();
+        runs.sort_by_key(|run| run.id);
+        runs
     }
+
+    /// The pool of instances.
     pub fn pool(&self) -> PoolStats {
-        todo!()
+        let inner = self.inner();
+        let mut stats = PoolStats {
+            instances: inner.admission.places(),
+            in_use: inner.admission.in_use(),
+            ..PoolStats::default()
+        };
+        if let Some(metrics) = inner.engine.pooling_allocator_metrics() {
+            stats.component_instances = metrics.component_instances();
+            stats.core_instances = metrics.core_instances();
+            stats.memories = metrics.memories() as u64;
+            stats.tables = metrics.tables() as u64;
+            stats.stacks = metrics.stacks() as u64;
+        }
+        stats
     }
+
+    /// Guest tasks that have not ended, those that wait for a place included.
     pub fn live_guests(&self) -> u64 {
-        todo!()
+        self.inner().live_guests.load(Ordering::Relaxed)
     }
+
+    /// Spawns that wait for a place in the pool.
     pub fn queued_spawns(&self) -> u64 {
-        todo!()
+        self.inner().admission.waiting()
     }
+
+    /// How many workers there are.
     pub fn workers(&self) -> usize {
-        todo!()
+        self.inner().runtime.workers()
     }
+
+    /// How guests are interrupted.
     pub fn preemption(&self) -> Preemption {
-        todo!()
+        self.inner().preemption
     }
-    pub fn engine(&self) -> &wasmtime::Engine {
-        todo!()
+
+    /// wasmtime's engine.
+    pub fn engine(&self) -> &Engine {
+        &self.inner().engine
     }
 }
 
-#[derive(Debug)]
-pub struct Shutdown {}
-impl Shutdown {
-    pub fn wait(self) {
-        todo!()
-    }
-}
-impl Future for Shutdown {
-    type Output = ();
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        todo!()
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("workers", &self.workers())
+            .field("preemption", &self.preemption())
+            .field("live_guests", &self.live_guests())
+            .finish_non_exhaustive()
     }
 }
 
-#[derive(Clone, Debug)]
-pub struct Component {}
-impl Component {
-    /// Whether it can be run as a command: it exports `wasi:cli/run`.
-    pub fn is_command(&self) -> bool {
-        todo!()
-    }
-    /// Whether it can spawn tasks of itself: it exports `hart:exec/entry`.
-    pub fn has_entry(&self) -> bool {
-        todo!()
-    }
-    /// The functions it exports, by the names that [`Host::call`] takes.
-    pub fn exports(&self) -> Vec<String> {
-        todo!()
-    }
-    pub fn as_wasmtime(&self) -> &wasmtime::component::Component {
-        todo!()
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.inner.close();
+        // `runtime` goes next: it waits for the threads.
     }
 }
 
-#[derive(Clone, Debug)]
-pub struct Tenant {}
-#[derive(Debug)]
-pub struct TenantBuilder {}
-impl TenantBuilder {
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        todo!()
+/// Reads a file, but no more of it than a component may have.
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    use std::io::Read as _;
+
+    let failed = |source| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(failed(std::io::Error::new(
+            std::io::ErrorKind::IsADirectory,
+            "it is a directory; name a component in it",
+        )));
     }
-    pub fn weight(mut self, weight: u32) -> Self {
-        todo!()
+    if metadata.len() > load::MAX_BYTES {
+        return Err(LoadError::TooLarge {
+            bytes: metadata.len(),
+            limit: load::MAX_BYTES,
+        });
     }
-    pub fn limits(mut self, limits: Limits) -> Self {
-        todo!()
-    }
-    pub fn build(self) -> Tenant {
-        todo!()
-    }
+    let mut bytes = Vec::new();
+    file.take(load::MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    Ok(bytes)
 }
 
-#[derive(Debug)]
-pub struct RunBuilder {}
-impl RunBuilder {
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        todo!()
-    }
-    /// Adds one argument; the first is the program's name.
-    pub fn arg(mut self, arg: impl Into<String>) -> Self {
-        todo!()
-    }
-    pub fn args<I>(mut self, args: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
-        todo!()
-    }
-    pub fn env(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        todo!()
-    }
-    pub fn inherit_env(mut self) -> Self {
-        todo!()
-    }
-    pub fn dir(
-        mut self,
-        host: impl Into<PathBuf>,
-        guest: impl Into<String>,
-        access: DirAccess,
-    ) -> Self {
-        todo!()
-    }
-    pub fn stdin(mut self, stdin: Stdio) -> Self {
-        todo!()
-    }
-    pub fn stdout(mut self, stdout: Stdio) -> Self {
-        todo!()
-    }
-    pub fn stderr(mut self, stderr: Stdio) -> Self {
-        todo!()
-    }
-    pub fn allow_network(mut self, allow: bool) -> Self {
-        todo!()
-    }
-    pub fn limits(mut self, limits: Limits) -> Self {
-        todo!()
-    }
-    pub fn weight(mut self, weight: u32) -> Self {
-        todo!()
-    }
-    pub fn tenant(mut self, tenant: &Tenant) -> Self {
-        todo!()
-    }
-    /// Called for the context of every task of the run.
-    pub fn wasi<F>(mut self, wasi: F) -> Self
-    where
-        F: Fn(&mut WasiCtxBuilder) + Send + Sync + 'static,
-    {
-        todo!()
-    }
-    pub fn start(self) -> Result<Run, RunError> {
-        todo!()
-    }
-}
+// === impl HostInner ===
 
-/// A run: a future of its outcome. Dropping it detaches.
-#[derive(Debug)]
-pub struct Run {}
-impl Run {
-    /// Blocks the thread until the run is over.
-    pub fn wait(self) -> Result<Outcome, RunError> {
-        todo!()
+impl HostInner {
+    fn engine(&self) -> &Engine {
+        &self.engine
     }
-    pub fn cancel(&self) {
-        todo!()
-    }
-    /// Something that cancels the run from elsewhere.
-    pub fn canceller(&self) -> Canceller {
-        todo!()
-    }
-    pub fn id(&self) -> u64 {
-        todo!()
-    }
-    pub fn name(&self) -> String {
-        todo!()
-    }
-    pub fn is_finished(&self) -> bool {
-        todo!()
-    }
-    pub fn stats(&self) -> RunStats {
-        todo!()
-    }
-}
-impl Future for Run {
-    type Output = Result<Outcome, RunError>;
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        todo!()
-    }
-}
 
-#[derive(Clone, Debug)]
-pub struct Canceller {}
-impl Canceller {
-    pub fn cancel(&self) {
-        todo!()
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
-    /// Still works after the run is over.
-    pub fn stats(&self) -> RunStats {
-        todo!()
-    }
-}
 
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Outcome {
-    /// The guest's own exit code: 0, what it passed to `exit`, or 1 where `run` returned an error.
-    pub exit_code: i32,
-    /// What the called export returned.
-    pub results: Vec<Val>,
-    /// Captured standard output.
-    pub stdout: Vec<u8>,
-    /// Captured standard error.
-    pub stderr: Vec<u8>,
-    pub stats: RunStats,
-}
-impl Outcome {
-    /// The results in WAVE, one per line.
-    pub fn to_wave(&self) -> Result<String, wasmtime::Error> {
-        todo!()
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// No more runs from now on.
+    fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    fn is_idle(&self) -> bool {
+        lock(&self.runs).is_empty()
+    }
+
+    fn live_runs(&self) -> Vec<Arc<RunShared>> {
+        lock(&self.runs)
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+
+    fn run_gone(&self, id: u64) {
+        let _run = lock(&self.runs).remove(&id);
+    }
+
+    /// Ends these guests for this reason, on whatever thread this is.
+    fn bury(&self, victims: &[Arc<Guest>], kill: Kill) {
+        // All reasons first: what ends one of them may end others, for another reason.
+        for guest in victims {
+            guest.control.kill(kill);
+        }
+        let withdrawn = self.admission.withdraw(victims.iter());
+        self.runtime
+            .reap(victims.iter().filter_map(|guest| guest.control.task()));
+        for guest in withdrawn {
+            let kill = guest.control.killed().unwrap_or(kill);
+            guest.finish(Ended::Killed(kill));
+        }
+    }
+
+    /// 1. Nobody is admitted or accepted any more. 2. Every guest has its reason. 3. Those that waited
+    /// for a place end here; the others when the executor drops them, or at their next preemption
+    /// point.
+    fn close(&self) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let waiting = self.admission.close();
+        for run in self.live_runs() {
+            run.kill(Kill::Closed);
+        }
+        for guest in waiting {
+            guest.control.kill(Kill::Closed);
+            guest.finish(Ended::Killed(Kill::Closed));
+        }
+        self.runtime.close();
     }
 }

@@ -1,0 +1,208 @@
+//! The epoch clock: one thread that makes running guests reach their preemption points, and that
+//! watches the deadlines.
+//!
+//! An epoch costs every running guest a callback and the machine a wake-up, so there are none unless
+//! something needs one: a guest runs *and*
+//!
+//! - somebody waits for a core (`Executor::has_waiting`), or
+//! - a guest that may be running was killed (`urgent`), or
+//! - a running guest has a limit of CPU time, which only a preemption point can check (`limited`).
+//!
+//! # Protocol
+//!
+//! The clock thread sleeps on a condition variable behind `parked`; the rest of the state is atomics
+//! that anybody writes.
+//!
+//! 1. The clock sets `parked`, executes a `SeqCst` fence (F1), and reads everything above. If
+//!    something needs epochs it clears `parked` and ticks instead.
+//! 2. Whoever makes one of those conditions true (a guest enters a poll, a task is queued, a guest is
+//!    killed, a timer becomes the first) writes its part first, executes a `SeqCst` fence (F2), and
+//!    then reads `parked`.
+//! 3. Of F1 and F2 one comes first in the single order of fences. If F1 does, step 2 reads `parked`
+//!    as set and pokes. If F2 does, step 1 reads what step 2 wrote and does not sleep. Each condition
+//!    is a conjunction (a guest runs *and* somebody waits); its two writers both fence and then read
+//!    what the other writes, so that the one whose fence comes second sees both parts.
+//! 4. A poke clears `parked` under the mutex and notifies. The clock holds the mutex from reading
+//!    `parked` to waiting, so the notification is not lost.
+//! 5. While it ticks, the clock sleeps one slice, or until the next deadline if that is sooner,
+//!    increments the engines that are due, and starts over at 1.
+//! 6. Shutdown: `stop` sets the flag under the mutex and notifies; the thread leaves at the next pass.
+//!
+//! A watchdog restarts the loop if it panics (see [`thread`]).
+
+mod thread;
+mod timers;
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use hart_executor::Executor;
+use wasmtime::{Engine, EngineWeak};
+
+use crate::sync::lock;
+pub(crate) use timers::TimerKey;
+use timers::Timers;
+
+/// Something with a deadline.
+pub(crate) trait Expire: Send + Sync {
+    /// The deadline has come. Runs on the clock thread: must not block nor drop a store.
+    fn expire(self: Arc<Self>);
+}
+
+/// The clock's shared part.
+pub(crate) struct Clock {
+    /// Guests being polled right now, over all workers.
+    running: AtomicUsize,
+    /// Guests that were killed and have not ended. Signed: the end may be counted before the kill.
+    urgent: AtomicI64,
+    /// Guests being polled right now that have a limit of CPU time.
+    limited: AtomicUsize,
+    /// Epoch increments so far (times the clock ticked, not times engines).
+    epochs: AtomicU64,
+    /// Whether the thread sleeps or is about to; see the protocol.
+    parked: AtomicBool,
+    inner: Mutex<Inner>,
+    wake: Condvar,
+}
+
+struct Inner {
+    stop: bool,
+    timers: Timers,
+    engines: Vec<Attached>,
+}
+
+/// An engine whose epochs this clock increments.
+struct Attached {
+    engine: EngineWeak,
+    slice: Duration,
+    due: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self {
+            running: AtomicUsize::new(0),
+            urgent: AtomicI64::new(0),
+            limited: AtomicUsize::new(0),
+            epochs: AtomicU64::new(0),
+            parked: AtomicBool::new(false),
+            inner: Mutex::new(Inner {
+                stop: false,
+                timers: Timers::default(),
+                engines: Vec::new(),
+            }),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// Starts the thread. Call once. The thread owns the executor's handle, not the clock: the
+    /// executor's platform refers to the clock, and a ring of references would never be freed.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        executor: Executor,
+    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+        thread::start(self.clone(), executor)
+    }
+
+    /// Ends the thread, at its next pass.
+    pub(crate) fn stop(&self) {
+        lock(&self.inner).stop = true;
+        self.wake.notify_all();
+    }
+
+    /// Adds an engine, or changes the slice of one that was added before.
+    pub(crate) fn attach(&self, engine: &Engine, slice: Duration) {
+        let mut inner = lock(&self.inner);
+        inner.engines.retain(|a| {
+            a.engine
+                .upgrade()
+                .is_some_and(|e| !Engine::same(&e, engine))
+        });
+        inner.engines.push(Attached {
+            engine: engine.weak(),
+            slice,
+            due: Instant::now() + slice,
+        });
+    }
+
+    /// How many times epochs were incremented.
+    pub(crate) fn epochs(&self) -> u64 {
+        self.epochs.load(Ordering::Relaxed)
+    }
+
+    /// A guest's poll begins. Pairs with [`leave`](Self::leave).
+    pub(crate) fn enter(&self, limited: bool, executor: &Executor) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        if limited {
+            self.limited.fetch_add(1, Ordering::Relaxed);
+        }
+        // F2 of the protocol.
+        fence(Ordering::SeqCst);
+        if self.parked.load(Ordering::Relaxed)
+            && (limited || self.urgent.load(Ordering::Relaxed) > 0 || executor.has_waiting())
+        {
+            self.poke();
+        }
+    }
+
+    /// A guest's poll ends.
+    pub(crate) fn leave(&self, limited: bool) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        if limited {
+            self.limited.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A guest that has not ended was killed.
+    pub(crate) fn killed(&self) {
+        self.urgent.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if self.running.load(Ordering::Relaxed) > 0 && self.parked.load(Ordering::Relaxed) {
+            self.poke();
+        }
+    }
+
+    /// A guest that was killed has ended.
+    pub(crate) fn buried(&self) {
+        self.urgent.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Something was queued that nobody idle will take.
+    pub(crate) fn contended(&self) {
+        fence(Ordering::SeqCst);
+        if self.parked.load(Ordering::Relaxed) && self.running.load(Ordering::Relaxed) > 0 {
+            self.poke();
+        }
+    }
+
+    /// Calls `expire` of `target` at `deadline`, unless it is gone by then.
+    pub(crate) fn at(&self, deadline: Instant, target: Weak<dyn Expire>) -> TimerKey {
+        let (key, first) = lock(&self.inner).timers.insert(deadline, target);
+        if first {
+            // The thread sleeps until what was the first deadline before, ticking or not.
+            self.wake.notify_all();
+        }
+        key
+    }
+
+    /// Forgets a deadline.
+    pub(crate) fn forget(&self, key: TimerKey) {
+        // Dropped after the lock is released: it may be the last reference.
+        let _target = lock(&self.inner).timers.remove(key);
+    }
+
+    /// Whether a running guest must be brought to a preemption point.
+    fn needs_epochs(&self, executor: &Executor) -> bool {
+        self.running.load(Ordering::Relaxed) > 0
+            && (self.urgent.load(Ordering::Relaxed) > 0
+                || self.limited.load(Ordering::Relaxed) > 0
+                || executor.has_waiting())
+    }
+
+    fn poke(&self) {
+        let _inner = lock(&self.inner);
+        self.parked.store(false, Ordering::Relaxed);
+        self.wake.notify_all();
+    }
+}

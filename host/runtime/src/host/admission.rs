@@ -1,0 +1,298 @@
+//! Who gets a place in the pool of instances, and when.
+//!
+//! The pool refuses at once what it has no room for, so guests take their places here first. Spawns
+//! that must wait hold bytes, not places, in a bounded queue per run.
+//!
+//! # Order
+//!
+//! Round-robin between runs; within a run the deepest first, first in first out within a depth. A run
+//! whose first candidate does not fit is passed over; it does not hold up others.
+//!
+//! # The rule
+//!
+//! Let `w` be the places that the run's component takes (one, for nearly all), `D` the run's limit of
+//! depth, and `d` a task's depth, the root's being 0. A task is admitted only while at least
+//! `(D - d + 1) * w` places are free. A component that cannot spawn has `D = 0`.
+//!
+//! # Why this never deadlocks
+//!
+//! Say that `n(t) = (D - d) * w` is the *need* of an admitted task `t`. Admitting `t` leaves at least
+//! `n(t)` places free, and a child of `t` (depth `d + 1`, same component) is admitted while
+//! `(D - d) * w = n(t)` are.
+//!
+//! Suppose that every admitted task is blocked joining tasks that wait for a place. Only parents have
+//! handles of tasks, so each admitted task waits for children of its own that are queued. Let `t` be
+//! an admitted task of the least need. `n(t) > 0`, because tasks of depth `D` have no children. Consider
+//! the last admission, of any task `s`, with `n(s) >= n(t)`; there is one, that of `t` itself if no
+//! other. It left `n(s) >= n(t)` places free. Every admission after it was of a task of less need, and
+//! none of those is admitted any more, for `t` has the least need. So all places taken since were given
+//! back, and at least `n(t)` are free: a queued child of `t` may be admitted. The order finds one: it
+//! passes over runs that do not fit, and within `t`'s run it looks at the deepest task, whose demand
+//! is no greater than that child's. Hence somebody is admitted, which contradicts the supposition.
+//!
+//! A run's root needs `(D + 1) * w` places, so `D` is cut to what the pool has (see
+//! [`depth_for`]); a component that takes more places than there are is refused when it is run.
+//!
+//! # Memory
+//!
+//! The places of a pool can be worth more than a run's limit of memory. So a task also waits while its
+//! component's initial memory, and a reserve of the same shape as above (at most a quarter of the
+//! limit), do not fit what is left of the run's memory. This is a throttle and no guarantee, as guests
+//! grow at will: where every admitted task of the run is blocked by other tasks of it, the next one
+//! is admitted all the same, and runs or is out of memory, but does not wait for ever.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use super::guest::Guest;
+use super::shared::RunShared;
+use super::start::Start;
+use crate::sync::lock;
+
+/// The queue in front of the pool.
+pub(super) struct Admission {
+    places: u64,
+    state: Mutex<State>,
+}
+
+struct State {
+    free: u64,
+    closed: bool,
+    /// Somebody is admitting; whoever comes meanwhile leaves it to them. Starting a task can end it,
+    /// which frees a place, which would admit the next one from within, without bound.
+    pumping: bool,
+    again: bool,
+    sequence: u64,
+    waiting: u64,
+    queues: HashMap<u64, Queue>,
+    /// Runs that have somebody waiting, in turn.
+    ring: VecDeque<u64>,
+}
+
+#[derive(Default)]
+struct Queue {
+    tasks: BTreeMap<(Reverse<u32>, u64), Waiting>,
+    /// Where in `tasks` a guest is.
+    keys: HashMap<u64, (Reverse<u32>, u64)>,
+}
+
+struct Waiting {
+    guest: Arc<Guest>,
+    start: Start,
+}
+
+/// The depth that spawns may have in a pool of `places`, for a component that takes `slots` of them
+/// and can spawn or not; `None` if not even its root fits.
+pub(super) fn depth_for(places: u64, slots: u64, spawns: bool, limit: u32) -> Option<u32> {
+    let fits = places / slots;
+    let deepest = u32::try_from(fits.checked_sub(1)?).unwrap_or(u32::MAX);
+    Some(if spawns { limit.min(deepest) } else { 0 })
+}
+
+impl Admission {
+    pub(super) fn new(places: u64) -> Self {
+        Self {
+            places,
+            state: Mutex::new(State {
+                free: places,
+                closed: false,
+                pumping: false,
+                again: false,
+                sequence: 0,
+                waiting: 0,
+                queues: HashMap::new(),
+                ring: VecDeque::new(),
+            }),
+        }
+    }
+
+    pub(super) fn places(&self) -> u64 {
+        self.places
+    }
+
+    /// Places that guests hold.
+    pub(super) fn in_use(&self) -> u64 {
+        self.places - lock(&self.state).free
+    }
+
+    /// Spawns that wait.
+    pub(super) fn waiting(&self) -> u64 {
+        lock(&self.state).waiting
+    }
+
+    /// Spawns of one run that wait.
+    pub(super) fn waiting_of(&self, run: u64) -> u64 {
+        lock(&self.state)
+            .queues
+            .get(&run)
+            .map_or(0, |queue| queue.tasks.len() as u64)
+    }
+
+    /// Queues a guest and admits whoever may go; `false` if the host is closed.
+    #[must_use]
+    pub(super) fn submit(&self, guest: Arc<Guest>, start: Start) -> bool {
+        {
+            let mut state = lock(&self.state);
+            if state.closed {
+                return false;
+            }
+            state.push(Waiting { guest, start });
+        }
+        self.pump();
+        true
+    }
+
+    /// Takes guests out of the queue, because they were killed; returns those that were in it.
+    pub(super) fn withdraw<'a>(
+        &self,
+        guests: impl Iterator<Item = &'a Arc<Guest>>,
+    ) -> Vec<Arc<Guest>> {
+        let mut state = lock(&self.state);
+        if state.waiting == 0 {
+            return Vec::new();
+        }
+        guests
+            .filter_map(|guest| state.remove(guest))
+            .map(|waiting| waiting.guest)
+            .collect()
+    }
+
+    /// Gives back the places of a guest that has ended. To be followed by [`pump`](Self::pump).
+    pub(super) fn release(&self, guest: &Guest) {
+        let places = guest.places.swap(0, COUNT);
+        if places > 0 {
+            guest.run.admitted.fetch_sub(1, COUNT);
+            lock(&self.state).free += places;
+        }
+    }
+
+    /// A guest of `run` waits for another task.
+    pub(super) fn blocked(&self, run: &RunShared) {
+        if run.blocked() && self.waiting_of(run.id) > 0 {
+            self.pump();
+        }
+    }
+
+    /// Refuses everybody from now on; returns those that waited.
+    pub(super) fn close(&self) -> Vec<Arc<Guest>> {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state.waiting = 0;
+        state.ring.clear();
+        let queues = std::mem::take(&mut state.queues);
+        queues
+            .into_values()
+            .flat_map(|queue| queue.tasks.into_values())
+            .map(|waiting| waiting.guest)
+            .collect()
+    }
+
+    /// Admits whoever may go.
+    pub(super) fn pump(&self) {
+        let mut state = lock(&self.state);
+        if state.pumping {
+            state.again = true;
+            return;
+        }
+        if state.waiting == 0 {
+            return;
+        }
+        state.pumping = true;
+        loop {
+            state.again = false;
+            let admitted = state.admit();
+            drop(state);
+            for Waiting { guest, start } in admitted {
+                super::start::spawn(guest, start);
+            }
+            state = lock(&self.state);
+            if !state.again {
+                state.pumping = false;
+                return;
+            }
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn push(&mut self, waiting: Waiting) {
+        let run = waiting.guest.run.id;
+        let key = (Reverse(waiting.guest.depth), self.sequence);
+        self.sequence += 1;
+        self.waiting += 1;
+        let queue = self.queues.entry(run).or_default();
+        if queue.tasks.is_empty() {
+            self.ring.push_back(run);
+        }
+        queue.keys.insert(waiting.guest.id, key);
+        queue.tasks.insert(key, waiting);
+    }
+
+    fn remove(&mut self, guest: &Guest) -> Option<Waiting> {
+        let queue = self.queues.get_mut(&guest.run.id)?;
+        let key = queue.keys.remove(&guest.id)?;
+        let waiting = queue.tasks.remove(&key)?;
+        self.waiting -= 1;
+        if queue.tasks.is_empty() {
+            self.queues.remove(&guest.run.id);
+            self.ring.retain(|run| *run != guest.run.id);
+        }
+        Some(waiting)
+    }
+
+    /// Takes everybody who may go, in turn.
+    fn admit(&mut self) -> Vec<Waiting> {
+        let mut admitted = Vec::new();
+        let mut passed_over = 0;
+        while passed_over < self.ring.len() {
+            let Some(run) = self.ring.pop_front() else {
+                break;
+            };
+            let Some(queue) = self.queues.get_mut(&run) else {
+                continue;
+            };
+            let fits = queue.tasks.first_key_value().is_some_and(|(_, first)| {
+                let run = &first.guest.run;
+                self.free >= run.demand(first.guest.depth) && run.has_memory_for(first.guest.depth)
+            });
+            if !fits {
+                self.ring.push_back(run);
+                passed_over += 1;
+                continue;
+            }
+            passed_over = 0;
+            let Some((_, waiting)) = queue.tasks.pop_first() else {
+                continue;
+            };
+            queue.keys.remove(&waiting.guest.id);
+            if queue.tasks.is_empty() {
+                self.queues.remove(&run);
+            } else {
+                self.ring.push_back(run);
+            }
+            self.waiting -= 1;
+            self.free -= take(&waiting.guest);
+            admitted.push(waiting);
+        }
+        admitted
+    }
+}
+
+/// Gives the guest its places and reserves its memory; returns how many places.
+fn take(guest: &Guest) -> u64 {
+    let run = &guest.run;
+    let places = run.component.slots();
+    guest.places.store(places, COUNT);
+    run.admitted.fetch_add(1, COUNT);
+    // Where even this much is not left, the instantiation says so, with the limit's name.
+    let _ = guest.control.reserve(run.component.initial_memory());
+    places
+}
+
+/// What a run counts about its admitted tasks. All of it is written under the queue's lock or is a
+/// hint, so `Relaxed` is enough.
+pub(super) const COUNT: Ordering = Ordering::Relaxed;

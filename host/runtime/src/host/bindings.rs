@@ -1,0 +1,22 @@
+//! `hart:exec` as generated from `wit/`.
+
+pub(super) use generated::hart::exec::{tasks, tasks_poll};
+pub(super) use tasks::{JoinError, Rights, SpawnError};
+
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "host",
+        imports: {
+            "hart:exec/tasks.yield": async | trappable,
+            "hart:exec/tasks.wait-any": async | trappable,
+            "hart:exec/tasks.[method]task.join": async | trappable,
+            default: trappable,
+        },
+        with: {
+            "hart:exec/tasks.task": super::super::tasks::TaskHandle,
+            "hart:exec/tasks.task-options": super::super::tasks::Options,
+            "wasi:io": wasmtime_wasi::p2::bindings::io,
+        },
+    });
+}

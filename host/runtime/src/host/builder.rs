@@ -1,0 +1,192 @@
+//! Making a [`Host`].
+
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::admission::Admission;
+use super::bindings::{tasks, tasks_poll};
+use super::cache::Cache;
+use super::state::GuestState;
+use super::{Handle, Host, HostInner, engine};
+use crate::signal::Signal;
+use crate::{BuildError, Limits, Preemption, Runtime, RuntimeBuilder};
+
+type Imports = Box<dyn Fn(&mut Linker<GuestState>) -> wasmtime::Result<()> + Send + Sync>;
+pub(super) type Data = Box<dyn Fn() -> Box<dyn Any + Send> + Send + Sync>;
+
+/// Settings of a [`Host`]. From [`Host::builder`].
+#[must_use = "a builder does nothing until `build`"]
+pub struct HostBuilder {
+    runtime: RuntimeBuilder,
+    preemption: Preemption,
+    limits: Limits,
+    instances: u32,
+    cache: Cache,
+    imports: Vec<Imports>,
+    data: Option<Data>,
+}
+
+impl HostBuilder {
+    /// The default of [`instances`](Self::instances).
+    pub const DEFAULT_INSTANCES: u32 = 1000;
+
+    pub(super) fn new() -> Self {
+        Self {
+            runtime: Runtime::builder(),
+            preemption: Preemption::default(),
+            limits: Limits::new(),
+            instances: Self::DEFAULT_INSTANCES,
+            cache: Cache::default(),
+            imports: Vec::new(),
+            data: None,
+        }
+    }
+
+    /// How many worker threads. Default: as many as the process may use cores.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.runtime = self.runtime.workers(workers);
+        self
+    }
+
+    /// How guests are interrupted. Default: epochs, 1 ms apart.
+    pub fn preemption(mut self, preemption: Preemption) -> Self {
+        self.preemption = preemption;
+        self
+    }
+
+    /// The limits of every run that does not set its own.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The tokio runtime whose drivers WASI uses; see
+    /// [`RuntimeBuilder::tokio`]. Default: a small one of the host's own.
+    pub fn tokio(mut self, handle: tokio::runtime::Handle) -> Self {
+        self.runtime = self.runtime.tokio(handle);
+        self
+    }
+
+    /// Places in the pool of instances: how many guest tasks can have started and not ended. Others
+    /// wait. Default 1,000; at most 10,000.
+    pub fn instances(mut self, instances: u32) -> Self {
+        self.instances = instances;
+        self
+    }
+
+    /// Where compiled code is kept. Default: in the user's cache directory.
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// Adds imports of the embedder's own to the linker, beside WASI and `hart:exec`.
+    ///
+    /// ```
+    /// use hart_host::{Cache, Host};
+    ///
+    /// let host = Host::builder()
+    ///     .cache(Cache::Off)
+    ///     .imports(|linker| linker.root().func_wrap("answer", |_, ()| Ok((42_u32,))))
+    ///     .build()?;
+    /// let component = host.load(br#"
+    ///     (component
+    ///         (import "answer" (func $answer (result u32)))
+    ///         (core func $lowered (canon lower (func $answer)))
+    ///         (core module $m
+    ///             (import "" "answer" (func $answer (result i32)))
+    ///             (func (export "ask") (result i32) call $answer))
+    ///         (core instance $i (instantiate $m
+    ///             (with "" (instance (export "answer" (func $lowered))))))
+    ///         (func (export "ask") (result u32) (canon lift (core func $i "ask"))))
+    /// "#)?;
+    /// let outcome = host.invoke(&component, "ask()")?.start()?.wait()?;
+    /// assert_eq!(outcome.to_wave()?, "42");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn imports<F>(mut self, imports: F) -> Self
+    where
+        F: Fn(&mut Linker<GuestState>) -> wasmtime::Result<()> + Send + Sync + 'static,
+    {
+        self.imports.push(Box::new(imports));
+        self
+    }
+
+    /// Makes the embedder's own data for the store of every task; its imports find it with
+    /// [`GuestState::data`].
+    pub fn data<F, D>(mut self, data: F) -> Self
+    where
+        F: Fn() -> D + Send + Sync + 'static,
+        D: Any + Send,
+    {
+        self.data = Some(Box::new(move || Box::new(data())));
+        self
+    }
+
+    /// Starts the threads and makes the engine.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Setting`] for zero workers, instances or slice; [`BuildError::Engine`] if wasmtime
+    /// or the system refuses the pool; [`BuildError::Imports`] if a hook fails;
+    /// [`BuildError::Thread`] if the system has no more threads.
+    pub fn build(self) -> Result<Host, BuildError> {
+        if !self.preemption.is_valid() {
+            return Err(BuildError::Setting(
+                "a slice of zero would never let a guest run: give it a length".into(),
+            ));
+        }
+        let engine = engine::engine(self.preemption, self.instances, &self.cache)?;
+        let linker = linker(&engine, &self.imports).map_err(BuildError::Imports)?;
+        let blocking = self
+            .limits
+            .blocking_threads
+            .unwrap_or(Limits::DEFAULT_BLOCKING_THREADS);
+        let runtime = self.runtime.blocking_threads(blocking).build()?;
+        runtime.attach(&engine, self.preemption)?;
+        let inner = Arc::new(HostInner {
+            runtime: runtime.owner.inner.clone(),
+            engine,
+            linker,
+            admission: Admission::new(u64::from(self.instances)),
+            preemption: self.preemption,
+            limits: self.limits,
+            data: self.data,
+            runs: Mutex::default(),
+            runs_started: AtomicU64::new(0),
+            live_guests: AtomicU64::new(0),
+            guests: AtomicU64::new(0),
+            idle: Signal::default(),
+            draining: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        });
+        Ok(Host {
+            handle: Arc::new(Handle { inner, runtime }),
+        })
+    }
+}
+
+fn linker(engine: &wasmtime::Engine, imports: &[Imports]) -> wasmtime::Result<Linker<GuestState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    tasks::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
+    tasks_poll::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
+    for import in imports {
+        import(&mut linker)?;
+    }
+    Ok(linker)
+}
+
+impl fmt::Debug for HostBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostBuilder")
+            .field("preemption", &self.preemption)
+            .field("limits", &self.limits)
+            .field("instances", &self.instances)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! Where compiled code is kept between runs of a program.
+//!
+//! What is in the directory is run as native code, so nobody else may write there: mode 0700, and it
+//! must be ours. A cache that cannot be had is reported and done without.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where compiled code is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cache {
+    /// Nowhere.
+    Off,
+    /// In `$XDG_CACHE_HOME/hart`, or else `~/.cache/hart`, with mode 0700.
+    #[default]
+    Default,
+    /// In a directory of the embedder's choice, which is made with mode 0700 if it is not there and
+    /// is given that mode if it is.
+    Directory(PathBuf),
+}
+
+/// Opens the cache, or reports why there is none.
+pub(super) fn open(cache: &Cache) -> Option<wasmtime::Cache> {
+    let directory = match cache {
+        Cache::Off => return None,
+        Cache::Default => default_directory()?,
+        Cache::Directory(directory) => directory.clone(),
+    };
+    let opened = prepare(&directory)
+        .map_err(wasmtime::Error::from)
+        .and_then(|directory| {
+            let mut config = wasmtime::CacheConfig::new();
+            config.with_directory(directory);
+            wasmtime::Cache::new(config)
+        });
+    match opened {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::warn!(
+                "compiled code is not cached in {}: {error:#}",
+                directory.display()
+            );
+            None
+        }
+    }
+}
+
+fn default_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".cache")))
+        .map(|base| base.join("hart"))
+}
+
+/// Makes the directory ours alone; returns its absolute path.
+fn prepare(directory: &Path) -> io::Result<PathBuf> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)?;
+    // A link that somebody else placed could lead anywhere.
+    if std::fs::symlink_metadata(directory)?.is_symlink() {
+        return Err(io::Error::other(
+            "it is a symbolic link; name the directory itself",
+        ));
+    }
+    // Only the owner may do this, so it also says whose directory it is.
+    #[cfg(unix)]
+    std::fs::set_permissions(
+        directory,
+        std::os::unix::fs::PermissionsExt::from_mode(0o700),
+    )?;
+    directory.canonicalize()
+}

@@ -1,0 +1,210 @@
+//! A component that is ready to run.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{self, ComponentExportIndex, InstancePre, Type};
+
+use super::engine::{MEMORIES_PER_PLACE, TABLES_PER_PLACE};
+use super::state::GuestState;
+
+/// Bytes in a page of linear memory.
+const PAGE: u64 = 64 << 10;
+
+/// A component that is loaded, compiled and linked. Cheap to clone; belongs to the
+/// [`Host`](crate::Host) that loaded it.
+#[derive(Clone)]
+pub struct Component {
+    loaded: Arc<Loaded>,
+}
+
+struct Loaded {
+    component: component::Component,
+    pre: InstancePre<GuestState>,
+    /// Places in the pool that an instance takes.
+    slots: u64,
+    /// Bytes of linear memory that an instance begins with, at most.
+    initial_memory: u64,
+    command: Option<ComponentExportIndex>,
+    entry: Option<ComponentExportIndex>,
+    functions: Vec<Function>,
+}
+
+/// A function that the component exports.
+pub(super) struct Function {
+    /// `name`, or `interface#name`.
+    pub(super) name: String,
+    pub(super) index: ComponentExportIndex,
+    pub(super) ty: ComponentFunc,
+}
+
+impl Component {
+    pub(super) fn new(component: component::Component, pre: InstancePre<GuestState>) -> Self {
+        let functions = functions(&component);
+        let in_interface = |interface: &str, name: &str| {
+            functions
+                .iter()
+                .find(|f| {
+                    f.name.starts_with(interface) && f.name.ends_with(name) && f.name.contains("#")
+                })
+                .map(|f| f.index)
+        };
+        let (slots, initial_memory) = needs(&component);
+        let loaded = Loaded {
+            command: in_interface("wasi:cli/run@0.2.", "#run"),
+            entry: in_interface("hart:exec/entry@0.1.", "#run"),
+            component,
+            pre,
+            slots,
+            initial_memory,
+            functions,
+        };
+        Self {
+            loaded: Arc::new(loaded),
+        }
+    }
+
+    /// Whether it can be run as a command: it exports `wasi:cli/run`.
+    pub fn is_command(&self) -> bool {
+        self.loaded.command.is_some()
+    }
+
+    /// Whether it can spawn tasks of itself: it exports `hart:exec/entry`.
+    pub fn has_entry(&self) -> bool {
+        self.loaded.entry.is_some()
+    }
+
+    /// The functions it exports, by the names that [`Host::call`](crate::Host::call) takes: `name`, or
+    /// `interface#name` for a function of an interface.
+    pub fn exports(&self) -> Vec<String> {
+        self.loaded
+            .functions
+            .iter()
+            .map(|function| function.name.clone())
+            .collect()
+    }
+
+    /// wasmtime's own component.
+    pub fn as_wasmtime(&self) -> &component::Component {
+        &self.loaded.component
+    }
+
+    pub(super) fn pre(&self) -> &InstancePre<GuestState> {
+        &self.loaded.pre
+    }
+
+    pub(super) fn slots(&self) -> u64 {
+        self.loaded.slots
+    }
+
+    pub(super) fn initial_memory(&self) -> u64 {
+        self.loaded.initial_memory
+    }
+
+    pub(super) fn command(&self) -> Option<&ComponentExportIndex> {
+        self.loaded.command.as_ref()
+    }
+
+    pub(super) fn entry(&self) -> Option<&ComponentExportIndex> {
+        self.loaded.entry.as_ref()
+    }
+
+    /// The function of this name: the full one, or the bare name of one in an interface where no
+    /// other has it.
+    pub(super) fn function(&self, name: &str) -> Option<&Function> {
+        let functions = &self.loaded.functions;
+        if let Some(function) = functions.iter().find(|function| function.name == name) {
+            return Some(function);
+        }
+        let mut found = functions
+            .iter()
+            .filter(|f| f.name.split_once('#').is_some_and(|(_, bare)| bare == name));
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
+    }
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component")
+            .field("command", &self.is_command())
+            .field("entry", &self.has_entry())
+            .field("exports", &self.exports())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Places and initial bytes that an instance takes.
+fn needs(component: &component::Component) -> (u64, u64) {
+    // `None` means that it imports core modules, which this host's linker does not have.
+    let Some(needs) = component.resources_required() else {
+        return (1, 0);
+    };
+    let places = |count: u32, each: u32| u64::from(count.div_ceil(each));
+    let slots = places(needs.num_memories, MEMORIES_PER_PLACE)
+        .max(places(needs.num_tables, TABLES_PER_PLACE))
+        .max(1);
+    let largest = needs
+        .max_initial_memory_size
+        .unwrap_or(0)
+        .saturating_mul(PAGE);
+    (slots, largest.saturating_mul(u64::from(needs.num_memories)))
+}
+
+fn functions(component: &component::Component) -> Vec<Function> {
+    let engine = component.engine();
+    let mut functions = Vec::new();
+    for (name, export) in component.component_type().exports(engine) {
+        match export.ty {
+            ComponentItem::ComponentFunc(ty) => {
+                if let Some(index) = component.get_export_index(None, name) {
+                    functions.push(Function {
+                        name: name.to_owned(),
+                        index,
+                        ty,
+                    });
+                }
+            }
+            ComponentItem::ComponentInstance(instance) => {
+                let Some(outer) = component.get_export_index(None, name) else {
+                    continue;
+                };
+                for (inner, export) in instance.exports(engine) {
+                    if let ComponentItem::ComponentFunc(ty) = export.ty
+                        && let Some(index) = component.get_export_index(Some(&outer), inner)
+                    {
+                        functions.push(Function {
+                            name: format!("{name}#{inner}"),
+                            index,
+                            ty,
+                        });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    functions
+}
+
+/// Whether a value of this type can come from outside or go there: no handles of any sort.
+pub(super) fn is_plain(ty: &Type) -> bool {
+    match ty {
+        Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
+            false
+        }
+        Type::List(list) => is_plain(&list.ty()),
+        Type::Record(record) => record.fields().all(|field| is_plain(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().all(|ty| is_plain(&ty)),
+        Type::Variant(variant) => variant
+            .cases()
+            .all(|case| case.ty.is_none_or(|ty| is_plain(&ty))),
+        Type::Option(option) => is_plain(&option.ty()),
+        Type::Result(result) => {
+            result.ok().is_none_or(|ty| is_plain(&ty))
+                && result.err().is_none_or(|ty| is_plain(&ty))
+        }
+        _ => true,
+    }
+}

@@ -1,0 +1,209 @@
+//! From bytes to a component, with a clear word about everything that is not one.
+//!
+//! Compilation happens on the caller's thread (and the compiler's own pool), never on a worker.
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasmparser::{Encoding, Parser, Payload};
+use wasmtime::component::{self, Linker};
+use wasmtime::{Engine, Precompiled};
+
+use super::component::Component;
+use super::state::GuestState;
+use crate::{LoadError, Preemption, text};
+
+/// The most bytes that are read and compiled.
+pub(super) const MAX_BYTES: u64 = 256 << 20;
+
+/// Loads a binary component or its text.
+pub(super) fn load(
+    engine: &Engine,
+    linker: &Linker<GuestState>,
+    bytes: &[u8],
+) -> Result<Component, LoadError> {
+    let binary = to_binary(bytes)?;
+    inspect(&binary)?;
+    // The compiler is large, and these bytes may be anybody's.
+    let compiled = catch_unwind(AssertUnwindSafe(|| {
+        component::Component::from_binary(engine, &binary)
+    }));
+    let component = match compiled {
+        Ok(compiled) => compiled.map_err(|error| invalid(&error))?,
+        Err(_) => {
+            return Err(LoadError::Invalid(
+                "the compiler failed on it; please report this".into(),
+            ));
+        }
+    };
+    link(linker, component)
+}
+
+/// Compiles to native code.
+pub(super) fn precompile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+    let binary = to_binary(bytes)?;
+    inspect(&binary)?;
+    match catch_unwind(AssertUnwindSafe(|| engine.precompile_component(&binary))) {
+        Ok(compiled) => compiled.map_err(|error| invalid(&error)),
+        Err(_) => Err(LoadError::Invalid(
+            "the compiler failed on it; please report this".into(),
+        )),
+    }
+}
+
+/// Loads native code.
+///
+/// # Safety
+///
+/// As for [`component::Component::deserialize`]: the bytes must come from [`precompile`], unchanged.
+pub(super) unsafe fn load_precompiled(
+    engine: &Engine,
+    linker: &Linker<GuestState>,
+    preemption: Preemption,
+    bytes: &[u8],
+) -> Result<Component, LoadError> {
+    match Engine::detect_precompiled(bytes) {
+        Some(Precompiled::Component) => {}
+        Some(Precompiled::Module) | None => return Err(LoadError::NotPrecompiled),
+    }
+    // SAFETY: the caller promises that the bytes come from `precompile`, unchanged.
+    let component =
+        unsafe { component::Component::deserialize(engine, bytes) }.map_err(|error| {
+            let detail = format!("{error:#}");
+            if detail.contains("epoch interruption") || detail.contains("fuel support") {
+                LoadError::PreemptionMismatch {
+                    host: preemption.mode(),
+                }
+            } else {
+                LoadError::Incompatible(text::line(&detail))
+            }
+        })?;
+    link(linker, component)
+}
+
+/// Accepts binary components and turns text into them.
+fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(LoadError::TooLarge {
+            bytes: bytes.len() as u64,
+            limit: MAX_BYTES,
+        });
+    }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(LoadError::Empty);
+    }
+    if b"\0asm".starts_with(&bytes[..bytes.len().min(4)]) {
+        return if bytes.len() < 8 {
+            Err(LoadError::Truncated)
+        } else {
+            Ok(Cow::Borrowed(bytes))
+        };
+    }
+    if Engine::detect_precompiled(bytes).is_some() {
+        return Err(LoadError::Precompiled);
+    }
+    let looks_like_text = std::str::from_utf8(bytes).is_ok_and(|text| {
+        text.trim_start().starts_with(['(', ';']) || text.trim_start().starts_with("\u{feff}(")
+    });
+    if !looks_like_text {
+        return Err(LoadError::NotWasm);
+    }
+    wat::parse_bytes(bytes).map_err(|error| {
+        // The message, then a picture of the place, of which the second line says where.
+        let shown = error.to_string();
+        let mut lines = shown.lines().map(str::trim).filter(|line| !line.is_empty());
+        let message = lines.next().unwrap_or("it cannot be parsed");
+        let place = lines
+            .next()
+            .map(|line| line.trim_start_matches("--> "))
+            .unwrap_or_default();
+        LoadError::Invalid(text::line(&format!("{message} ({place})")))
+    })
+}
+
+/// Says what these bytes are, if not a component that this host runs.
+fn inspect(bytes: &[u8]) -> Result<(), LoadError> {
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(|error| {
+            if error.message().contains("unexpected end") {
+                LoadError::Truncated
+            } else {
+                LoadError::Invalid(text::line(&error.to_string()))
+            }
+        })?;
+        match payload {
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } if depth == 0 => return Err(LoadError::CoreModule),
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 0 => {
+                for import in imports.into_iter().flatten() {
+                    wasi_03(import.name.name)?;
+                }
+            }
+            Payload::ComponentExportSection(exports) if depth == 0 => {
+                for export in exports.into_iter().flatten() {
+                    wasi_03(export.name.name)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn wasi_03(name: &str) -> Result<(), LoadError> {
+    match name
+        .strip_prefix("wasi:")
+        .and_then(|rest| rest.split_once('@'))
+    {
+        Some((_, version)) if version.starts_with("0.3") => {
+            Err(LoadError::Wasi03(text::line(name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads wasmtime's word on bytes that it refuses.
+fn invalid(error: &wasmtime::Error) -> LoadError {
+    let detail = text::line(&format!("{error:#}"));
+    let too_big = [
+        "exceeds the configured maximum",
+        "exceeds the limit",
+        "exceeds the per-instance limit",
+        "exceeds the total",
+    ];
+    if too_big.iter().any(|phrase| detail.contains(phrase)) {
+        LoadError::TooBig(detail)
+    } else if detail.contains("unexpected end") {
+        LoadError::Truncated
+    } else if detail.contains("async") && detail.contains("feature") {
+        LoadError::Wasi03(detail)
+    } else {
+        LoadError::Invalid(detail)
+    }
+}
+
+fn link(
+    linker: &Linker<GuestState>,
+    component: component::Component,
+) -> Result<Component, LoadError> {
+    let pre = linker.instantiate_pre(&component).map_err(|error| {
+        let first = error.to_string();
+        let name = first.split('`').nth(1).unwrap_or(&first);
+        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+        let detail = if causes.is_empty() {
+            first.clone()
+        } else {
+            causes.join(": ")
+        };
+        LoadError::MissingImport {
+            name: text::line(name),
+            detail: text::line(&detail),
+        }
+    })?;
+    Ok(Component::new(component, pre))
+}

@@ -1,0 +1,161 @@
+//! The life of a guest task once it has a place: its store, its instance, its call.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, Instance, Val};
+
+use super::guest::Guest;
+use super::outcome::Ended;
+use super::state::GuestState;
+use crate::task::{Driven, Kill, Stop, arm};
+
+/// What a guest task is to do.
+pub(super) enum Start {
+    /// `wasi:cli/run`.
+    Command,
+    /// An export, with arguments.
+    Call {
+        function: ComponentExportIndex,
+        args: Vec<Val>,
+    },
+    /// `hart:exec/entry.run`.
+    Entry { entry: String, input: Vec<u8> },
+}
+
+/// Makes an admitted guest a task of the executor.
+pub(super) fn spawn(guest: Arc<Guest>, start: Start) {
+    let driven = Driven::new(guest.control.clone(), run(guest.clone(), start));
+    let task = GuestTask {
+        driven,
+        guest: guest.clone(),
+    };
+    let mut builder = guest
+        .run
+        .host
+        .runtime
+        .executor
+        .build_task()
+        .kind("guest")
+        .group(&guest.run.account.group);
+    if !guest.name.is_empty() {
+        builder = builder.name(guest.name.clone());
+    }
+    // An executor that is closed has dropped the task, which has told its joiners.
+    if let Ok(handle) = builder.try_spawn(task) {
+        guest.control.spawned(handle.task());
+    }
+}
+
+/// The future that the executor polls.
+struct GuestTask<F> {
+    driven: Driven<F>,
+    guest: Arc<Guest>,
+}
+
+impl<F: Future<Output = Ended>> Future for GuestTask<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        Pin::new(&mut this.driven)
+            .poll(cx)
+            .map(|result: Result<Ended, Stop>| {
+                // The store is gone by now, whatever the result.
+                this.guest.finish(result.unwrap_or_else(Ended::from));
+            })
+    }
+}
+
+impl<F> GuestTask<F> {
+    fn why_dropped(&self) -> Kill {
+        self.guest.control.killed().unwrap_or(Kill::Cancelled)
+    }
+}
+
+impl<F> Drop for GuestTask<F> {
+    /// However the executor disposes of the task (cancelled, closed, completed): the store first, then
+    /// the outcome, if there is none yet.
+    fn drop(&mut self) {
+        self.driven.clear();
+        let kill = self.why_dropped();
+        self.guest.finish(Ended::Killed(kill));
+    }
+}
+
+/// The store lives in this future and nowhere else.
+async fn run(guest: Arc<Guest>, start: Start) -> Ended {
+    match instantiate_and_call(&guest, start).await {
+        Ok(ended) | Err(ended) => ended,
+    }
+}
+
+async fn instantiate_and_call(guest: &Arc<Guest>, start: Start) -> Result<Ended, Ended> {
+    let control = guest.control.clone();
+    let failed = |error: wasmtime::Error| Ended::from_error(error, &control, false);
+    let component = guest.run.component.clone();
+    let mut store =
+        Store::try_new(guest.run.host.engine(), GuestState::new(guest.clone())).map_err(failed)?;
+    arm(&control, &mut store).map_err(failed)?;
+    let instance = component
+        .pre()
+        .instantiate_async(&mut store)
+        .await
+        .map_err(|error| Ended::from_error(error, &control, true))?;
+    match start {
+        Start::Command => command(&mut store, &instance, guest).await.map_err(failed),
+        Start::Call { function, args } => call(&mut store, &instance, &function, &args)
+            .await
+            .map_err(failed),
+        Start::Entry { entry, input } => {
+            let Some(index) = component.entry() else {
+                return Err(Ended::Other(
+                    "the component exports no hart:exec/entry".into(),
+                ));
+            };
+            let run = instance
+                .get_typed_func::<(String, Vec<u8>), (Result<Vec<u8>, Vec<u8>>,)>(&mut store, index)
+                .map_err(failed)?;
+            let (result,) = run
+                .call_async(&mut store, (entry, input))
+                .await
+                .map_err(failed)?;
+            Ok(match result {
+                Ok(bytes) => Ended::Returned(bytes),
+                Err(bytes) => Ended::Failed(bytes),
+            })
+        }
+    }
+}
+
+async fn command(
+    store: &mut Store<GuestState>,
+    instance: &Instance,
+    guest: &Guest,
+) -> wasmtime::Result<Ended> {
+    let Some(index) = guest.run.component.command() else {
+        return Ok(Ended::Other("the component exports no wasi:cli/run".into()));
+    };
+    let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, index)?;
+    let (result,) = run.call_async(store, ()).await?;
+    Ok(Ended::Exit(i32::from(result.is_err())))
+}
+
+async fn call(
+    store: &mut Store<GuestState>,
+    instance: &Instance,
+    function: &ComponentExportIndex,
+    args: &[Val],
+) -> wasmtime::Result<Ended> {
+    let Some(function) = instance.get_func(&mut *store, function) else {
+        return Ok(Ended::Other(
+            "the component does not export that function".into(),
+        ));
+    };
+    let mut results = vec![Val::Bool(false); function.ty(&*store).results().len()];
+    function.call_async(store, args, &mut results).await?;
+    Ok(Ended::Results(results))
+}

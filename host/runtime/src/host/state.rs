@@ -1,0 +1,80 @@
+//! What a guest's store holds.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::guest::Guest;
+
+/// What a guest's store holds: the `T` of the host's `Linker<T>`, for imports of the embedder's own
+/// (see [`HostBuilder::imports`](super::HostBuilder::imports)).
+pub struct GuestState {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    guest: Arc<Guest>,
+    data: Option<Box<dyn Any + Send>>,
+}
+
+impl GuestState {
+    pub(super) fn new(guest: Arc<Guest>) -> Self {
+        let run = &guest.run;
+        Self {
+            wasi: run
+                .recipe
+                .context(&run.account, guest.denied, guest.depth == 0),
+            table: ResourceTable::new(),
+            data: run.host.data.as_ref().map(|make| make()),
+            guest,
+        }
+    }
+
+    /// The embedder's own data, as [`HostBuilder::data`](super::HostBuilder::data) made it for this
+    /// task; `None` if it made none or of another type.
+    pub fn data<D: Any>(&mut self) -> Option<&mut D> {
+        self.data.as_deref_mut()?.downcast_mut()
+    }
+
+    /// The number of the task that the store belongs to.
+    pub fn task_id(&self) -> u64 {
+        self.guest.id
+    }
+
+    /// The number of the run that the task belongs to.
+    pub fn run_id(&self) -> u64 {
+        self.guest.run.id
+    }
+
+    /// How deep the task is below the root, whose depth is 0.
+    pub fn depth(&self) -> u32 {
+        self.guest.depth
+    }
+
+    pub(super) fn guest(&self) -> &Arc<Guest> {
+        &self.guest
+    }
+
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl fmt::Debug for GuestState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuestState")
+            .field("task", &self.guest.id)
+            .field("run", &self.guest.run.id)
+            .finish_non_exhaustive()
+    }
+}

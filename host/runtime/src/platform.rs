@@ -1,0 +1,66 @@
+//! The executor's platform: OS threads, plus a hint to the epoch clock when a core is fought over.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, OnceLock};
+
+use hart_executor::{Core, Platform, StdPlatform, WorkerId};
+
+use crate::clock::Clock;
+
+/// [`StdPlatform`] that tells the epoch clock about contention.
+pub(crate) struct HostPlatform {
+    os: StdPlatform,
+    /// Set once, right after both exist: the clock needs the executor, which needs the platform.
+    clock: OnceLock<Arc<Clock>>,
+}
+
+impl HostPlatform {
+    pub(crate) fn new() -> Self {
+        Self {
+            os: StdPlatform::new(),
+            clock: OnceLock::new(),
+        }
+    }
+
+    /// Connects the clock. Nothing runs yet, so nothing can have been missed.
+    pub(crate) fn set_clock(&self, clock: Arc<Clock>) {
+        assert!(self.clock.set(clock).is_ok(), "a platform has one clock");
+    }
+}
+
+impl Platform for HostPlatform {
+    fn park(&self, worker: WorkerId, until: Option<u64>) {
+        self.os.park(worker, until);
+    }
+
+    fn unpark(&self, worker: WorkerId) {
+        self.os.unpark(worker);
+    }
+
+    fn now(&self) -> u64 {
+        self.os.now()
+    }
+
+    fn cpu_time(&self) -> u64 {
+        self.os.cpu_time()
+    }
+
+    fn core(&self) -> Option<Core> {
+        self.os.core()
+    }
+
+    fn set_core(&self, core: Option<Core>) -> Option<Core> {
+        self.os.set_core(core)
+    }
+
+    fn contended(&self) {
+        if let Some(clock) = self.clock.get() {
+            clock.contended();
+        }
+    }
+
+    fn seed(&self) -> u64 {
+        // The standard library seeds its hash maps from the system: as random as this needs.
+        RandomState::new().build_hasher().finish()
+    }
+}

@@ -1,0 +1,114 @@
+//! Making a [`Runtime`].
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use hart_executor::Executor;
+
+use super::threads::Threads;
+use super::{Inner, Owner, Runtime, WorkerCounters};
+use crate::clock::Clock;
+use crate::platform::HostPlatform;
+use crate::{BuildError, Limits};
+
+/// The most workers that a runtime may have. Guessed; no machine that we know has more cores.
+const MAX_WORKERS: usize = 4096;
+
+/// Settings of a [`Runtime`]. From [`Runtime::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct RuntimeBuilder {
+    workers: Option<usize>,
+    tokio: Option<tokio::runtime::Handle>,
+    blocking_threads: u64,
+}
+
+impl Default for RuntimeBuilder {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            tokio: None,
+            blocking_threads: Limits::DEFAULT_BLOCKING_THREADS,
+        }
+    }
+}
+
+impl RuntimeBuilder {
+    /// How many worker threads. Default: as many as the process may use cores.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The tokio runtime whose drivers WASI uses for time, sockets and blocking file operations. It
+    /// must have its time and I/O drivers enabled and be driven by threads of its own (a current-thread
+    /// runtime works only while something blocks on it). Default: a small one of our own.
+    pub fn tokio(mut self, handle: tokio::runtime::Handle) -> Self {
+        self.tokio = Some(handle);
+        self
+    }
+
+    /// How many threads may block in file operations, where the tokio runtime is our own.
+    /// Default 16.
+    pub fn blocking_threads(mut self, threads: u64) -> Self {
+        self.blocking_threads = threads;
+        self
+    }
+
+    /// Starts the threads.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Setting`] for zero workers or threads, [`BuildError::Thread`] if the system has
+    /// no more threads.
+    pub fn build(self) -> Result<Runtime, BuildError> {
+        let workers = match self.workers {
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+            Some(workers @ 1..=MAX_WORKERS) => workers,
+            Some(workers) => {
+                return Err(BuildError::Setting(format!(
+                    "{workers} workers make no sense: ask for at least 1 and at most {MAX_WORKERS}"
+                )));
+            }
+        };
+        let blocking = usize::try_from(self.blocking_threads).unwrap_or(usize::MAX);
+        if blocking == 0 {
+            return Err(BuildError::Setting(
+                "file operations need at least one blocking thread".into(),
+            ));
+        }
+        let (tokio, drivers) = match self.tokio {
+            Some(handle) => (handle, None),
+            None => {
+                let drivers = tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(1)
+                    .max_blocking_threads(blocking)
+                    .thread_name("hart-io")
+                    .enable_all()
+                    .build()
+                    .map_err(BuildError::Thread)?;
+                (drivers.handle().clone(), Some(drivers))
+            }
+        };
+        let platform = Arc::new(HostPlatform::new());
+        let executor = Executor::with_platform(workers, platform.clone());
+        let clock = Arc::new(Clock::new());
+        platform.set_clock(clock.clone());
+        let threads = match Threads::start(workers, &executor, &clock, &tokio, drivers) {
+            Ok(threads) => threads,
+            Err(error) => return Err(BuildError::Thread(error)),
+        };
+        let inner = Arc::new(Inner {
+            executor,
+            platform,
+            clock,
+            counters: (0..workers).map(|_| WorkerCounters::default()).collect(),
+            engines: Mutex::new(Vec::new()),
+            closed: AtomicBool::new(false),
+            next_id: AtomicU64::new(1),
+        });
+        Ok(Runtime {
+            owner: Arc::new(Owner { inner, threads }),
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! A task that drives a guest: how it is controlled, polled and armed.
+//!
+//! | type | meaning |
+//! | --- | --- |
+//! | [`Control`] | one task's kill switch, memory and CPU time, shared by everyone who knows the task |
+//! | [`Driven`] | the future that polls it: tells the clock, keeps the fuel slices, catches panics |
+//! | [`arm`] | the preemption hook and the limiter in a store |
+//! | [`Kill`] | why a task is being ended from outside |
+
+mod arm;
+mod control;
+mod current;
+mod driven;
+mod fuel;
+mod limiter;
+
+pub(crate) use arm::{arm, arm_with};
+pub(crate) use control::{Control, TaskLimits};
+pub use control::{Kill, Killed};
+pub(crate) use driven::{Driven, Stop, yield_once};
+pub use limiter::Limited;

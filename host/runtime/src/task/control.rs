@@ -1,0 +1,296 @@
+//! One task's kill switch and books.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use hart_executor::{Platform, TaskRef, Verdict};
+
+use crate::account::Account;
+use crate::clock::{Expire, TimerKey};
+use crate::runtime::Inner;
+use crate::sync::lock;
+use crate::{LimitKind, LimitReached};
+
+/// Why a task is ended from outside. The first reason stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kill {
+    /// It was cancelled, or the task that it belonged to ended.
+    Cancelled,
+    /// Its scope or the host was closed.
+    Closed,
+    /// It reached a limit.
+    Limit(LimitReached),
+}
+
+impl fmt::Display for Kill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("the task was cancelled"),
+            Self::Closed => f.write_str("the task's scope was closed"),
+            Self::Limit(limit) => limit.fmt(f),
+        }
+    }
+}
+
+/// The error that a guest's call returns when the task was killed while the guest ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Killed(pub Kill);
+
+impl fmt::Display for Killed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Killed {}
+
+/// What one task may use by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TaskLimits {
+    pub(crate) memory: Option<u64>,
+    pub(crate) cpu_time: Option<Duration>,
+    pub(crate) fuel: Option<u64>,
+}
+
+const KILLED: u8 = 1;
+const ENDED: u8 = 2;
+
+/// One task's kill switch and books.
+pub(crate) struct Control {
+    pub(crate) runtime: Arc<Inner>,
+    pub(crate) account: Arc<Account>,
+    pub(crate) limits: TaskLimits,
+    /// Whether a preemption point has CPU time to check.
+    limited: bool,
+    kill: OnceLock<Kill>,
+    /// `KILLED` and `ENDED`: whoever sets the second one settles with the clock.
+    state: AtomicU8,
+    /// Set by whoever spawned the executor's task; a kill before that finds nothing to cancel.
+    task: OnceLock<TaskRef>,
+    timer: Mutex<Option<TimerKey>>,
+    /// Bytes of the instance, as the limiter saw them.
+    grown: AtomicU64,
+    /// Bytes of the instance that the account knows: at least `grown`, more where room was reserved.
+    room: AtomicU64,
+    /// Bytes held in the account for it in all: `room` and its input.
+    held: AtomicU64,
+    /// CPU time of earlier polls, nanoseconds; kept only where `limits.cpu_time` is set.
+    cpu_used: AtomicU64,
+    /// The thread's CPU clock when the present poll began.
+    poll_began: AtomicU64,
+    /// The clock's epoch when the present poll began.
+    poll_epoch: AtomicU64,
+    /// The guest asked to yield in the present poll.
+    pub(crate) yielded: AtomicBool,
+    /// The store is armed for fuel: a wake during the poll may be a fuel yield.
+    pub(crate) fuel: AtomicBool,
+}
+
+impl Control {
+    pub(crate) fn new(runtime: Arc<Inner>, account: Arc<Account>, limits: TaskLimits) -> Arc<Self> {
+        let limited = limits.cpu_time.is_some() || account.limits_cpu();
+        Arc::new(Self {
+            runtime,
+            account,
+            limits,
+            limited,
+            kill: OnceLock::new(),
+            state: AtomicU8::new(0),
+            task: OnceLock::new(),
+            timer: Mutex::new(None),
+            grown: AtomicU64::new(0),
+            room: AtomicU64::new(0),
+            held: AtomicU64::new(0),
+            cpu_used: AtomicU64::new(0),
+            poll_began: AtomicU64::new(0),
+            poll_epoch: AtomicU64::new(0),
+            yielded: AtomicBool::new(false),
+            fuel: AtomicBool::new(false),
+        })
+    }
+
+    // === impl Control: kill ===
+
+    /// Why it is being ended, if it is. Everything is, once the runtime is closed.
+    pub(crate) fn killed(&self) -> Option<Kill> {
+        self.killed_by_someone()
+            .or_else(|| self.runtime.is_closed().then_some(Kill::Closed))
+    }
+
+    /// Why it in particular is being ended, if it is.
+    pub(crate) fn killed_by_someone(&self) -> Option<Kill> {
+        self.kill.get().copied()
+    }
+
+    /// Says that the task must end. What is left to do is to [`reap`](crate::runtime::Inner::reap)
+    /// it; a guest that runs stops at its next preemption point but one.
+    pub(crate) fn kill(&self, kill: Kill) {
+        if self.kill.set(kill).is_err() {
+            return;
+        }
+        // AcqRel: pairs with `end`, so that exactly one side sees the other.
+        if self.state.fetch_or(KILLED, Ordering::AcqRel) & ENDED == 0 {
+            self.runtime.clock.killed();
+        }
+    }
+
+    /// The task's future is gone, its store with it: gives back what it held.
+    pub(crate) fn end(&self) {
+        let before = self.state.fetch_or(ENDED, Ordering::AcqRel);
+        if before & ENDED != 0 {
+            return;
+        }
+        if before & KILLED != 0 {
+            self.runtime.clock.buried();
+        }
+        if let Some(key) = lock(&self.timer).take() {
+            self.runtime.clock.forget(key);
+        }
+        self.account.release(self.held.swap(0, Ordering::Relaxed));
+    }
+
+    fn has_ended(&self) -> bool {
+        self.state.load(Ordering::Acquire) & ENDED != 0
+    }
+
+    /// Remembers the executor's task; to be called once, after the spawn.
+    pub(crate) fn spawned(&self, task: TaskRef) {
+        // A second call would be a bug of ours, and the first task is the one that counts.
+        let _ = self.task.set(task);
+        // A kill that came before found no task to cancel.
+        if self.killed().is_some() && !self.has_ended() {
+            self.runtime.reap(self.task.get().cloned());
+        }
+    }
+
+    /// The executor's task, if it has been spawned and has not ended.
+    pub(crate) fn task(&self) -> Option<TaskRef> {
+        if self.has_ended() {
+            None
+        } else {
+            self.task.get().cloned()
+        }
+    }
+
+    /// Calls `expire` of `target` at `deadline`; forgotten when the task ends.
+    pub(crate) fn set_timer(&self, deadline: Instant, target: Weak<dyn Expire>) {
+        let key = self.runtime.clock.at(deadline, target);
+        if let Some(old) = lock(&self.timer).replace(key) {
+            self.runtime.clock.forget(old);
+        }
+        if self.has_ended()
+            && let Some(key) = lock(&self.timer).take()
+        {
+            self.runtime.clock.forget(key);
+        }
+    }
+
+    // === impl Control: polls and preemption points ===
+
+    /// A poll begins on this thread.
+    pub(super) fn enter(&self) {
+        self.runtime
+            .clock
+            .enter(self.limited, &self.runtime.executor);
+        self.poll_epoch
+            .store(self.runtime.clock.epochs(), Ordering::Relaxed);
+        if self.limits.cpu_time.is_some() {
+            self.poll_began
+                .store(self.runtime.platform.cpu_time(), Ordering::Relaxed);
+        }
+    }
+
+    /// The poll ends.
+    pub(super) fn leave(&self) {
+        self.runtime.clock.leave(self.limited);
+        if self.limits.cpu_time.is_some() {
+            self.cpu_used
+                .fetch_add(self.cpu_in_poll(), Ordering::Relaxed);
+        }
+    }
+
+    fn cpu_in_poll(&self) -> u64 {
+        self.runtime
+            .platform
+            .cpu_time()
+            .saturating_sub(self.poll_began.load(Ordering::Relaxed))
+    }
+
+    /// A preemption point was reached in the present poll: must the guest end, give way, or go on?
+    pub(super) fn preemption_point(&self) -> Result<Verdict, Kill> {
+        if let Some(kill) = self.killed() {
+            return Err(kill);
+        }
+        // Before the limits are compared: it charges the time since the last charge.
+        let verdict = self.account.group.preemption_point();
+        if self.limited
+            && let Some(limit) = self.cpu_limit_reached()
+        {
+            self.kill(Kill::Limit(limit));
+            return Err(self.killed().unwrap_or(Kill::Limit(limit)));
+        }
+        Ok(verdict)
+    }
+
+    /// Whether the clock has ticked since the present poll began. A guest that comes back from a wait
+    /// finds its deadline long past, and has not used its slice.
+    pub(super) fn slice_began_before_this_epoch(&self) -> bool {
+        self.runtime.clock.epochs() != self.poll_epoch.load(Ordering::Relaxed)
+    }
+
+    /// The guest gives way at a preemption point.
+    pub(super) fn count_preemption(&self) {
+        self.account.preemptions.fetch_add(1, Ordering::Relaxed);
+        self.runtime.count(|worker| &worker.preemptions);
+    }
+
+    fn cpu_limit_reached(&self) -> Option<LimitReached> {
+        if let Some(limit) = self.limits.cpu_time {
+            let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+            if self
+                .cpu_used
+                .load(Ordering::Relaxed)
+                .saturating_add(self.cpu_in_poll())
+                >= limit
+            {
+                return Some(LimitReached::new(LimitKind::TaskCpuTime, limit));
+            }
+        }
+        self.account.cpu_limit_reached()
+    }
+
+    // === impl Control: memory ===
+
+    /// Holds bytes for the task until it ends, beside those of its instance.
+    pub(crate) fn hold(&self, bytes: u64) -> Result<(), LimitReached> {
+        self.account.hold(bytes)?;
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Reserves room for the task's instance before it exists.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), LimitReached> {
+        self.hold(bytes)?;
+        self.room.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The instance grows by `bytes`. Called by the limiter, on the thread that polls the task.
+    pub(super) fn grow(&self, bytes: u64) -> Result<(), LimitReached> {
+        let grown = self.grown.load(Ordering::Relaxed).saturating_add(bytes);
+        if let Some(limit) = self.limits.memory
+            && grown > limit
+        {
+            return Err(LimitReached::new(LimitKind::TaskMemory, limit));
+        }
+        let missing = grown.saturating_sub(self.room.load(Ordering::Relaxed));
+        if missing > 0 {
+            self.reserve(missing)?;
+        }
+        self.grown.store(grown, Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! The future that polls a guest.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+use hart_executor::Verdict;
+
+use super::fuel::FuelWaker;
+use super::{Control, Kill, current};
+
+/// Why a driven future has no output.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It was killed.
+    Killed(Kill),
+    /// It panicked; the text is the panic's message.
+    Panicked(String),
+}
+
+/// Polls `F` under a [`Control`].
+///
+/// When it is ready, `F` has been dropped, and with it the store that it owned. It must not be polled
+/// after that.
+pub(crate) struct Driven<F> {
+    control: Arc<Control>,
+    future: Option<Pin<Box<F>>>,
+    fuel: Option<(Arc<FuelWaker>, Waker)>,
+}
+
+impl<F: Future> Driven<F> {
+    pub(crate) fn new(control: Arc<Control>, future: F) -> Self {
+        Self {
+            control,
+            future: Some(Box::pin(future)),
+            fuel: None,
+        }
+    }
+}
+
+impl<F> Driven<F> {
+    /// Drops the future now.
+    pub(crate) fn clear(&mut self) {
+        self.future = None;
+    }
+}
+
+impl<F: Future> Future for Driven<F> {
+    type Output = Result<F::Output, Stop>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self {
+            control,
+            future: slot,
+            fuel,
+        } = self.get_mut();
+        let Some(future) = slot.as_mut() else {
+            panic!("a driven future was polled after it was ready");
+        };
+        if let Some(kill) = control.killed() {
+            *slot = None;
+            return Poll::Ready(Err(Stop::Killed(kill)));
+        }
+        let _entered = current::enter(control);
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            if control.fuel.load(Ordering::Relaxed) {
+                poll_in_slices(control, future.as_mut(), fuel, cx)
+            } else {
+                future.as_mut().poll(cx)
+            }
+        }));
+        match polled {
+            Ok(Poll::Ready(output)) => {
+                *slot = None;
+                Poll::Ready(Ok(output))
+            }
+            Ok(Poll::Pending) => match control.killed() {
+                Some(kill) => {
+                    *slot = None;
+                    Poll::Ready(Err(Stop::Killed(kill)))
+                }
+                None => Poll::Pending,
+            },
+            Err(panic) => {
+                let text = panic_text(&*panic);
+                // What is left of a store after a panic may panic again when it is dropped.
+                if catch_unwind(AssertUnwindSafe(|| *slot = None)).is_err() {
+                    tracing::error!("dropping a task that had panicked panicked again");
+                }
+                Poll::Ready(Err(Stop::Panicked(text)))
+            }
+        }
+    }
+}
+
+/// Polls a guest that meters fuel: again after every slice, for as long as nobody waits.
+fn poll_in_slices<F: Future>(
+    control: &Control,
+    mut future: Pin<&mut F>,
+    fuel: &mut Option<(Arc<FuelWaker>, Waker)>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
+    let (state, waker) = fuel.get_or_insert_with(|| {
+        let state = Arc::new(FuelWaker::default());
+        (state.clone(), Waker::from(state))
+    });
+    loop {
+        state.begin(cx.waker());
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
+            return Poll::Ready(output);
+        }
+        if !state.end() {
+            return Poll::Pending;
+        }
+        if control.yielded.swap(false, Ordering::Relaxed) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        match control.preemption_point() {
+            Ok(Verdict::Continue) => {}
+            Ok(Verdict::Yield) => {
+                control.count_preemption();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // The caller sees the kill and drops the guest.
+            Err(_) => return Poll::Pending,
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    crate::text::line(text)
+}
+
+/// Wakes itself and is ready at its second poll: to the back of the queue.
+pub(crate) fn yield_once() -> impl Future<Output = ()> + Send {
+    let mut yielded = false;
+    std::future::poll_fn(move |cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}

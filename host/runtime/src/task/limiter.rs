@@ -1,0 +1,137 @@
+//! Memory limits as wasmtime asks for them.
+//!
+//! A refusal is an error, never `false`: with `false` the guest's allocator would trap on
+//! `unreachable` and nobody could name the limit.
+
+use wasmtime::{ResourceLimiter, Result, format_err};
+
+use super::current;
+
+/// Bytes that one element of a table takes.
+const TABLE_ELEMENT: u64 = size_of::<usize>() as u64;
+
+/// The limiter of a task whose store has no room for one: it has no state of its own and asks the
+/// task that is being polled on this thread. A store is only used while its task is polled.
+pub(super) struct CurrentTask;
+
+impl CurrentTask {
+    /// One for any lifetime: leaking a box of a type without size allocates nothing.
+    pub(super) fn get<'a>() -> &'a mut Self {
+        const { assert!(size_of::<CurrentTask>() == 0) };
+        Box::leak(Box::new(Self))
+    }
+}
+
+fn growing(current: usize, desired: usize, maximum: Option<usize>, element: u64) -> Result<bool> {
+    if maximum.is_some_and(|maximum| desired > maximum) {
+        // It fails whatever is said here, and the guest is told so. Growth that fails for another
+        // reason (the system refuses) stays counted until the task ends: wasmtime does not say which
+        // growth a failure belongs to.
+        return Ok(true);
+    }
+    let bytes = (desired.saturating_sub(current) as u64).saturating_mul(element);
+    current::with(|control| match control {
+        Some(control) => Ok(control.grow(bytes)?),
+        None => Err(format_err!(
+            "a store that was armed for a task is used outside of that task"
+        )),
+    })?;
+    Ok(true)
+}
+
+impl ResourceLimiter for CurrentTask {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        growing(current, desired, maximum, 1)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        growing(current, desired, maximum, TABLE_ELEMENT)
+    }
+}
+
+/// An embedder's own limiter, asked after the task's: for [`Cx::arm_with`](crate::Cx::arm_with).
+///
+/// ```
+/// use hart_host::Limited;
+/// use wasmtime::{StoreLimits, StoreLimitsBuilder};
+///
+/// struct State {
+///     limiter: Limited<StoreLimits>,
+/// }
+/// let state = State { limiter: Limited::new(StoreLimitsBuilder::new().tables(4).build()) };
+/// # let _ = state;
+/// ```
+#[derive(Debug, Default)]
+pub struct Limited<L> {
+    own: L,
+}
+
+impl<L> Limited<L> {
+    /// Wraps `own`.
+    pub fn new(own: L) -> Self {
+        Self { own }
+    }
+
+    /// The embedder's limiter.
+    pub fn own(&self) -> &L {
+        &self.own
+    }
+
+    /// The embedder's limiter.
+    pub fn own_mut(&mut self) -> &mut L {
+        &mut self.own
+    }
+}
+
+impl<L: ResourceLimiter> ResourceLimiter for Limited<L> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        // Its refusal first: what it refuses must not stay counted.
+        Ok(self.own.memory_growing(current, desired, maximum)?
+            && growing(current, desired, maximum, 1)?)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
+        self.own.memory_grow_failed(error)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        Ok(self.own.table_growing(current, desired, maximum)?
+            && growing(current, desired, maximum, TABLE_ELEMENT)?)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
+        self.own.table_grow_failed(error)
+    }
+
+    fn instances(&self) -> usize {
+        self.own.instances()
+    }
+
+    fn tables(&self) -> usize {
+        self.own.tables()
+    }
+
+    fn memories(&self) -> usize {
+        self.own.memories()
+    }
+}
