@@ -1,10 +1,10 @@
 //! What `#[task]` writes.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::parse::Parser;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, ItemFn, LitStr, Result, ReturnType, Type};
+use syn::{Error, FnArg, Ident, ItemFn, LitStr, Result, ReturnType, Type};
 
 use crate::check;
 
@@ -52,30 +52,28 @@ pub(crate) fn task(arguments: TokenStream, item: TokenStream) -> Result<TokenStr
         })
         .collect();
     let (returned, kind) = match &sig.output {
-        ReturnType::Default => (quote!(()), format_ident!("Plain")),
+        ReturnType::Default => (quote!(()), "Plain"),
         ReturnType::Type(_, ty) => (quote!(#ty), kind_of(ty)),
     };
-    // The types are written in every place with the span of the attribute, but for the checks, which
-    // then are what points at the type that does not fit.
-    let checks = argument_types
+    // Here a type has to be one that can travel. With the type's own span, that is where the
+    // compiler points.
+    let arguments = argument_types
         .iter()
-        .map(|ty| quote_spanned!(ty.span()=> ::hart_guest::__private::argument::<#ty>();));
-    let check_returned = match &sig.output {
-        ReturnType::Default => quote!(),
-        ReturnType::Type(_, ty) => {
-            let check = if kind == "Plain" {
-                "returned"
-            } else {
-                "returned_result"
-            };
-            let check = format_ident!("{check}", span = ty.span());
-            quote_spanned!(ty.span()=> ::hart_guest::__private::#check::<#ty>();)
+        .map(|ty| quote_spanned!(ty.span()=> ::hart_guest::__private::argument::<#ty>()));
+    let returned_value = match (&sig.output, kind) {
+        (ReturnType::Type(_, ty), "Fallible") => {
+            quote_spanned!(ty.span()=> ::hart_guest::__private::fallible::<#ty>())
         }
+        (ReturnType::Type(_, ty), _) => {
+            quote_spanned!(ty.span()=> ::hart_guest::__private::plain::<#ty>())
+        }
+        (ReturnType::Default, _) => quote!(::hart_guest::__private::plain::<()>()),
     };
+    let kind = Ident::new(kind, Span::call_site());
 
     let mut inner_signature = sig.clone();
     // Not a name that the body could mean by accident: inside the block it hides outer items.
-    inner_signature.ident = syn::Ident::new("__task", identifier.span());
+    inner_signature.ident = Ident::new("__task", identifier.span());
 
     Ok(quote! {
         #(#outer)*
@@ -87,16 +85,16 @@ pub(crate) fn task(arguments: TokenStream, item: TokenStream) -> Result<TokenStr
             #(#inner)*
             #inner_signature #block
 
-            const _: () = {
-                #(#checks)*
-                #check_returned
-            };
+            // It holds the static that is being made here; both only want the other's address.
+            static ENTRY: ::hart_guest::__private::Entry =
+                ::hart_guest::__private::Entry::new(#name, &#identifier);
+            ::hart_guest::__register!(ENTRY);
 
-            ::hart_guest::__task!(
-                #name,
-                fn(#(#argument_types),*) -> #returned,
-                ::hart_guest::#kind,
-                __task
+            ::hart_guest::Task::__new(
+                &ENTRY,
+                __task,
+                (#(#arguments,)*),
+                #returned_value,
             )
         };
     })
@@ -136,7 +134,7 @@ fn parse_name(arguments: TokenStream) -> Result<Option<LitStr>> {
 }
 
 /// A macro sees no types, only words: what is called `Result` is taken to be one.
-fn kind_of(ty: &Type) -> syn::Ident {
+fn kind_of(ty: &Type) -> &'static str {
     let fallible = match ty {
         Type::Path(path) => path
             .path
@@ -147,8 +145,5 @@ fn kind_of(ty: &Type) -> syn::Ident {
         Type::Group(inner) => return kind_of(&inner.elem),
         _ => false,
     };
-    syn::Ident::new(
-        if fallible { "Fallible" } else { "Plain" },
-        Span::call_site(),
-    )
+    if fallible { "Fallible" } else { "Plain" }
 }

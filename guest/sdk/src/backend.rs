@@ -20,6 +20,5 @@ mod chosen;
 
 pub(crate) use chosen::{Prepared, RawTask, close, parallelism, spawn, wait_any, yield_now};
 
-/// What joining gives before it is decoded. Public only in a private module: a hidden method names it.
-#[allow(unreachable_pub)]
-pub type Outcome = Result<Vec<u8>, crate::error::JoinError<Vec<u8>>>;
+/// What joining gives before it is decoded.
+pub(crate) type Outcome = Result<Vec<u8>, crate::error::JoinError<Vec<u8>>>;

@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use crate::backend::{self, Outcome};
+use crate::backend;
+use crate::encoding::Returned;
 use crate::error::JoinError;
 
 /// A task that was spawned. Dropping it detaches: the task goes on, and its result is dropped when
@@ -11,15 +12,12 @@ use crate::error::JoinError;
 #[must_use = "dropping a handle detaches the task: nobody will see its result or how it failed"]
 pub struct Handle<T, E = Infallible> {
     raw: backend::RawTask,
-    decode: fn(Outcome) -> Result<T, JoinError<E>>,
+    returned: Returned<T, E>,
 }
 
 impl<T, E> Handle<T, E> {
-    pub(crate) fn new(
-        raw: backend::RawTask,
-        decode: fn(Outcome) -> Result<T, JoinError<E>>,
-    ) -> Self {
-        Self { raw, decode }
+    pub(crate) fn new(raw: backend::RawTask, returned: Returned<T, E>) -> Self {
+        Self { raw, returned }
     }
 
     /// A number that no other task of this host has (natively and with the feature `sequential`: of
@@ -39,7 +37,7 @@ impl<T, E> Handle<T, E> {
     ///
     /// [`JoinError`] says why there is no result; [`JoinError::Failed`] has the task's own error.
     pub fn join(self) -> Result<T, JoinError<E>> {
-        (self.decode)(self.raw.join())
+        self.returned.decode(self.raw.join())
     }
 
     /// Ends the task and everything it spawned, as soon as it can be. A task that has already ended

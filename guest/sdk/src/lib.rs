@@ -16,7 +16,7 @@ pub use hart_guest_macros::task;
 pub use options::{Options, Rights};
 pub use par_map::{ParMap, par_map};
 pub use scope::{Finished, Scope, scope};
-pub use task::{Fallible, Kind, Plain, Signature, Task};
+pub use task::{Fallible, Kind, Plain, Portable, Signature, Task};
 
 use std::num::NonZeroUsize;
 
@@ -48,5 +48,5 @@ pub fn parallelism() -> NonZeroUsize {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::registry::Entry;
-    pub use crate::task::{argument, returned, returned_result, run};
+    pub use crate::task::{argument, fallible, plain};
 }

@@ -163,10 +163,11 @@ impl BitOrAssign for Rights {
 
 impl fmt::Debug for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = Self::NAMES
+        let names: Vec<_> = Self::NAMES
             .iter()
             .filter(|(right, _)| self.contains(*right))
-            .map(|(_, name)| name);
-        f.debug_set().entries(names).finish()
+            .map(|(_, name)| *name)
+            .collect();
+        write!(f, "Rights({})", names.join(" | "))
     }
 }

@@ -11,17 +11,23 @@
 /// A task as its instance is asked for it.
 pub struct Entry {
     pub(crate) name: &'static str,
-    pub(crate) run: fn(&[u8]) -> Result<Vec<u8>, Vec<u8>>,
+    pub(crate) task: &'static dyn Run,
     #[cfg(all(target_family = "wasm", not(feature = "sequential")))]
     next: std::sync::OnceLock<Option<&'static Entry>>,
 }
 
+/// A [`Task`](crate::Task) of any type.
+pub trait Run: Sync {
+    /// Decodes the arguments, calls the function, and encodes what it returned.
+    fn run(&self, input: &[u8]) -> Result<Vec<u8>, Vec<u8>>;
+}
+
 impl Entry {
     /// Called by the code that `#[task]` writes.
-    pub const fn new(name: &'static str, run: fn(&[u8]) -> Result<Vec<u8>, Vec<u8>>) -> Self {
+    pub const fn new(name: &'static str, task: &'static dyn Run) -> Self {
         Self {
             name,
-            run,
+            task,
             #[cfg(all(target_family = "wasm", not(feature = "sequential")))]
             next: std::sync::OnceLock::new(),
         }
@@ -64,7 +70,7 @@ mod list {
     pub(crate) fn run(name: &str, input: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
         let mut found = all().filter(|entry| entry.name == name);
         match (found.next(), found.next()) {
-            (Some(entry), None) => (entry.run)(input),
+            (Some(entry), None) => entry.task.run(input),
             (Some(_), Some(_)) => Err(encoding::text_error(&format!(
                 "this component has more than one task named `{name}`; give them names with \
                  `#[task(name = \"..\")]`"
@@ -83,39 +89,30 @@ mod list {
 #[cfg(all(target_family = "wasm", not(feature = "sequential")))]
 pub(crate) use list::run;
 
-/// Makes a [`Task`](crate::Task) of a function. Called by the code that `#[task]` writes.
+/// Registers a task. Called by the code that `#[task]` writes.
 #[cfg(all(target_family = "wasm", not(feature = "sequential")))]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __task {
-    ($name:expr, $function:ty, $kind:ty, $body:ident) => {{
-        fn run(input: &[u8]) -> ::core::result::Result<::std::vec::Vec<u8>, ::std::vec::Vec<u8>> {
-            $crate::__private::run::<$function, $kind>($body, input)
-        }
-        extern "C" fn register() {
-            ENTRY.register();
-        }
-        static ENTRY: $crate::__private::Entry = $crate::__private::Entry::new($name, run);
-        // SAFETY: `.init_array` holds pointers to functions without arguments and result, as
-        // `register` is, which are called once before anything else runs and may not unwind;
-        // `register` only takes an uncontended lock and stores two words.
-        #[used]
-        #[unsafe(link_section = ".init_array")]
-        static REGISTER: extern "C" fn() = register;
-        $crate::Task::<$function, $kind>::__new(&ENTRY, $body)
-    }};
+macro_rules! __register {
+    ($entry:ident) => {
+        const _: () = {
+            extern "C" fn register() {
+                $entry.register();
+            }
+            // SAFETY: `.init_array` holds pointers to functions without arguments and result, as
+            // `register` is, which are called once before anything else runs and may not unwind;
+            // `register` only takes an uncontended lock and stores two words.
+            #[used]
+            #[unsafe(link_section = ".init_array")]
+            static REGISTER: extern "C" fn() = register;
+        };
+    };
 }
 
-/// Makes a [`Task`](crate::Task) of a function. Called by the code that `#[task]` writes.
+/// Registers a task. Called by the code that `#[task]` writes.
 #[cfg(not(all(target_family = "wasm", not(feature = "sequential"))))]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __task {
-    ($name:expr, $function:ty, $kind:ty, $body:ident) => {{
-        fn run(input: &[u8]) -> ::core::result::Result<::std::vec::Vec<u8>, ::std::vec::Vec<u8>> {
-            $crate::__private::run::<$function, $kind>($body, input)
-        }
-        static ENTRY: $crate::__private::Entry = $crate::__private::Entry::new($name, run);
-        $crate::Task::<$function, $kind>::__new(&ENTRY, $body)
-    }};
+macro_rules! __register {
+    ($entry:ident) => {};
 }

@@ -7,12 +7,12 @@ use std::ops::Deref;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::backend::{self, Outcome};
-use crate::encoding::{self, Failed};
-use crate::error::{JoinError, SpawnError};
+use crate::backend;
+use crate::encoding::{self, Returned, Wire};
+use crate::error::SpawnError;
 use crate::handle::Handle;
 use crate::options::Options;
-use crate::registry::Entry;
+use crate::registry::{Entry, Run};
 
 /// A function that can be spawned: what [`#[task]`](macro@crate::task) makes of one.
 ///
@@ -38,25 +38,26 @@ use crate::registry::Entry;
 pub struct Task<F: Signature, K: Kind<F::Returned> = Plain> {
     entry: &'static Entry,
     function: F,
-    // Kept as functions so that only `#[task]`, and not every use of the task, asks serde's traits
-    // of its types: a type that lacks them is reported once, where it is written.
-    encode: fn(&F::Arguments) -> postcard::Result<Vec<u8>>,
-    decode: fn(Outcome) -> Result<K::Output, JoinError<K::Error>>,
+    // Values rather than bounds, so that a type that cannot be encoded is reported once, where the
+    // task's signature names it, and not at every use of the task.
+    arguments: F::Wires,
+    returned: Returned<K::Output, K::Error>,
 }
 
 impl<F: Signature, K: Kind<F::Returned>> Task<F, K> {
     /// Called by the code that `#[task]` writes.
     #[doc(hidden)]
-    pub const fn __new(entry: &'static Entry, function: F) -> Self
-    where
-        F::Arguments: Serialize,
-        K: Codec<F::Returned>,
-    {
+    pub const fn __new(
+        entry: &'static Entry,
+        function: F,
+        arguments: F::Wires,
+        returned: Returned<K::Output, K::Error>,
+    ) -> Self {
         Self {
             entry,
             function,
-            encode: encoding::encode::<F::Arguments>,
-            decode: K::decode,
+            arguments,
+            returned,
         }
     }
 
@@ -97,11 +98,21 @@ impl<F: Signature, K: Kind<F::Returned>> Task<F, K> {
         arguments: F::Arguments,
         options: &backend::Prepared,
     ) -> Result<Handle<K::Output, K::Error>, SpawnError> {
-        let input = (self.encode)(&arguments).map_err(|error| {
+        let input = F::encode(&self.arguments, &arguments).map_err(|error| {
             SpawnError::Other(format!("its arguments could not be encoded ({error})"))
         })?;
         let raw = backend::spawn(self.entry, input, options)?;
-        Ok(Handle::new(raw, self.decode))
+        Ok(Handle::new(raw, self.returned))
+    }
+}
+
+impl<F: Signature, K: Kind<F::Returned>> Run for Task<F, K> {
+    fn run(&self, input: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
+        let arguments = F::decode(&self.arguments, input).map_err(|error| {
+            encoding::text_error(&format!("its arguments did not decode ({error})"))
+        })?;
+        self.returned
+            .encode(&K::into_result(self.function.call(arguments)))
     }
 }
 
@@ -127,28 +138,57 @@ impl<F: Signature, K: Kind<F::Returned>> fmt::Debug for Task<F, K> {
     }
 }
 
+/// What can be an argument, a result or an error of a task: an owned type that serde can serialize
+/// and deserialize. Nobody implements it; every such type has it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel between tasks",
+    label = "not serializable and deserializable as an owned value",
+    note = "arguments and results go to another instance as bytes: they need `#[derive(serde::Serialize, serde::Deserialize)]`, or the `serde` feature of the crate that they are from",
+    note = "for an error such as `std::io::Error`, which cannot have that, return `hart_guest::Failure`: `?` converts every error to it"
+)]
+pub trait Portable: Serialize + DeserializeOwned + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + 'static> Portable for T {}
+
 /// A function pointer with up to 12 arguments.
 ///
 /// Implemented for all of them and for nothing else.
-pub trait Signature: Copy + sealed::Signature + 'static {
+pub trait Signature: Copy + Send + Sync + sealed::Signature + 'static {
     /// What [`Task::spawn`] takes: one argument as it is, several as a tuple, none as `()`.
     type Arguments;
 
     /// What the function returns, [`Result`] or not.
     type Returned;
 
-    /// Calls the function.
+    #[doc(hidden)]
+    type Wires: Copy + Send + Sync + 'static;
+
+    #[doc(hidden)]
     fn call(self, arguments: Self::Arguments) -> Self::Returned;
+
+    #[doc(hidden)]
+    fn encode(wires: &Self::Wires, arguments: &Self::Arguments) -> Result<Vec<u8>, String>;
+
+    #[doc(hidden)]
+    fn decode(wires: &Self::Wires, input: &[u8]) -> Result<Self::Arguments, String>;
 }
 
 /// Whether what a task returns is its result, or a `Result` with its error: [`Plain`] or
 /// [`Fallible`].
+#[diagnostic::on_unimplemented(
+    message = "`{R}` is called a result, but is not `std::result::Result`",
+    note = "`#[task]` takes a return type whose name is `Result` to be one; use another name for it"
+)]
 pub trait Kind<R>: sealed::Kind + 'static {
     /// What joining gives.
-    type Output;
+    type Output: 'static;
 
     /// What it fails with.
-    type Error;
+    type Error: 'static;
+
+    #[doc(hidden)]
+    fn into_result(returned: R) -> Result<Self::Output, Self::Error>;
 }
 
 /// The kind of a task whose returned value is its result. It cannot fail by itself, though joining
@@ -160,102 +200,46 @@ pub enum Plain {}
 #[derive(Debug, Clone, Copy)]
 pub enum Fallible {}
 
-impl<T> Kind<T> for Plain {
+impl<T: 'static> Kind<T> for Plain {
     type Output = T;
     type Error = Infallible;
+
+    fn into_result(returned: T) -> Result<T, Infallible> {
+        Ok(returned)
+    }
 }
 
-impl<T, E> Kind<Result<T, E>> for Fallible {
+impl<T: 'static, E: 'static> Kind<Result<T, E>> for Fallible {
     type Output = T;
     type Error = E;
-}
 
-/// Both directions of what a task returns. Apart from [`Kind`] so that a type that serde does not
-/// know is reported by one bound and not by all.
-pub trait Codec<R>: Kind<R> {
-    #[doc(hidden)]
-    fn encode(returned: &R) -> Result<Vec<u8>, Vec<u8>>;
-
-    #[doc(hidden)]
-    fn decode(outcome: Outcome) -> Result<Self::Output, JoinError<Self::Error>>;
-}
-
-impl<T: Serialize + DeserializeOwned> Codec<T> for Plain {
-    fn encode(returned: &T) -> Result<Vec<u8>, Vec<u8>> {
-        encoding::encode(returned).map_err(|error| not_encoded("result", &error))
-    }
-
-    fn decode(outcome: Outcome) -> Result<T, JoinError> {
-        decode(outcome, |_| {
-            JoinError::Other("it failed, although it is a task that cannot".to_string())
-        })
+    fn into_result(returned: Result<T, E>) -> Result<T, E> {
+        returned
     }
 }
 
-impl<T, E> Codec<Result<T, E>> for Fallible
+/// What `#[task]` writes for each argument.
+pub const fn argument<T: Portable>() -> Wire<T> {
+    Wire::new()
+}
+
+/// What `#[task]` writes for a return type that is no `Result`.
+pub const fn plain<T: Portable>() -> Returned<T, Infallible> {
+    Returned {
+        value: Wire::new(),
+        error: None,
+    }
+}
+
+/// What `#[task]` writes for a return type that is a `Result`.
+pub const fn fallible<R>() -> Returned<<Fallible as Kind<R>>::Output, <Fallible as Kind<R>>::Error>
 where
-    T: Serialize + DeserializeOwned,
-    E: Serialize + DeserializeOwned,
+    Fallible: Kind<R, Output: Portable, Error: Portable>,
 {
-    fn encode(returned: &Result<T, E>) -> Result<Vec<u8>, Vec<u8>> {
-        match returned {
-            Ok(value) => encoding::encode(value).map_err(|error| not_encoded("result", &error)),
-            Err(own) => Err(encoding::encode_own_error(own)
-                .unwrap_or_else(|error| not_encoded("error", &error))),
-        }
+    Returned {
+        value: Wire::new(),
+        error: Some(Wire::new()),
     }
-
-    fn decode(outcome: Outcome) -> Result<T, JoinError<E>> {
-        decode(outcome, |own| match encoding::decode(own) {
-            Ok(error) => JoinError::Failed(error),
-            Err(error) => JoinError::Other(format!("its error did not decode ({error})")),
-        })
-    }
-}
-
-fn decode<T: DeserializeOwned, E>(
-    outcome: Outcome,
-    own_error: impl FnOnce(&[u8]) -> JoinError<E>,
-) -> Result<T, JoinError<E>> {
-    match outcome {
-        Ok(bytes) => encoding::decode(&bytes)
-            .map_err(|error| JoinError::Other(format!("its result did not decode ({error})"))),
-        Err(error) => Err(
-            error.and_failed(|bytes| match encoding::split_error(&bytes) {
-                Failed::Own(own) => own_error(own),
-                Failed::Text(text) => JoinError::Other(text),
-            }),
-        ),
-    }
-}
-
-fn not_encoded(what: &str, error: &postcard::Error) -> Vec<u8> {
-    encoding::text_error(&format!("its {what} could not be encoded ({error})"))
-}
-
-/// Runs a task in its instance: decodes, calls, encodes.
-pub fn run<F, K>(function: F, input: &[u8]) -> Result<Vec<u8>, Vec<u8>>
-where
-    F: Signature<Arguments: DeserializeOwned>,
-    K: Codec<F::Returned>,
-{
-    let arguments = encoding::decode(input).map_err(|error| {
-        encoding::text_error(&format!("its arguments did not decode ({error})"))
-    })?;
-    K::encode(&function.call(arguments))
-}
-
-/// Compiles only for what can be an argument.
-pub const fn argument<T: Serialize + DeserializeOwned>() {}
-
-/// Compiles only for what a task can return.
-pub const fn returned<T: Serialize + DeserializeOwned>() {}
-
-/// Compiles only for a `Result` that a task can return.
-pub const fn returned_result<R>()
-where
-    Fallible: Codec<R>,
-{
 }
 
 mod sealed {
@@ -265,34 +249,51 @@ mod sealed {
     impl Kind for super::Fallible {}
 }
 
+// `$arguments` is written with the letters that are the types' names, and so is both the type of all
+// arguments and the pattern that takes them apart.
 macro_rules! signatures {
-    ($(($($argument:ident),*) as $arguments:ty;)*) => {$(
+    ($($arguments:tt: $($argument:ident $wire:ident)*;)*) => {$(
         impl<R: 'static, $($argument: 'static),*> sealed::Signature for fn($($argument),*) -> R {}
 
+        #[allow(non_snake_case, reason = "type parameters name the values too")]
         impl<R: 'static, $($argument: 'static),*> Signature for fn($($argument),*) -> R {
             type Arguments = $arguments;
             type Returned = R;
+            type Wires = ($(Wire<$argument>,)*);
 
-            #[allow(non_snake_case, unused_parens, reason = "type parameters name the values too")]
-            fn call(self, ($($argument),*): $arguments) -> R {
+            fn call(self, $arguments: $arguments) -> R {
                 self($($argument),*)
+            }
+
+            fn encode(wires: &Self::Wires, $arguments: &$arguments) -> Result<Vec<u8>, String> {
+                let ($($wire,)*) = wires;
+                let bytes = Vec::new();
+                $(let bytes = $wire.append($argument, bytes)?;)*
+                Ok(bytes)
+            }
+
+            fn decode(wires: &Self::Wires, input: &[u8]) -> Result<$arguments, String> {
+                let ($($wire,)*) = wires;
+                $(let ($argument, input) = $wire.take(input)?;)*
+                encoding::end(input)?;
+                Ok($arguments)
             }
         }
     )*};
 }
 
 signatures! {
-    () as ();
-    (A) as A;
-    (A, B) as (A, B);
-    (A, B, C) as (A, B, C);
-    (A, B, C, D) as (A, B, C, D);
-    (A, B, C, D, E) as (A, B, C, D, E);
-    (A, B, C, D, E, F) as (A, B, C, D, E, F);
-    (A, B, C, D, E, F, G) as (A, B, C, D, E, F, G);
-    (A, B, C, D, E, F, G, H) as (A, B, C, D, E, F, G, H);
-    (A, B, C, D, E, F, G, H, I) as (A, B, C, D, E, F, G, H, I);
-    (A, B, C, D, E, F, G, H, I, J) as (A, B, C, D, E, F, G, H, I, J);
-    (A, B, C, D, E, F, G, H, I, J, K) as (A, B, C, D, E, F, G, H, I, J, K);
-    (A, B, C, D, E, F, G, H, I, J, K, L) as (A, B, C, D, E, F, G, H, I, J, K, L);
+    (): ;
+    A: A a;
+    (A, B): A a B b;
+    (A, B, C): A a B b C c;
+    (A, B, C, D): A a B b C c D d;
+    (A, B, C, D, E): A a B b C c D d E e;
+    (A, B, C, D, E, F): A a B b C c D d E e F f;
+    (A, B, C, D, E, F, G): A a B b C c D d E e F f G g;
+    (A, B, C, D, E, F, G, H): A a B b C c D d E e F f G g H h;
+    (A, B, C, D, E, F, G, H, I): A a B b C c D d E e F f G g H h I i;
+    (A, B, C, D, E, F, G, H, I, J): A a B b C c D d E e F f G g H h I i J j;
+    (A, B, C, D, E, F, G, H, I, J, K): A a B b C c D d E e F f G g H h I i J j K k;
+    (A, B, C, D, E, F, G, H, I, J, K, L): A a B b C c D d E e F f G g H h I i J j K k L l;
 }

@@ -90,7 +90,7 @@ pub(crate) fn spawn(
         may_spawn: !options.denied.contains(Rights::SPAWN),
     });
     let _restore = Restore(Some(CURRENT.replace(scope)));
-    let outcome = (entry.run)(&input).map_err(JoinError::Failed);
+    let outcome = entry.task.run(&input).map_err(JoinError::Failed);
     Ok(RawTask { id, outcome })
 }
 

@@ -29,6 +29,9 @@ use crate::registry::Entry;
 
 /// Tasks that may wait or run at the same time: a stop for programs that spawn without end. A guess.
 const TASKS_MAX: usize = 100_000;
+/// Tasks may spawn tasks that spawn tasks so many times: a stop for programs that do so without end,
+/// before they have used up the stacks of threads on which tasks run inside one another. A guess.
+const DEPTH_MAX: u32 = 500;
 /// Tasks may run inside one another (2 above), and each should have what a thread usually has.
 const STACK_BYTES: usize = 16 << 20;
 
@@ -75,6 +78,7 @@ fn threads_max() -> usize {
 /// A task, or a thread that is none, as what it spawns sees it.
 struct Scope {
     parent: Option<Arc<Scope>>,
+    depth: u32,
     cancelled: AtomicBool,
     closed: AtomicBool,
     deadline: Option<Instant>,
@@ -85,6 +89,7 @@ impl Scope {
     fn root() -> Self {
         Self {
             parent: None,
+            depth: 0,
             cancelled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             deadline: None,
@@ -186,7 +191,7 @@ impl Task {
     /// Runs a task that was started, on this thread.
     fn run(&self, input: &[u8]) {
         let before = CURRENT.replace(Some(Arc::clone(&self.scope)));
-        let returned = panic::catch_unwind(AssertUnwindSafe(|| (self.entry.run)(input)));
+        let returned = panic::catch_unwind(AssertUnwindSafe(|| self.entry.task.run(input)));
         CURRENT.set(before);
 
         let outcome = match returned {
@@ -315,6 +320,11 @@ pub(crate) fn spawn(
     if !parent.may_spawn {
         return Err(SpawnError::Denied("spawn".to_string()));
     }
+    if parent.depth == DEPTH_MAX {
+        return Err(SpawnError::Limit(format!(
+            "tasks of tasks, {DEPTH_MAX} levels deep"
+        )));
+    }
     let mut pool = Pool::lock();
     if pool.tasks == TASKS_MAX {
         return Err(SpawnError::Limit(format!(
@@ -330,6 +340,7 @@ pub(crate) fn spawn(
             deadline: options
                 .timeout
                 .and_then(|timeout| Instant::now().checked_add(timeout)),
+            depth: parent.depth + 1,
             parent: Some(parent),
             ..Scope::root()
         }),
