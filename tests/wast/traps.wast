@@ -15,6 +15,7 @@
       (i32.store (i32.const 4) (i32.const 100))
       (i32.const 0)))
   (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
   (func (export "fine") (result u32) (canon lift (core func $i "fine")))
   (func (export "unreachable") (canon lift (core func $i "unreachable")))
   (func (export "divide") (param "a" u32) (param "b" u32) (result u32)
@@ -22,7 +23,7 @@
   (func (export "load") (param "at" u32) (result u32) (canon lift (core func $i "load")))
   (func (export "recurse") (canon lift (core func $i "recurse")))
   (func (export "text") (result string)
-    (canon lift (core func $i "text") (memory $i "memory"))))
+    (canon lift (core func $i "text") (memory $memory))))
 
 (component instance $bystander $trapper)
 

@@ -15,7 +15,7 @@ pub(crate) struct Wasi {
     network: bool,
     no_tcp: bool,
     no_udp: bool,
-    name_lookup: bool,
+    name_lookup: Option<bool>,
 }
 
 /// The keys of `-S`, named as in wasmtime.
@@ -48,7 +48,7 @@ pub(crate) fn group() -> Group<Wasi> {
             key(
                 "inherit-network",
                 "n",
-                "TCP and UDP, to and from every address.",
+                "TCP, UDP and name look-ups, to and from every address.",
                 |wasi, value| on(&mut wasi.network, value),
             ),
             key(
@@ -65,9 +65,12 @@ pub(crate) fn group() -> Group<Wasi> {
             ),
             key(
                 "allow-ip-name-lookup",
-                "n",
+                "as inherit-network",
                 "Asking the system for the addresses of names.",
-                |wasi, value| on(&mut wasi.name_lookup, value),
+                |wasi, value| {
+                    wasi.name_lookup = Some(switch(value)?);
+                    Ok(())
+                },
             ),
         ],
     }
@@ -119,14 +122,16 @@ impl Grants {
             ..
         } = self.wasi;
         run = run.allow_network(network);
+        let name_lookup = name_lookup.unwrap_or(network);
+        if !no_tcp && !no_udp && name_lookup == network {
+            // A hook is called for every task and costs each of them a little.
+            return run;
+        }
         run.wasi(move |context| {
-            if no_tcp {
-                context.allow_tcp(false);
-            }
-            if no_udp {
-                context.allow_udp(false);
-            }
-            context.allow_ip_name_lookup(name_lookup);
+            context
+                .allow_tcp(!no_tcp)
+                .allow_udp(!no_udp)
+                .allow_ip_name_lookup(name_lookup);
         })
     }
 }

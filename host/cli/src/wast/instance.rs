@@ -4,7 +4,8 @@
 //! task instantiates the component and then serves calls, one after the other, until the script lets
 //! go of the instance:
 //!
-//! 1. the script starts the task and waits for what the component exports (or for why it does not);
+//! 1. the script starts the task and waits for what the component exports, or for why there is no
+//!    instance;
 //! 2. a call goes over a channel, with a second channel for its result;
 //! 3. between calls the task is idle and costs nothing but its place in the pool;
 //! 4. when the last sender is dropped the task ends, and its store with it.
@@ -16,8 +17,10 @@ use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
 use hart_host::{Canceller, Component, GuestState, Host, Limits, Run};
-use wasmtime::component::types::{self, ComponentItem};
-use wasmtime::component::{ComponentExportIndex, Linker, LinkerInstance, ResourceType, Val};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{
+    ComponentExportIndex, Instance as Instantiated, Linker, LinkerInstance, ResourceType, Val,
+};
 use wasmtime::{Module, Result, Store, bail, format_err};
 
 type Calls = mpsc::UnboundedSender<Call>;
@@ -60,28 +63,34 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Instantiates `component`, whose imports are hart's own and `links`.
+    /// Instantiates a component, whose imports are hart's own and `links`.
     ///
     /// # Errors
-    /// Whatever keeps it from being instantiated; a trap in its start code, for one.
-    pub(super) fn new(
-        host: &Host,
-        component: &Component,
-        links: Vec<Link>,
-        limits: Limits,
-    ) -> Result<Self> {
+    /// Whatever keeps it from being instantiated: an import that is not there, a trap in its start
+    /// code.
+    pub(super) fn new(host: &Host, bytes: &[u8], links: &[Link], limits: Limits) -> Result<Self> {
+        let component = host.load_with(bytes, |linker| {
+            for link in links {
+                define(
+                    &mut linker.instance(&link.name)?,
+                    &link.exports,
+                    &link.calls,
+                )?;
+            }
+            Ok(())
+        })?;
         let (calls, requests) = mpsc::unbounded();
         let (ready, exports) = oneshot::channel();
         let compiled = component.as_wasmtime().clone();
         let run = host
-            .guest(component, move |store, linker| {
-                serve(store, linker, compiled, links, ready, requests)
+            .drive(&component, move |store, instance| {
+                Box::pin(serve(store, instance, compiled, ready, requests))
             })
             .limits(limits)
             .start()?;
         let canceller = run.canceller();
         let exports = match futures::executor::block_on(exports) {
-            Ok(exports) => exports?,
+            Ok(exports) => exports,
             Err(oneshot::Canceled) => return Err(ended(run)),
         };
         Ok(Self {
@@ -146,52 +155,28 @@ async fn call(calls: &Calls, function: &str, arguments: Vec<Val>) -> Option<Resu
     result.await.ok()
 }
 
-/// The guest task.
-fn serve<'a>(
-    store: &'a mut Store<GuestState>,
-    linker: &'a mut Linker<GuestState>,
+/// The guest task, once it is instantiated.
+async fn serve(
+    store: &mut Store<GuestState>,
+    instance: Instantiated,
     component: wasmtime::component::Component,
-    links: Vec<Link>,
-    ready: oneshot::Sender<Result<Vec<Export>>>,
+    ready: oneshot::Sender<Vec<Export>>,
     mut requests: mpsc::UnboundedReceiver<Call>,
-) -> BoxFuture<'a, Result<Vec<Val>>> {
-    Box::pin(async move {
-        let instantiated = async {
-            linker.allow_shadowing(true);
-            for link in &links {
-                let mut instance = linker.instance(&link.name)?;
-                define(&mut instance, &link.exports, &link.calls)?;
-            }
-            linker.instantiate_async(&mut *store, &component).await
-        };
-        let instance = match instantiated.await {
-            Ok(instance) => instance,
-            Err(error) => {
-                let _ = ready.send(Err(error));
-                return Ok(Vec::new());
-            }
-        };
-        let ty = component.component_type();
-        let items = ty.exports(component.engine());
-        let exports = exports(
-            store,
-            &instance,
-            None,
-            "",
-            items.map(|(name, e)| (name, e.ty)),
-        );
-        let _ = ready.send(Ok(exports));
-        while let Some(call) = requests.next().await {
-            let result = invoke(store, &instance, &call.function, &call.arguments).await;
-            let _ = call.reply.send(result);
-        }
-        Ok(Vec::new())
-    })
+) -> Result<Vec<Val>> {
+    let ty = component.component_type();
+    let items = ty.exports(component.engine());
+    let items = items.map(|(name, export)| (name.to_owned(), export.ty));
+    let _ = ready.send(exports(store, &instance, None, "", items.collect()));
+    while let Some(call) = requests.next().await {
+        let result = invoke(store, &instance, &call.function, &call.arguments).await;
+        let _ = call.reply.send(result);
+    }
+    Ok(Vec::new())
 }
 
 async fn invoke(
     store: &mut Store<GuestState>,
-    instance: &wasmtime::component::Instance,
+    instance: &Instantiated,
     function: &str,
     arguments: &[Val],
 ) -> Result<Vec<Val>> {
@@ -214,57 +199,42 @@ async fn invoke(
 
 /// Everything in `items` that can be imported elsewhere. `prefix` is the path to them, as a call
 /// writes it.
-fn exports<'a>(
+fn exports(
     store: &mut Store<GuestState>,
-    instance: &wasmtime::component::Instance,
+    instance: &Instantiated,
     parent: Option<ComponentExportIndex>,
     prefix: &str,
-    items: impl Iterator<Item = (&'a str, ComponentItem)>,
+    items: Vec<(String, ComponentItem)>,
 ) -> Vec<Export> {
     let mut found = Vec::new();
     for (name, item) in items {
-        let Some((_, index)) = instance.get_export(&mut *store, parent.as_ref(), name) else {
+        let Some((_, index)) = instance.get_export(&mut *store, parent.as_ref(), &name) else {
             continue;
         };
         let path = format!("{prefix}{name}");
-        let name = name.to_owned();
-        match item {
-            ComponentItem::ComponentFunc(_) => found.push(Export::Function {
+        found.extend(match item {
+            ComponentItem::ComponentFunc(_) => Some(Export::Function {
                 name,
                 function: path,
             }),
-            ComponentItem::Module(_) => {
-                if let Some(module) = instance.get_module(&mut *store, index) {
-                    found.push(Export::Module(name, module));
-                }
-            }
-            ComponentItem::Resource(_) => {
-                if let Some(resource) = instance.get_resource(&mut *store, index) {
-                    found.push(Export::Resource(name, resource));
-                }
-            }
+            ComponentItem::Module(_) => instance
+                .get_module(&mut *store, index)
+                .map(|module| Export::Module(name, module)),
+            ComponentItem::Resource(_) => instance
+                .get_resource(&mut *store, index)
+                .map(|resource| Export::Resource(name, resource)),
             ComponentItem::ComponentInstance(ty) => {
                 let engine = store.engine().clone();
-                let inner = nested(&ty, &engine);
-                let inner = inner
-                    .iter()
-                    .map(|(name, item)| (name.as_str(), item.clone()));
-                let exports = exports(store, instance, Some(index), &format!("{path}#"), inner);
-                found.push(Export::Instance(name, exports));
+                let items = ty.exports(&engine);
+                let items = items.map(|(name, export)| (name.to_owned(), export.ty));
+                let prefix = format!("{path}#");
+                let exports = exports(store, instance, Some(index), &prefix, items.collect());
+                Some(Export::Instance(name, exports))
             }
-            _ => {}
-        }
+            _ => None,
+        });
     }
     found
-}
-
-fn nested(
-    ty: &types::ComponentInstance,
-    engine: &wasmtime::Engine,
-) -> Vec<(String, ComponentItem)> {
-    ty.exports(engine)
-        .map(|(name, item)| (name.to_owned(), item.ty))
-        .collect()
 }
 
 /// Defines `exports` in the linker of another component.
@@ -303,18 +273,21 @@ fn define(
 }
 // STUB
 pub(super) trait Ext {
-    fn guest<F>(&self, _c: &Component, _f: F) -> hart_host::RunBuilder
+    fn drive<F>(&self, _c: &Component, _f: F) -> hart_host::RunBuilder
     where
         F: for<'a> FnOnce(
                 &'a mut Store<GuestState>,
-                &'a mut Linker<GuestState>,
+                wasmtime::component::Instance,
             ) -> BoxFuture<'a, wasmtime::Result<Vec<Val>>>
             + Send
             + 'static,
     {
         todo!()
     }
-    fn load_unlinked(&self, _b: &[u8]) -> std::result::Result<Component, hart_host::LoadError> {
+    fn load_with<F>(&self, _b: &[u8], _f: F) -> std::result::Result<Component, hart_host::LoadError>
+    where
+        F: FnOnce(&mut Linker<GuestState>) -> wasmtime::Result<()>,
+    {
         todo!()
     }
 }

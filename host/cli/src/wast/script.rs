@@ -1,11 +1,12 @@
 //! One script: its directives, in order, and what they leave for the ones after them.
 
-use super::instance::{Ext as _, Instance, Link};
+use super::instance::{Instance, Link};
 use super::values;
 use crate::failure::one_line;
-use hart_host::{Component, Host, Limits};
+use hart_host::{Host, Limits};
 use std::collections::HashMap;
 use std::path::Path;
+use std::rc::Rc;
 use wasmtime::component::Val;
 use wast::parser::{self, ParseBuffer};
 use wast::token::{Id, Span};
@@ -74,8 +75,9 @@ type Reason = String;
 struct Context<'a> {
     host: &'a Host,
     limits: Limits,
-    /// Components by name; the last one under no name as well.
-    definitions: HashMap<Option<String>, Component>,
+    /// Valid components by name; the last one under no name as well. They are linked, and so compiled
+    /// once more, where they are instantiated: what they import may have been registered since.
+    definitions: HashMap<Option<String>, Rc<[u8]>>,
     /// Every instance; the last one is what `invoke` without a name means.
     instances: Vec<Instance>,
     /// Their names.
@@ -89,10 +91,10 @@ impl Context<'_> {
         match directive {
             WastDirective::Module(mut source) => {
                 let name = name(source.name());
-                let component = self.define(&mut source)?;
+                let component = encode(&mut source)?;
                 self.instantiate(name, &component)
             }
-            WastDirective::ModuleDefinition(mut source) => self.define(&mut source).map(drop),
+            WastDirective::ModuleDefinition(mut source) => self.define(&mut source),
             WastDirective::ModuleInstance {
                 instance, module, ..
             } => {
@@ -135,7 +137,9 @@ impl Context<'_> {
                 message,
                 ..
             } => {
-                let outcome = self.validate(&mut module);
+                let outcome = self
+                    .validate(&mut module)
+                    .map(|_| String::from("a valid one"));
                 rejected("an invalid component", message, outcome)
             }
             WastDirective::AssertMalformed {
@@ -143,7 +147,9 @@ impl Context<'_> {
                 message,
                 ..
             } => {
-                let outcome = self.validate(&mut module);
+                let outcome = self
+                    .validate(&mut module)
+                    .map(|_| String::from("a valid one"));
                 rejected("a malformed component", message, outcome)
             }
             WastDirective::AssertUnlinkable {
@@ -159,32 +165,26 @@ impl Context<'_> {
         }
     }
 
-    /// Compiles a component and keeps it under its name.
-    fn define(&mut self, source: &mut QuoteWat<'_>) -> Result<Component, Reason> {
+    /// Keeps a component under its name, if it is valid.
+    fn define(&mut self, source: &mut QuoteWat<'_>) -> Result<(), Reason> {
         let name = name(source.name());
-        let component = self.component(source)?;
+        let component: Rc<[u8]> = self.validate(source)?.into();
         self.definitions.insert(None, component.clone());
-        self.definitions.insert(name, component.clone());
-        Ok(component)
+        self.definitions.insert(name, component);
+        Ok(())
     }
 
-    fn component(&self, source: &mut QuoteWat<'_>) -> Result<Component, Reason> {
+    /// The bytes of a component that the engine accepts, or the engine's own words where it does not.
+    fn validate(&self, source: &mut QuoteWat<'_>) -> Result<Vec<u8>, Reason> {
         let bytes = encode(source)?;
-        self.host
-            .load_unlinked(&bytes)
-            .map_err(|error| error.to_string())
+        match wasmtime::component::Component::from_binary(self.host.engine(), &bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(format!("{error:#}")),
+        }
     }
 
-    /// Whether the engine accepts it, with the engine's own words where it does not.
-    fn validate(&self, source: &mut QuoteWat<'_>) -> Result<String, Reason> {
-        let bytes = encode(source)?;
-        wasmtime::component::Component::new(self.host.engine(), bytes)
-            .map(|_| String::from("a valid one"))
-            .map_err(|error| format!("{error:#}"))
-    }
-
-    fn instantiate(&mut self, name: Option<String>, component: &Component) -> Result<(), Reason> {
-        let instance = Instance::new(self.host, component, self.links.clone(), self.limits)
+    fn instantiate(&mut self, name: Option<String>, component: &[u8]) -> Result<(), Reason> {
+        let instance = Instance::new(self.host, component, &self.links, self.limits)
             .map_err(|error| format!("{error:#}"))?;
         if let Some(name) = name {
             // As in wasmtime: a name in the script is one to import as well.
@@ -199,8 +199,8 @@ impl Context<'_> {
         match what {
             WastExecute::Invoke(call) => self.invoke(&call),
             WastExecute::Wat(source) => {
-                let component = self.component(&mut QuoteWat::Wat(source))?;
-                Instance::new(self.host, &component, self.links.clone(), self.limits)
+                let component = encode(&mut QuoteWat::Wat(source))?;
+                Instance::new(self.host, &component, &self.links, self.limits)
                     .map(|_| Vec::new())
                     .map_err(|error| format!("{error:#}"))
             }

@@ -2,6 +2,8 @@
 
 use wasmtime::component::Val;
 use wast::component::WastVal;
+use wast::core::{NanPattern, WastArgCore, WastRetCore};
+use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
 
 /// The arguments of an `invoke`.
@@ -13,6 +15,9 @@ pub(super) fn arguments(arguments: &[WastArg<'_>]) -> Result<Vec<Val>, String> {
         .iter()
         .map(|argument| match argument {
             WastArg::Component(value) => Ok(convert(value)),
+            // Floats are written in the same way for core functions.
+            WastArg::Core(WastArgCore::F32(value)) => Ok(float32(value)),
+            WastArg::Core(WastArgCore::F64(value)) => Ok(float64(value)),
             _ => Err(String::from(
                 "a core value as an argument of a component's function; write `u32.const` and the like",
             )),
@@ -29,6 +34,10 @@ pub(super) fn results(results: &[WastRet<'_>]) -> Result<Vec<Val>, String> {
         .iter()
         .map(|result| match result {
             WastRet::Component(value) => Ok(convert(value)),
+            WastRet::Core(WastRetCore::F32(NanPattern::Value(value))) => Ok(float32(value)),
+            WastRet::Core(WastRetCore::F64(NanPattern::Value(value))) => Ok(float64(value)),
+            WastRet::Core(WastRetCore::F32(_)) => Ok(Val::Float32(f32::NAN)),
+            WastRet::Core(WastRetCore::F64(_)) => Ok(Val::Float64(f64::NAN)),
             _ => Err(String::from(
                 "a core value as a result of a component's function; write `u32.const` and the like",
             )),
@@ -47,8 +56,8 @@ fn convert(value: &WastVal<'_>) -> Val {
         WastVal::S32(v) => Val::S32(*v),
         WastVal::U64(v) => Val::U64(*v),
         WastVal::S64(v) => Val::S64(*v),
-        WastVal::F32(v) => Val::Float32(f32::from_bits(v.bits)),
-        WastVal::F64(v) => Val::Float64(f64::from_bits(v.bits)),
+        WastVal::F32(v) => float32(v),
+        WastVal::F64(v) => float64(v),
         WastVal::Char(v) => Val::Char(*v),
         WastVal::String(v) => Val::String((*v).to_owned()),
         WastVal::List(v) => Val::List(v.iter().map(convert).collect()),
@@ -67,6 +76,14 @@ fn convert(value: &WastVal<'_>) -> Val {
         WastVal::Result(Err(payload)) => Val::Result(Err(convert_payload(payload.as_deref()))),
         WastVal::Flags(v) => Val::Flags(v.iter().map(|name| (*name).to_owned()).collect()),
     }
+}
+
+fn float32(value: &F32) -> Val {
+    Val::Float32(f32::from_bits(value.bits))
+}
+
+fn float64(value: &F64) -> Val {
+    Val::Float64(f64::from_bits(value.bits))
 }
 
 fn convert_payload(payload: Option<&WastVal<'_>>) -> Option<Box<Val>> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const ADD: &str = r#"(component
   (core module $m
     (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
-    (func (export "trap") unreachable))
+    (func $trap (export "trap") unreachable))
   (core instance $i (instantiate $m))
   (func (export "add") (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "add")))
   (func (export "trap") (canon lift (core func $i "trap"))))"#;

@@ -34,8 +34,10 @@ const COMPONENT: &str = r#"(component
     (func (export "run") (result i32) (i32.const 0)))
   (core instance $i (instantiate $m (with "tasks" (instance
     (export "yield" (func $yield)) (export "parallelism" (func $parallelism))))))
+  (alias core export $i "memory" (core memory $bytes))
+  (alias core export $i "realloc" (core func $realloc))
   (func (export "length") (param "text" string) (result u32)
-    (canon lift (core func $i "length") (memory $i "memory") (realloc (func $i "realloc"))))
+    (canon lift (core func $i "length") (memory $bytes) (realloc $realloc)))
   (func $run (result (result)) (canon lift (core func $i "run")))
   (instance $run (export "run" (func $run)))
   (export "wasi:cli/run@0.2.0" (instance $run)))"#;

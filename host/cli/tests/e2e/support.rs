@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -58,6 +58,8 @@ pub(crate) struct Running {
     child: Child,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
+    /// Standard input, where it is to stay open.
+    stdin: Option<ChildStdin>,
     started: Instant,
 }
 
@@ -69,22 +71,26 @@ impl Running {
 
     /// Starts any program, with `input` on its standard input.
     pub(crate) fn start(command: &mut Command, input: &[u8]) -> Self {
+        let mut running = Self::start_reading(command);
+        let stdin = running.stdin.take();
+        let input = input.to_vec();
+        // Detached: a program that does not read its input ends all the same.
+        thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+        running
+    }
+
+    /// Starts any program, with a standard input that stays open and never has anything.
+    pub(crate) fn start_reading(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stdin = child.stdin.take().expect("a pipe was asked for");
-        let input = input.to_vec();
-        // Detached: a program that does not read its input ends all the same.
-        thread::spawn(move || {
-            let mut stdin = stdin;
-            let _ = stdin.write_all(&input);
-        });
         let stdout = read(child.stdout.take().expect("a pipe was asked for"));
         let stderr = read(child.stderr.take().expect("a pipe was asked for"));
         Self {
+            stdin: child.stdin.take(),
             child,
             stdout,
             stderr,
