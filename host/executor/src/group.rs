@@ -3,10 +3,11 @@
 //! Tasks of a group go through the [fair lane](lane). What the group uses is counted while it runs.
 
 pub(crate) mod lane;
+mod meter;
 mod stats;
 
 pub use self::stats::GroupStats;
-pub(crate) use self::{lane::Lane, stats::Counts};
+pub(crate) use self::{lane::Lane, meter::Meter, stats::Counts};
 
 use crate::{
     executor::{Executor, Shared},
@@ -17,6 +18,12 @@ use core::{fmt, time::Duration};
 
 /// The weight of a group that nobody gave one.
 pub const DEFAULT_WEIGHT: u32 = 100;
+
+/// The slice of a group that nobody gave one.
+pub const DEFAULT_SLICE: Duration = Duration::from_millis(1);
+
+/// The shortest slice: below it a core would do little but switch.
+pub const SHORTEST_SLICE: Duration = Duration::from_micros(100);
 
 /// Names a group or a tenant: no other of the same executor has had the same id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,6 +81,8 @@ pub(crate) struct GroupInner {
     id: Id,
     name: Cow<'static, str>,
     weight: AtomicUsize,
+    /// Nanoseconds.
+    slice: AtomicUsize,
     tenant: Option<Tenant>,
     pub(crate) counts: Counts,
     pub(crate) queue: lane::GroupQueue,
@@ -97,6 +106,8 @@ struct TenantInner {
     id: Id,
     name: Cow<'static, str>,
     weight: AtomicUsize,
+    /// The weights of those of its groups that compete now.
+    active_weight: AtomicUsize,
 }
 
 /// Makes a [`Group`]: from [`Executor::group`].
@@ -106,6 +117,7 @@ pub struct GroupBuilder<'a> {
     executor: &'a Executor,
     name: Cow<'static, str>,
     weight: u32,
+    slice: Duration,
     tenant: Option<Tenant>,
 }
 
@@ -124,6 +136,17 @@ fn check_weight(weight: u32) -> usize {
         "a weight of zero would never run; use at least 1"
     );
     weight as usize
+}
+
+fn check_slice(slice: Duration) -> usize {
+    usize::try_from(slice.max(SHORTEST_SLICE).as_nanos()).unwrap_or(usize::MAX)
+}
+
+impl GroupInner {
+    /// Nanoseconds.
+    fn slice(&self) -> u64 {
+        self.slice.load(Relaxed) as u64
+    }
 }
 
 fn load_weight(weight: &AtomicUsize) -> u32 {
@@ -152,8 +175,6 @@ impl Group {
     }
 
     /// Its weight: its share is its weight over the sum of the weights of all that compete.
-    ///
-    /// For now groups take turns whatever their weights are.
     pub fn weight(&self) -> u32 {
         load_weight(&self.0.weight)
     }
@@ -168,6 +189,19 @@ impl Group {
         self.0.weight.store(check_weight(weight), Relaxed);
     }
 
+    /// Its slice: how long a task of it may keep a worker from others whose turn has come.
+    pub fn slice(&self) -> Duration {
+        Duration::from_nanos(self.0.slice())
+    }
+
+    /// Changes its slice.
+    ///
+    /// A shorter slice buys earlier turns, not more CPU time: interactive work wants a short one. It is
+    /// at least [`SHORTEST_SLICE`].
+    pub fn set_slice(&self, slice: Duration) {
+        self.0.slice.store(check_slice(slice), Relaxed);
+    }
+
     /// The tenant that it belongs to.
     pub fn tenant(&self) -> Option<&Tenant> {
         self.0.tenant.as_ref()
@@ -179,13 +213,12 @@ impl Group {
     }
 
     /// To be called inside a poll of one of its tasks where that task could be preempted: charges the
-    /// CPU time since the last charge, and says whether somebody waits for this worker.
+    /// CPU time since the last charge, and says whether it is somebody else's turn on this worker: a
+    /// fast-lane task, the `run` future, or a task of a group whose turn comes before this one's next.
     ///
-    /// Outside a poll of one of its tasks it charges nothing.
+    /// Outside a poll of one of its tasks it charges nothing, and says whether anybody waits at all.
     pub fn preemption_point(&self) -> Verdict {
-        let shared = &self.0.executor;
-        shared.charge_current(&self.0);
-        if shared.has_waiting() {
+        if self.0.executor.preemption_point(&self.0) {
             self.0.counts.preempted();
             Verdict::Yield
         } else {
@@ -268,8 +301,16 @@ impl<'a> GroupBuilder<'a> {
             executor,
             name: Cow::Borrowed(""),
             weight: DEFAULT_WEIGHT,
+            slice: DEFAULT_SLICE,
             tenant: None,
         }
+    }
+
+    /// Its slice; [`DEFAULT_SLICE`] where this is not called, at least [`SHORTEST_SLICE`]. See
+    /// [`Group::set_slice`].
+    pub fn slice(mut self, slice: Duration) -> Self {
+        self.slice = slice;
+        self
     }
 
     /// A name for traces and statistics.
@@ -303,6 +344,7 @@ impl<'a> GroupBuilder<'a> {
             id: Id(shared.next_id().0),
             name: self.name,
             weight: AtomicUsize::new(self.weight as usize),
+            slice: AtomicUsize::new(check_slice(self.slice)),
             tenant: self.tenant,
             counts: Counts::default(),
             queue: lane::GroupQueue::new(),
@@ -344,6 +386,7 @@ impl<'a> TenantBuilder<'a> {
             id: Id(self.executor.shared().next_id().0),
             name: self.name,
             weight: AtomicUsize::new(self.weight as usize),
+            active_weight: AtomicUsize::new(0),
         }))
     }
 }

@@ -32,6 +32,7 @@ pub use self::tick::WorkerStats;
 use crate::{
     error::Closed,
     executor::{Executor, Shared},
+    group::GroupInner,
     platform::{Core, WorkerId},
     scheduler::{Scheduler, Slot, Stealer},
     sync::Ordering::{AcqRel, Relaxed},
@@ -75,6 +76,8 @@ pub struct Worker {
     polls: usize,
     /// Fast-lane polls since the fair lane last had its turn.
     skipped: usize,
+    /// When the last step ended, if that was a poll in the fair lane: the next one begins there.
+    now: Option<u64>,
     random: fastrand::Rng,
     /// The cell that says "this worker runs here" is its thread's.
     _not_send: PhantomData<*mut ()>,
@@ -135,6 +138,7 @@ impl Worker {
             phase: Phase::Running,
             polls: 0,
             skipped: 0,
+            now: None,
             // Workers must not all begin at the same victim.
             random: fastrand::Rng::with_seed(
                 shared
@@ -196,6 +200,8 @@ impl Worker {
     /// ```
     pub fn step(&mut self) -> Step {
         let _entered = self.enter();
+        // Whatever the caller did since the last step was no poll's time.
+        self.now = None;
         self.step_entered()
     }
 
@@ -229,6 +235,7 @@ impl Worker {
                 Step::Sleep { until: None }
             }
             Phase::Asleep => {
+                self.now = None;
                 // Woken, or not: a park may end for no reason.
                 self.retract();
                 self.step_entered()
@@ -314,7 +321,12 @@ impl Worker {
 
     fn next_fair(&mut self) -> Option<TaskRef> {
         self.skipped = 0;
-        self.shared().lane().pop()
+        if !self.lane_waits() {
+            return None;
+        }
+        let now = self.now.unwrap_or_else(|| self.shared().platform().now());
+        self.now = Some(now);
+        self.shared().lane().pop(now)
     }
 
     fn next_local(&mut self) -> Option<TaskRef> {
@@ -334,6 +346,7 @@ impl Worker {
     /// Injector, other workers, injector: up to `rounds` rounds, with a growing pause in between. A group's
     /// task is not stolen, it is at hand for everybody.
     fn search(&mut self, rounds: u32) -> usize {
+        self.now = None;
         let taken = self.take_from_injector();
         if taken > 0 {
             return self.stole(taken);
@@ -393,20 +406,13 @@ impl Worker {
 
     fn poll(&mut self, task: TaskRef) {
         self.polls = self.polls.wrapping_add(1);
-        let group = task.header().group().cloned();
-        if let Some(group) = &group {
-            let platform = self.shared().platform();
-            group
-                .counts
-                .waited(task.header().queued_for(platform.now()));
-            // What came before this poll is not the group's.
-            let _ = self.slot().charge(platform.cpu_time());
-        }
-        let ran = task.run(self.slot());
-        if let Some(group) = &group {
-            let cpu_time = self.shared().platform().cpu_time();
-            group.counts.charge(self.slot().charge(cpu_time));
-        }
+        let ran = match task.header().group().cloned() {
+            None => {
+                self.now = None;
+                task.run(self.slot())
+            }
+            Some(group) => self.poll_fair(task, &group),
+        };
         match ran {
             // A task that was cancelled while it was queued was not polled.
             Ran::Skipped => return,
@@ -415,9 +421,37 @@ impl Worker {
             Ran::Requeue(task) => self.shared().requeue(self.slot(), task),
         }
         self.slot().counts.polls.add(1);
-        if let Some(group) = &group {
+    }
+
+    /// Polls a task that was taken from the fair lane, and charges its group.
+    fn poll_fair(&mut self, task: TaskRef, group: &Arc<GroupInner>) -> Ran {
+        let platform = self.shared().platform();
+        let now = self.now.unwrap_or_else(|| platform.now());
+        group.counts.waited(task.header().queued_for(now));
+        self.slot().meter(|meter| meter.begin(now, &**platform));
+        let ran = task.run(self.slot());
+        let now = platform.now();
+        let (began, cpu) = self
+            .slot()
+            .meter(|meter| (meter.began(), meter.end(now, &**platform)));
+        group.counts.charge(cpu);
+        if !matches!(ran, Ran::Skipped) {
             group.counts.polled();
         }
+        let lane = self.shared().lane();
+        let ran = match ran {
+            Ran::Requeue(task) => {
+                lane.finish(group, cpu, began, now, Some(task));
+                self.shared().notify();
+                Ran::Pending
+            }
+            other => {
+                lane.finish(group, cpu, began, now, None);
+                other
+            }
+        };
+        self.now = Some(now);
+        ran
     }
 
     // === the core's cell ===

@@ -193,13 +193,12 @@ impl Shared {
         }
     }
 
-    /// Queues a task that `slot`'s worker has just polled and that was woken meanwhile.
+    /// Queues a fast-lane task that `slot`'s worker has just polled and that was woken meanwhile.
     pub(crate) fn requeue(&self, slot: &Slot, task: TaskRef) {
         // Where it would be alone, this very worker takes it in its next step, and waking another to steal
         // it would only move it. With runnable groups the next step may be theirs, and long.
-        let alone =
-            task.header().group().is_none() && slot.queue.len() == 0 && self.lane.len() == 0;
-        self.push(Some(slot), task);
+        let alone = slot.queue.len() == 0 && self.lane.len() == 0;
+        slot.queue.push(task);
         if !alone || self.is_closed() {
             self.notify();
         }
@@ -239,8 +238,12 @@ impl Shared {
     // === what waits ===
 
     pub(crate) fn has_waiting(&self) -> bool {
-        self.lane.len() > 0
-            || self.injector.len() > 0
+        self.lane.len() > 0 || self.has_fast_waiting()
+    }
+
+    /// As `has_waiting`, but for the fair lane.
+    fn has_fast_waiting(&self) -> bool {
+        self.injector.len() > 0
             || self.is_closed()
             || self.slots.iter().any(|slot| slot.queue.len() > 0)
             || self
@@ -249,19 +252,23 @@ impl Shared {
     }
 
     /// Charges `group` for what the calling worker has used since its last charge, if it is polling a
-    /// task of that group.
-    pub(crate) fn charge_current(&self, group: &Arc<GroupInner>) {
-        let Some(slot) = self.current_slot() else {
-            return;
-        };
-        let same = slot.current_task().is_some_and(|task| {
-            task.header()
-                .group()
-                .is_some_and(|polled| Arc::ptr_eq(polled, group))
+    /// task of that group; whether it should make way.
+    pub(crate) fn preemption_point(&self, group: &Arc<GroupInner>) -> bool {
+        let polled = self.current_slot().filter(|slot| {
+            slot.current_task().is_some_and(|task| {
+                task.header()
+                    .group()
+                    .is_some_and(|polled| Arc::ptr_eq(polled, group))
+            })
         });
-        if same {
-            group.counts.charge(slot.charge(self.platform.cpu_time()));
-        }
+        let Some(slot) = polled else {
+            return self.has_waiting();
+        };
+        let now = self.platform.now();
+        let (began, cpu) = slot.meter(|meter| (meter.began(), meter.end(now, &*self.platform)));
+        group.counts.charge(cpu);
+        let turn = self.lane.charge(group, cpu, began, now);
+        turn || self.has_fast_waiting()
     }
 
     // === ends ===
@@ -288,7 +295,7 @@ impl Shared {
 
     /// Drops what is queued after the close: references to tasks that are complete or about to be.
     fn empty_queues(&self) {
-        while let Some(task) = self.lane.pop() {
+        while let Some(task) = self.lane.drain() {
             drop(task);
         }
         self.empty(&self.injector);

@@ -1,6 +1,7 @@
 //! Where the workers' queues are: places that stay, so that anybody may look at them at any time.
 
 use crate::{
+    group::Meter,
     idle::MAX_WORKERS,
     platform::WorkerId,
     queue::RunQueue,
@@ -32,8 +33,8 @@ pub(crate) struct Slot {
     pub(crate) run_woken: AtomicBool,
     /// The task being polled. Only the worker's own core touches it.
     current: UnsafeCell<Option<NonNull<Header>>>,
-    /// The core's CPU time up to which the present poll was charged. Only its own core touches it.
-    charged_to: UnsafeCell<u64>,
+    /// What the present poll has used. Only its own core touches it.
+    meter: UnsafeCell<Meter>,
     pub(crate) counts: Counts,
 }
 
@@ -49,7 +50,7 @@ pub(crate) struct Counts {
     pub(crate) woken: Counter,
 }
 
-// SAFETY: everything but `current` and `charged_to` is `Sync`; these two are only touched by the core that
+// SAFETY: everything but `current` and `meter` is `Sync`; these two are only touched by the core that
 // runs the worker of this slot, and a worker cannot leave its core while it polls.
 unsafe impl Sync for Slot {}
 // SAFETY: `TaskRef` is `Send`, as is everything else in it.
@@ -73,7 +74,7 @@ impl Slot {
             queue: RunQueue::new(),
             run_woken: AtomicBool::new(false),
             current: UnsafeCell::new(None),
-            charged_to: UnsafeCell::new(0),
+            meter: UnsafeCell::new(Meter::default()),
             counts: Counts::default(),
         }
     }
@@ -99,12 +100,11 @@ impl Slot {
             .with_mut(|current| unsafe { current.replace(task) })
     }
 
-    /// Moves the point up to which CPU time was charged to `cpu`, and returns how far that was. Only on
-    /// this worker's own core.
-    pub(crate) fn charge(&self, cpu: u64) -> u64 {
-        self.charged_to.with_mut(|charged_to| {
-            // SAFETY: as in `replace_current`.
-            cpu.saturating_sub(core::mem::replace(unsafe { &mut *charged_to }, cpu))
+    /// What the present poll has used. Only on this worker's own core; `f` must not call back.
+    pub(crate) fn meter<R>(&self, f: impl FnOnce(&mut Meter) -> R) -> R {
+        self.meter.with_mut(|meter| {
+            // SAFETY: as in `replace_current`; `f` does not get at the field again.
+            f(unsafe { &mut *meter })
         })
     }
 

@@ -142,7 +142,9 @@ impl Header {
 
     /// How long it has been in the fair lane, in nanoseconds.
     pub(crate) fn queued_for(&self, now: u64) -> u64 {
-        (now as usize).wrapping_sub(self.queued_at.load(Ordering::Relaxed)) as u64
+        let waited = (now as usize).wrapping_sub(self.queued_at.load(Ordering::Relaxed));
+        // `now` may have been read a moment before another core queued the task.
+        u64::try_from(waited.cast_signed()).unwrap_or(0)
     }
 
     /// Whether the list of live tasks holds it. Only under that shard's lock.

@@ -51,6 +51,7 @@ impl Worker {
         loop {
             if polls >= RUN_INTERVAL && self.take_run_woken() {
                 polls = 0;
+                self.now = None;
                 if self.shared().is_closed() {
                     return Err(Closed);
                 }

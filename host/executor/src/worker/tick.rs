@@ -123,6 +123,7 @@ impl Worker {
     /// As [`tick`](Self::tick), with up to `n` polls.
     pub fn tick_n(&mut self, n: usize) -> Tick {
         let _entered = self.enter();
+        self.now = None;
         let before = Before::read(self.slot());
         let mut polled = 0;
         let mut started = None;

@@ -1,0 +1,244 @@
+//! The fair lane on one simulated core, whose clock moves only when a task says so: shares are exact.
+#![cfg(not(loom))]
+
+use hart_executor::{Core, Executor, Group, Platform, Step, Verdict, Worker, WorkerId};
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+/// One core, whose time is CPU time.
+#[derive(Default)]
+struct Machine {
+    now: AtomicU64,
+    core: Mutex<Option<Core>>,
+}
+
+impl Platform for Machine {
+    fn park(&self, _: WorkerId, _: Option<u64>) {
+        panic!("this machine is always busy");
+    }
+    fn unpark(&self, _: WorkerId) {}
+    fn now(&self) -> u64 {
+        self.now.load(Relaxed)
+    }
+    fn cpu_time(&self) -> u64 {
+        self.now()
+    }
+    fn core(&self) -> Option<Core> {
+        *self.core.lock().unwrap()
+    }
+    fn set_core(&self, core: Option<Core>) -> Option<Core> {
+        std::mem::replace(&mut *self.core.lock().unwrap(), core)
+    }
+}
+
+struct Bed {
+    machine: Arc<Machine>,
+    executor: Executor,
+    worker: Worker,
+}
+
+const SLICE: u64 = 1_000_000;
+
+impl Bed {
+    fn new() -> Self {
+        let machine = Arc::new(Machine::default());
+        let executor = Executor::with_platform(1, machine.clone());
+        let worker = Worker::new(&executor).unwrap();
+        Self {
+            machine,
+            executor,
+            worker,
+        }
+    }
+
+    fn group(&self, weight: u32) -> Group {
+        self.executor.group().weight(weight).build()
+    }
+
+    /// A task that computes for ever, a slice at a time, and makes way where it is told to.
+    fn spin(&self, group: &Group) {
+        let (machine, its) = (self.machine.clone(), group.clone());
+        let spinner = poll_fn(move |cx| {
+            loop {
+                machine.now.fetch_add(SLICE, Relaxed);
+                if its.preemption_point() == Verdict::Yield {
+                    cx.waker().wake_by_ref();
+                    return Poll::<()>::Pending;
+                }
+                if machine.now() % (1_000 * SLICE) == 0 {
+                    // The bed looks at the clock now and then.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        });
+        drop(self.executor.build_task().group(group).spawn(spinner));
+    }
+
+    /// A task that works for `work` whenever its waker is called.
+    fn wait(&self, group: &Group, work: u64) -> Arc<Mutex<Option<Waker>>> {
+        let slot = Arc::new(Mutex::new(None));
+        let (machine, its) = (self.machine.clone(), slot.clone());
+        let mut first = true;
+        let waiter = poll_fn(move |cx| {
+            *its.lock().unwrap() = Some(cx.waker().clone());
+            if !std::mem::take(&mut first) {
+                machine.now.fetch_add(work, Relaxed);
+            }
+            Poll::<()>::Pending
+        });
+        drop(self.executor.build_task().group(group).spawn(waiter));
+        slot
+    }
+
+    fn run_for(&mut self, slices: u64) {
+        let until = self.machine.now() + slices * SLICE;
+        while self.machine.now() < until {
+            assert_ne!(self.worker.step(), Step::Closed);
+        }
+    }
+}
+
+fn share(group: &Group, of: Duration) -> f64 {
+    group.stats().cpu_time.as_secs_f64() / of.as_secs_f64()
+}
+
+fn assert_near(measured: f64, expected: f64, tolerance: f64) {
+    assert!(
+        (measured - expected).abs() <= tolerance,
+        "{measured} is not within {tolerance} of {expected}"
+    );
+}
+
+/// Hunts shares that do not follow weights.
+#[test]
+fn shares_follow_weights() {
+    let mut bed = Bed::new();
+    let groups: Vec<_> = [1, 2, 4, 8].map(|weight| bed.group(weight * 100)).into();
+    for group in &groups {
+        bed.spin(group);
+    }
+    bed.run_for(15_000);
+    let all = Duration::from_millis(15_000);
+    for (group, weight) in groups.iter().zip([1.0, 2.0, 4.0, 8.0]) {
+        assert_near(share(group, all), weight / 15.0, 0.002);
+    }
+}
+
+/// Hunts shares that go by the number of tasks: a group of 100 spinners beside a group of one.
+#[test]
+fn a_group_with_many_tasks_gets_one_share() {
+    let mut bed = Bed::new();
+    let (many, one) = (bed.group(100), bed.group(100));
+    for _ in 0..100 {
+        bed.spin(&many);
+    }
+    bed.spin(&one);
+    bed.run_for(10_000);
+    assert_near(share(&one, Duration::from_millis(10_000)), 0.5, 0.002);
+}
+
+/// Hunts a tenant that gets more by having more groups.
+#[test]
+fn a_tenant_shares_its_weight_among_its_groups() {
+    let mut bed = Bed::new();
+    let tenant = bed.executor.tenant().weight(100).build();
+    let groups: Vec<_> = (0..3)
+        .map(|i| bed.executor.group().weight(100 << i).tenant(&tenant).build())
+        .collect();
+    let alone = bed.group(100);
+    for group in groups.iter().chain([&alone]) {
+        bed.spin(group);
+    }
+    bed.run_for(14_000);
+    let all = Duration::from_millis(14_000);
+    assert_near(share(&alone, all), 0.5, 0.005);
+    for (group, weight) in groups.iter().zip([1.0, 2.0, 4.0]) {
+        assert_near(share(group, all), 0.5 * weight / 7.0, 0.005);
+    }
+}
+
+/// Hunts sleep that is saved up: a group that arrives after 10 s gets half from then on, and no more.
+#[test]
+fn a_newcomer_gets_its_share_at_once_and_nothing_back() {
+    let mut bed = Bed::new();
+    let (old, new) = (bed.group(100), bed.group(100));
+    bed.spin(&old);
+    bed.run_for(10_000);
+    let before = old.stats().cpu_time;
+    bed.spin(&new);
+    bed.run_for(1_000);
+    let second = Duration::from_secs(1);
+    assert_near(share(&new, second), 0.5, 0.005);
+    let old_share = (old.stats().cpu_time - before).as_secs_f64();
+    assert_near(old_share, 0.5, 0.005);
+}
+
+/// Hunts debt that a short sleep wipes out: a group that sleeps an instant after every slice must not get
+/// more than its share.
+#[test]
+fn a_short_sleep_forgives_no_debt() {
+    let mut bed = Bed::new();
+    let (steady, napper) = (bed.group(100), bed.group(100));
+    bed.spin(&steady);
+    let nap = bed.wait(&napper, 3 * SLICE);
+    bed.run_for(1);
+    let end = bed.machine.now() + 9_000 * SLICE;
+    while bed.machine.now() < end {
+        if let Some(waker) = nap.lock().unwrap().take() {
+            waker.wake();
+        }
+        assert_ne!(bed.worker.step(), Step::Closed);
+    }
+    let used = napper.stats().cpu_time.as_secs_f64();
+    let all = used + steady.stats().cpu_time.as_secs_f64();
+    assert!(used / all < 0.51, "the napper got {}", used / all);
+}
+
+/// Hunts a woken group that queues behind all the spinners: its turn comes within a slice or two.
+#[test]
+fn a_woken_group_is_served_soon() {
+    let mut bed = Bed::new();
+    for _ in 0..128 {
+        let group = bed.group(100);
+        bed.spin(&group);
+    }
+    let interactive = bed.group(100);
+    let waiter = bed.wait(&interactive, SLICE / 10);
+    bed.run_for(1_000);
+    for _ in 0..50 {
+        let waker = waiter.lock().unwrap().take().expect("it waits");
+        let polls = interactive.stats().polls;
+        let woken = bed.machine.now();
+        waker.wake();
+        while interactive.stats().polls == polls {
+            assert_ne!(bed.worker.step(), Step::Closed);
+        }
+        let served = bed.machine.now() - woken;
+        assert!(served <= 3 * SLICE, "it waited {served} ns");
+        bed.run_for(20);
+    }
+}
+
+/// Hunts a latency class that pays with its share: shorter slices, same CPU time.
+#[test]
+fn a_shorter_slice_changes_turns_and_not_shares() {
+    let mut bed = Bed::new();
+    let quick = bed
+        .executor
+        .group()
+        .slice(Duration::from_micros(100))
+        .build();
+    let slow = bed.group(100);
+    bed.spin(&quick);
+    bed.spin(&slow);
+    bed.run_for(10_000);
+    assert_near(share(&quick, Duration::from_millis(10_000)), 0.5, 0.005);
+}
