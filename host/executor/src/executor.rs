@@ -11,9 +11,9 @@ use crate::{
     group::{GroupBuilder, TenantBuilder},
     platform::Platform,
     scheduler::{Injector, Scheduler},
+    sync::Arc,
     task::{JoinHandle, TaskBuilder},
 };
-use alloc::sync::Arc;
 use allocator_api2::alloc::Allocator;
 use core::{fmt, future::Future};
 
@@ -35,8 +35,9 @@ use core::{fmt, future::Future};
 ///     let helper = executor.clone();
 ///     threads.spawn(move || {
 ///         // Runs until the executor is closed.
-///         let never = std::future::pending::<()>();
-///         assert!(Worker::new(&helper).unwrap().run(never).is_err());
+///         if let Ok(mut worker) = Worker::new(&helper) {
+///             assert!(worker.run(std::future::pending::<()>()).is_err());
+///         }
 ///     });
 ///     let tasks: Vec<_> = (0..100).map(|i| executor.spawn(async move { i })).collect();
 ///     let sum = Worker::new(&executor).unwrap().run(async {
@@ -64,11 +65,14 @@ impl Executor {
     /// An executor on OS threads, with room for `workers` workers. More may come: it grows.
     #[cfg(all(feature = "std", not(loom)))]
     pub fn with_capacity(workers: usize) -> Self {
-        Self::with_platform(workers, Arc::new(crate::platform::StdPlatform::new()))
+        Self::with_platform(
+            workers,
+            alloc::sync::Arc::new(crate::platform::StdPlatform::new()),
+        )
     }
 
     /// An executor on the platform given, with room for `workers` workers. More may come: it grows.
-    pub fn with_platform(workers: usize, platform: Arc<dyn Platform>) -> Self {
+    pub fn with_platform(workers: usize, platform: alloc::sync::Arc<dyn Platform>) -> Self {
         Self {
             shared: Arc::new(Shared::new(workers, platform)),
         }

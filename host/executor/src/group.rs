@@ -11,9 +11,9 @@ pub(crate) use self::{lane::Lane, meter::Meter, stats::Counts};
 
 use crate::{
     executor::{Executor, Shared},
-    sync::{AtomicUsize, Ordering::Relaxed},
+    sync::{Arc, AtomicUsize, Ordering::Relaxed},
 };
-use alloc::{borrow::Cow, sync::Arc};
+use alloc::borrow::Cow;
 use core::{fmt, time::Duration};
 
 /// The weight of a group that nobody gave one.

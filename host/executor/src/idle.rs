@@ -8,7 +8,10 @@
 //!    for work everywhere.
 //! 3. A searcher that finds work stops being one; if it was the last, it wakes one more sleeper, because
 //!    those who queued meanwhile relied on it.
-//! 4. A worker that found nothing announces that it sleeps; fence; looks everywhere once more; sleeps.
+//!    Who takes more than it runs at once without being a searcher notifies as in 1: while tasks are in
+//!    its hands, on their way from one queue to another, nobody else sees them.
+//! 4. A worker that found nothing announces that it sleeps; fence; looks everywhere once more; sleeps. A
+//!    worker is neither a searcher nor announced while it runs foreign code.
 //! 5. Close sets `CLOSED` in the word and wakes everybody. Who enqueues after that finds it (as in 1)
 //!    and empties the queues.
 //!
@@ -16,6 +19,9 @@
 //! the second look of 4 finds the task; or the sleeper's is, and the look of 1 finds the sleeper. The
 //! same holds where 1 does nothing because somebody searches: that searcher either finds the task, or
 //! announces later, fences, and looks again.
+
+#[cfg(all(loom, test))]
+mod models;
 
 use crate::{
     platform::WorkerId,
@@ -128,7 +134,9 @@ impl Idle {
     /// Stops searching, having found work; `true` if one more has to be woken (rule 3).
     #[must_use]
     pub(crate) fn found(&self) -> bool {
-        self.word.fetch_sub(SEARCHING_ONE, Relaxed) & FIELD == SEARCHING_ONE
+        // Release: what it found may have moved to its own queue without a notification. It pairs with the
+        // Acquire of whoever leaves the searchers later, here or in `announce`: that one sees the move.
+        self.word.fetch_sub(SEARCHING_ONE, AcqRel) & FIELD == SEARCHING_ONE
     }
 
     /// Announces that `worker` sleeps (rule 4). It has to look everywhere once more after this.
@@ -136,7 +144,8 @@ impl Idle {
         let mut sleepers = self.sleepers.lock();
         sleepers.push(worker);
         let change = SLEEPING_ONE - if searching { SEARCHING_ONE } else { 0 };
-        self.word.fetch_add(change, Relaxed);
+        // Acquire: pairs with the Release in `found`. Release: others leave later, and find on.
+        self.word.fetch_add(change, AcqRel);
         drop(sleepers);
         // Pairs with the fence in `notify`.
         fence(SeqCst);

@@ -34,7 +34,7 @@ impl Live {
     }
 
     fn shard(&self, task: &TaskRef) -> &Mutex<List<Header>> {
-        &self.shards[task.id().0 % SHARDS]
+        &self.shards[task.id().0 % self.shards.len()]
     }
 
     /// Adds a new task, unless `is_closed`. That is asked under the lock: either the task is in the list

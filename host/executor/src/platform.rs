@@ -27,7 +27,8 @@ impl Core {
     }
 }
 
-/// What an executor needs from the machine that it runs on.
+/// What an executor needs from the machine that it runs on. One value serves one executor: worker ids are
+/// the executor's, so two that shared one would wake each other's workers.
 ///
 /// # Examples
 ///

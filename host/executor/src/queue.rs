@@ -14,6 +14,9 @@
 //!
 //! Because of 2 and 3 nobody ever spins until another thread gets on.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use crate::{
     sync::{
         AtomicUsize,
@@ -48,11 +51,12 @@ impl RunQueue {
         }
     }
 
-    /// Queues a task. The caller notifies the executor afterwards (rule 3).
-    pub(crate) fn push(&self, task: TaskRef) {
+    /// Queues a task. The caller notifies the executor afterwards (rule 3), unless it is the worker that
+    /// takes it next. `true` if no other was queued.
+    pub(crate) fn push(&self, task: TaskRef) -> bool {
         self.tasks.enqueue(task);
         // Relaxed: the notification's fence orders it before the look for sleepers.
-        self.len.fetch_add(1, Relaxed);
+        self.len.fetch_add(1, Relaxed) == 0
     }
 
     /// How many tasks are queued, as far as anybody can tell from outside.

@@ -10,9 +10,9 @@ use crate::{
     executor::Shared,
     platform::WorkerId,
     queue::{RunQueue, Taker},
+    sync::Arc,
     task::TaskRef,
 };
-use alloc::sync::Arc;
 use core::fmt;
 
 /// One worker's queue, as other threads see it: they may queue tasks there, and steal.
@@ -251,12 +251,14 @@ impl<'a> Stealer<'a> {
 
     /// Moves up to `max` tasks without a notification, for a worker that is awake to run them.
     pub(crate) fn move_to(&mut self, target: &Slot, max: usize) -> usize {
+        // No more than there were: somebody may push all the time, or the target may be this very queue.
+        let max = max.min(self.taker().queue().len());
         let mut moved = 0;
         while moved < max {
             let Some(task) = self.taker().pop() else {
                 break;
             };
-            target.queue.push(task);
+            let _ = target.queue.push(task);
             moved += 1;
         }
         moved

@@ -1,4 +1,4 @@
-//! The one place that decides whose atomics, cells and locks the crate uses: loom's under
+//! The one place that decides whose atomics, cells, locks and counted pointers the crate uses: loom's under
 //! `--cfg loom`, else core's.
 //!
 //! Locks are held for a handful of instructions each and never across a call into foreign code (a
@@ -8,9 +8,15 @@
 #[cfg(loom)]
 pub(crate) use loom::{
     cell::UnsafeCell,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+    // So that loom sees who frees what after whom, and that nothing is left.
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+    },
 };
 
+#[cfg(not(loom))]
+pub(crate) use alloc::sync::Arc;
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 

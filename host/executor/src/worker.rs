@@ -13,7 +13,7 @@
 //!   |                   v
 //!   |               announced ("I sleep": others may wake it from here on)
 //!   |                   | looks everywhere once more
-//!   +-- Retracted ------+
+//!   +-- Retracted ------+   (a task at hand is polled at once: Polled)
 //!   |                   v
 //!   +--- woken ------ asleep    Sleep: the caller parks
 //! ```
@@ -35,10 +35,12 @@ use crate::{
     group::GroupInner,
     platform::{Core, WorkerId},
     scheduler::{Scheduler, Slot, Stealer},
-    sync::Ordering::{AcqRel, Relaxed},
+    sync::{
+        Arc,
+        Ordering::{AcqRel, Relaxed},
+    },
     task::{Ran, TaskRef},
 };
-use alloc::sync::Arc;
 use core::{fmt, marker::PhantomData};
 
 /// Polls from the local queue between two looks at the injector. As in other schedulers a prime, so that
@@ -99,7 +101,7 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
-    /// It polled a task.
+    /// It polled a task, or dropped its reference to one that had been cancelled while it was queued.
     Polled,
     /// It had none, and moved this many to its queue.
     Stole(usize),
@@ -200,6 +202,8 @@ impl Worker {
     /// ```
     pub fn step(&mut self) -> Step {
         let _entered = self.enter();
+        // A late waker of a `run` that is over keeps nobody awake.
+        let _ = self.take_run_woken();
         // Whatever the caller did since the last step was no poll's time.
         self.now = None;
         self.step_entered()
@@ -208,8 +212,7 @@ impl Worker {
     /// `step`, on a core whose cell names this worker.
     fn step_entered(&mut self) -> Step {
         if self.shared().is_closed() {
-            self.retract();
-            self.phase = Phase::Running;
+            self.stand_down();
             return Step::Closed;
         }
         match self.phase {
@@ -222,10 +225,18 @@ impl Worker {
                 None => self.search_or_announce(),
             },
             Phase::Announced => {
-                // The second look. What it finds goes to our queue, so it can only be found once.
-                if self.run_woken() || self.slot().queue.len() > 0 || self.lane_waits() {
+                if self.run_woken() {
                     self.retract();
                     return Step::Retracted;
+                }
+                // The second look. It takes what it finds. What is counted and cannot be taken now (a thief
+                // holds the queue, a push is half done) is somebody else's to notify; to stay awake for it
+                // would be to spin until they get on.
+                if let Some(task) = self.next() {
+                    self.retract();
+                    self.found();
+                    self.poll(task);
+                    return Step::Polled;
                 }
                 if self.look_everywhere() > 0 {
                     self.retract();
@@ -284,6 +295,22 @@ impl Worker {
         }
     }
 
+    /// Nobody may rely on this worker: it is about to run foreign code that is no task, or to return to
+    /// its caller. Not announced, not searching, and what it has queued is known to the others.
+    fn stand_down(&mut self) {
+        self.retract();
+        self.found();
+        self.offer_queue();
+    }
+
+    /// Before anything but the next task of the own queue: `requeue` may have queued one without a
+    /// notification.
+    fn offer_queue(&self) {
+        if self.slot().queue.len() > 0 {
+            self.shared().notify();
+        }
+    }
+
     fn run_woken(&self) -> bool {
         self.slot().run_woken.load(Relaxed)
     }
@@ -316,6 +343,14 @@ impl Worker {
             self.skipped += 1;
             return Some(task);
         }
+        // What comes from outside is of the fast lane too, and goes before a long poll.
+        if self.lane_waits()
+            && self.take_from_injector() > 0
+            && let Some(task) = self.next_local()
+        {
+            self.skipped += 1;
+            return Some(task);
+        }
         self.next_fair()
     }
 
@@ -326,7 +361,9 @@ impl Worker {
         }
         let now = self.now.unwrap_or_else(|| self.shared().platform().now());
         self.now = Some(now);
-        self.shared().lane().pop(now)
+        let task = self.shared().lane().pop(now)?;
+        self.offer_queue();
+        Some(task)
     }
 
     fn next_local(&mut self) -> Option<TaskRef> {
@@ -338,7 +375,7 @@ impl Worker {
 
     fn take_from_injector(&self) -> usize {
         match Stealer::new(self.shared(), self.shared().injector()) {
-            Ok(mut stealer) => stealer.move_to(self.slot(), INJECTOR_BATCH),
+            Ok(mut stealer) => self.stole(stealer.move_to(self.slot(), INJECTOR_BATCH)),
             Err(_) => 0,
         }
     }
@@ -349,19 +386,18 @@ impl Worker {
         self.now = None;
         let taken = self.take_from_injector();
         if taken > 0 {
-            return self.stole(taken);
+            return taken;
         }
         for round in 0..rounds {
             let stolen = self.steal_round();
             if stolen > 0 {
-                return self.stole(stolen);
+                return stolen;
             }
             for _ in 0..1 << round {
                 core::hint::spin_loop();
             }
         }
-        let taken = self.take_from_injector();
-        self.stole(taken)
+        self.take_from_injector()
     }
 
     /// One look at every queue but the own.
@@ -369,10 +405,17 @@ impl Worker {
         self.search(1)
     }
 
+    /// Tasks came to the own queue.
     fn stole(&self, tasks: usize) -> usize {
         if tasks > 0 {
-            self.slot().counts.steals.add(1);
-            self.slot().counts.stolen.add(tasks);
+            let slot = self.slot();
+            slot.counts.steals.add(1);
+            slot.counts.stolen.add(tasks);
+            // A searcher sees to this when it stops searching. Others might have looked for the tasks while
+            // they were on their way here. One task alone is polled next, by this worker.
+            if self.phase == Phase::Running && slot.queue.len() > 1 {
+                self.shared().notify();
+            }
         }
         tasks
     }
@@ -393,7 +436,7 @@ impl Worker {
             };
             if let Ok(mut stealer) = Stealer::new(self.shared(), &slot.queue) {
                 let half = stealer.half();
-                let stolen = stealer.move_to(self.slot(), half);
+                let stolen = self.stole(stealer.move_to(self.slot(), half));
                 if stolen > 0 {
                     return stolen;
                 }
@@ -404,7 +447,8 @@ impl Worker {
 
     // === polling ===
 
-    fn poll(&mut self, task: TaskRef) {
+    /// `false` if there was nothing to poll: the task was cancelled while it was queued.
+    fn poll(&mut self, task: TaskRef) -> bool {
         self.polls = self.polls.wrapping_add(1);
         let ran = match task.header().group().cloned() {
             None => {
@@ -414,13 +458,13 @@ impl Worker {
             Some(group) => self.poll_fair(task, &group),
         };
         match ran {
-            // A task that was cancelled while it was queued was not polled.
-            Ran::Skipped => return,
+            Ran::Skipped => return false,
             Ran::Pending => {}
             Ran::Complete => self.slot().counts.completed.add(1),
             Ran::Requeue(task) => self.shared().requeue(self.slot(), task),
         }
         self.slot().counts.polls.add(1);
+        true
     }
 
     /// Polls a task that was taken from the fair lane, and charges its group.

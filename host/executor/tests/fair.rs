@@ -151,7 +151,13 @@ fn a_tenant_shares_its_weight_among_its_groups() {
     let mut bed = Bed::new();
     let tenant = bed.executor.tenant().weight(100).build();
     let groups: Vec<_> = (0..3)
-        .map(|i| bed.executor.group().weight(100 << i).tenant(&tenant).build())
+        .map(|i| {
+            bed.executor
+                .group()
+                .weight(100 << i)
+                .tenant(&tenant)
+                .build()
+        })
         .collect();
     let alone = bed.group(100);
     for group in groups.iter().chain([&alone]) {

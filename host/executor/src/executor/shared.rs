@@ -22,15 +22,14 @@ use crate::{
     queue::{RunQueue, Taker},
     scheduler::{Slot, Slots},
     sync::{
-        AtomicUsize,
+        Arc, AtomicUsize,
         Ordering::{AcqRel, Acquire, Relaxed},
     },
     task::{Id, Reason, TaskRef},
 };
-use alloc::sync::Arc;
 
 pub(crate) struct Shared {
-    platform: Arc<dyn Platform>,
+    platform: alloc::sync::Arc<dyn Platform>,
     injector: RunQueue,
     lane: Lane,
     slots: Slots,
@@ -44,7 +43,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(workers: usize, platform: Arc<dyn Platform>) -> Self {
+    pub(super) fn new(workers: usize, platform: alloc::sync::Arc<dyn Platform>) -> Self {
         Self {
             platform,
             injector: RunQueue::new(),
@@ -58,7 +57,7 @@ impl Shared {
         }
     }
 
-    pub(crate) fn platform(&self) -> &Arc<dyn Platform> {
+    pub(crate) fn platform(&self) -> &alloc::sync::Arc<dyn Platform> {
         &self.platform
     }
 
@@ -113,7 +112,7 @@ impl Shared {
     // === who runs here ===
 
     /// What tells this executor from others in a per-core cell.
-    pub(crate) fn core(self: &Arc<Self>, worker: WorkerId) -> Core {
+    pub(crate) fn core(&self, worker: WorkerId) -> Core {
         Core {
             executor: self.address(),
             worker,
@@ -188,18 +187,19 @@ impl Shared {
                 let group = group.clone();
                 self.lane.push(&group, task, self.platform.now());
             }
-            (None, Some(slot)) => slot.queue.push(task),
-            (None, None) => self.injector.push(task),
+            (None, slot) => {
+                let _ = slot.map_or(&self.injector, |slot| &slot.queue).push(task);
+            }
         }
     }
 
     /// Queues a fast-lane task that `slot`'s worker has just polled and that was woken meanwhile.
     pub(crate) fn requeue(&self, slot: &Slot, task: TaskRef) {
-        // Where it would be alone, this very worker takes it in its next step, and waking another to steal
-        // it would only move it. With runnable groups the next step may be theirs, and long.
-        let alone = slot.queue.len() == 0 && self.lane.len() == 0;
-        slot.queue.push(task);
-        if !alone || self.is_closed() {
+        // Where it is alone, this very worker takes it in its next step, and waking another to steal it
+        // would only move it. Should the worker do anything else first, it offers its queue before that
+        // (`Worker::offer_queue`).
+        let alone = slot.queue.push(task);
+        if !alone {
             self.notify();
         }
     }

@@ -31,10 +31,10 @@
 
 use super::{GroupInner, Tenant};
 use crate::{
-    sync::{AtomicUsize, Mutex, Ordering::Relaxed, UnsafeCell},
+    sync::{Arc, AtomicUsize, Mutex, Ordering::Relaxed, UnsafeCell},
     task::{Header, TaskRef},
 };
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, vec::Vec};
 use cordyceps::MpscQueue;
 
 /// Virtual time: nanoseconds divided by a weight, in units small enough for the largest weight.

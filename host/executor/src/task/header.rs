@@ -23,9 +23,8 @@ use crate::{
     executor::Shared,
     group::GroupInner,
     scheduler::Slot,
-    sync::{AtomicBool, AtomicUsize, Ordering, UnsafeCell},
+    sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell},
 };
-use alloc::sync::Arc;
 use cordyceps::{Linked, list, mpsc_queue};
 use core::{
     fmt,
@@ -344,7 +343,7 @@ impl TaskRef {
             header.join_waker.with(|waker| {
                 // SAFETY: complete, with JOIN_WAKER set: the field is the completer's, and set.
                 if let Some(waker) = unsafe { &*waker } {
-                    let _ = raw::catch(|| waker.wake_by_ref());
+                    raw::quietly(|| waker.wake_by_ref());
                 }
             });
             if header.state.release_join_waker() {
@@ -360,7 +359,7 @@ impl TaskRef {
             .header()
             .join_waker
             .with_mut(|field| unsafe { (*field).take() });
-        let _ = raw::catch(|| drop(waker));
+        raw::quietly(|| drop(waker));
     }
 }
 

@@ -176,6 +176,7 @@ pub(crate) enum Repr {
     Cancelled,
     Closed,
     #[cfg(feature = "std")]
+    #[cfg_attr(loom, expect(dead_code, reason = "under loom panics get through"))]
     Panicked(SyncPayload),
 }
 

@@ -6,8 +6,13 @@ use super::{
     join::JoinError,
     state::State,
 };
-use crate::{error::SpawnError, executor::Shared, group::GroupInner, sync::UnsafeCell};
-use alloc::{boxed::Box, sync::Arc};
+use crate::{
+    error::SpawnError,
+    executor::Shared,
+    group::GroupInner,
+    sync::{Arc, UnsafeCell},
+};
+use alloc::boxed::Box;
 use allocator_api2::alloc::Allocator;
 use core::{
     alloc::Layout,
@@ -168,7 +173,7 @@ unsafe fn store_output<F: Future, A>(
     if let Err(panic) = dropped {
         // What the future left may panic when it is dropped, too.
         let replaced = mem::replace(&mut output, Err(panic));
-        let _ = catch(|| drop(replaced));
+        quietly(|| drop(replaced));
     }
     // SAFETY: the caller's. The stage is `Taken`, so nothing is dropped by the assignment.
     unsafe { with_stage::<F, A, _>(header, |stage| *stage = Stage::Output(output)) };
@@ -222,7 +227,7 @@ unsafe fn take_output<F: Future, A>(header: NonNull<Header>, to: *mut ()) {
 /// As [`with_stage`].
 unsafe fn drop_output<F: Future, A>(header: NonNull<Header>) {
     // SAFETY: the caller's.
-    let _ = catch(|| unsafe { drop_in_stage::<F, A>(header) });
+    quietly(|| unsafe { drop_in_stage::<F, A>(header) });
 }
 
 /// # Safety
@@ -230,7 +235,7 @@ unsafe fn drop_output<F: Future, A>(header: NonNull<Header>) {
 /// `header` is the header of a `Task<F, A>` whose last reference was released.
 unsafe fn free<F: Future, A: Allocator>(header: NonNull<Header>) {
     // SAFETY: nobody refers to the task, so the stage is ours.
-    let _ = catch(|| unsafe { drop_in_stage::<F, A>(header) });
+    quietly(|| unsafe { drop_in_stage::<F, A>(header) });
     let task = header.cast::<Task<F, A>>();
     // SAFETY: the task is moved out of its memory, which is not read again. Its stage is `Taken`, so no
     // pinned future moves.
@@ -241,7 +246,7 @@ unsafe fn free<F: Future, A: Allocator>(header: NonNull<Header>) {
     } = unsafe { task.read() };
     drop(stage);
     // Wakers and names are foreign code, too.
-    let _ = catch(|| drop(header));
+    quietly(|| drop(header));
     // SAFETY: the memory came from this allocator, with this layout.
     unsafe { allocator.deallocate(task.cast(), Layout::new::<Task<F, A>>()) };
 }
@@ -256,4 +261,14 @@ pub(super) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, JoinError> {
 #[cfg(not(all(feature = "std", not(loom))))]
 pub(super) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, JoinError> {
     Ok(f())
+}
+
+/// Runs foreign code whose panic nobody is there to be told of.
+pub(super) fn quietly(f: impl FnOnce()) {
+    let mut result = catch(f);
+    // A payload may panic when it is dropped, and so may that panic's. The second one is let go.
+    if let Err(panic) = result {
+        result = catch(|| drop(panic));
+    }
+    mem::forget(result);
 }

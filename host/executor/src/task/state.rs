@@ -37,6 +37,9 @@
 //!    the completer, who clears the flag when it is done; whichever of completer and handle comes last
 //!    drops the waker.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use crate::sync::{
     AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},

@@ -1,7 +1,12 @@
 //! Driving a worker until a future completes.
 
 use super::{Step, Worker};
-use crate::{error::Closed, executor::Shared, platform::WorkerId, sync::Ordering::Release};
+use crate::{
+    error::Closed,
+    executor::Shared,
+    platform::WorkerId,
+    sync::{self, Ordering::Release},
+};
 use alloc::{sync::Arc, task::Wake};
 use core::{
     future::Future,
@@ -55,13 +60,10 @@ impl Worker {
                 if self.shared().is_closed() {
                     return Err(Closed);
                 }
+                // The future may take its time, or panic, or be done, and then nobody steps this worker.
+                self.stand_down();
                 if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                    // Nobody steps this worker now: others have to run what it would have run.
-                    self.retract();
-                    self.found();
-                    if self.slot().queue.len() > 0 {
-                        self.shared().notify();
-                    }
+                    self.offer_queue();
                     return Ok(output);
                 }
             }
@@ -81,7 +83,7 @@ impl Worker {
 
 /// Wakes the `run` future of a worker.
 struct RunWaker {
-    shared: Arc<Shared>,
+    shared: sync::Arc<Shared>,
     worker: WorkerId,
 }
 

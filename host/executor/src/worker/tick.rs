@@ -125,25 +125,28 @@ impl Worker {
         let _entered = self.enter();
         self.now = None;
         let before = Before::read(self.slot());
+        let _ = self.take_run_woken();
+        self.retract();
         let mut polled = 0;
+        // Polls, and tasks that were cancelled while they were queued.
+        let mut taken = 0;
         let mut started = None;
-        while polled < n {
+        while taken < n {
             // A tick polls what is at hand; from a queue that is empty it goes to the injector, but only
             // at its beginning and its end does it look at other workers.
             let fair = self.lane_waits();
             if self.shared().is_closed() {
                 break;
             }
-            self.retract();
             let Some(task) = self.next() else {
-                if polled == 0 && self.search(1) > 0 {
+                if taken == 0 && self.search(1) > 0 {
                     continue;
                 }
                 break;
             };
             self.found();
-            self.poll(task);
-            polled += 1;
+            taken += 1;
+            polled += usize::from(self.poll(task));
             // The fast lane reads no clock.
             if fair {
                 let now = self.shared().platform().now();
@@ -159,8 +162,8 @@ impl Worker {
     }
 
     fn finish_tick(&mut self, polled: usize, before: &Before) -> Tick {
-        // A worker that only ticks never sleeps, and must not be counted as a searcher meanwhile.
-        self.found();
+        // Who knows when the next tick is.
+        self.stand_down();
         let slot = self.slot();
         let has_remaining = slot.queue.len() > 0 || self.lane_waits();
         #[cfg(not(feature = "counters"))]

@@ -1,0 +1,106 @@
+//! Models of the idle protocol, for loom.
+
+use super::*;
+use crate::sync::Arc;
+use loom::{sync::Condvar, thread};
+
+/// A machine of two workers and a queue that only counts.
+struct Machine {
+    idle: Idle,
+    queued: AtomicUsize,
+    tokens: [(Mutex<bool>, Condvar); 2],
+    running: (Mutex<usize>, Condvar),
+}
+
+impl Machine {
+    fn notify(&self) {
+        if let Notify::Unpark(worker) = self.idle.notify() {
+            let (token, unparked) = &self.tokens[worker];
+            *token.lock() = true;
+            unparked.notify_one();
+        }
+    }
+
+    fn enqueue(&self) {
+        self.queued.fetch_add(1, Relaxed);
+        self.notify();
+    }
+
+    fn take(&self) -> bool {
+        self.queued
+            .fetch_update(Relaxed, Relaxed, |queued| queued.checked_sub(1))
+            .is_ok()
+    }
+
+    /// A worker that takes one task, and keeps its thread until `tasks` run at the same time.
+    fn work(&self, worker: WorkerId, tasks: usize) {
+        let mut searching = false;
+        while !self.take() {
+            searching = searching || self.idle.try_search(2);
+            if self.take() {
+                break;
+            }
+            self.idle.announce(worker, searching);
+            if self.queued.load(Relaxed) == 0 {
+                let (token, unparked) = &self.tokens[worker];
+                let mut token = token.lock();
+                while !*token {
+                    token = unparked.wait(token).unwrap();
+                }
+                *token = false;
+            }
+            let _ = self.idle.wake_this(worker);
+            searching = true;
+        }
+        if searching && self.idle.found() {
+            self.notify();
+        }
+        let (running, changed) = &self.running;
+        let mut running = running.lock();
+        *running += 1;
+        changed.notify_all();
+        while *running < tasks {
+            running = changed.wait(running).unwrap();
+        }
+    }
+}
+
+fn machine() -> Arc<Machine> {
+    Arc::new(Machine {
+        idle: Idle::new(2),
+        queued: AtomicUsize::new(0),
+        tokens: [(); 2].map(|()| (Mutex::new(false), Condvar::new())),
+        running: (Mutex::new(0), Condvar::new()),
+    })
+}
+
+/// Hunts: a task that is queued between a worker's last look and its sleep.
+#[test]
+fn enqueue_against_announce() {
+    loom::model(|| {
+        let machine = machine();
+        let theirs = machine.clone();
+        let worker = thread::spawn(move || theirs.work(0, 1));
+        machine.enqueue();
+        worker.join().unwrap();
+    });
+}
+
+/// Hunts: a second task that is announced to nobody because somebody searches. Who searched finds the
+/// first, and the last searcher has to wake one more: both tasks must run at the same time.
+#[test]
+fn last_searcher() {
+    loom::model(|| {
+        let machine = machine();
+        let theirs = machine.clone();
+        let first = thread::spawn(move || theirs.work(0, 2));
+        let theirs = machine.clone();
+        let second = thread::spawn(move || theirs.work(1, 2));
+        machine.enqueue();
+        machine.enqueue();
+        first.join().unwrap();
+        second.join().unwrap();
+        // Counts that are off would keep somebody asleep later. Nobody is asleep, nobody searches.
+        assert_eq!(machine.idle.word.load(Relaxed), 0);
+    });
+}
