@@ -151,7 +151,7 @@ fn the_fork_bomb_reports_the_limit() {
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        stderr.starts_with("Error: the task was not started: a limit was reached"),
+        stderr.starts_with("Error: the task was not started: the limit of "),
         "{stderr}"
     );
 }

@@ -36,13 +36,13 @@ impl fmt::Display for SpawnError {
             ),
             Self::Limit(limit) => write!(
                 f,
-                "the task was not started: a limit was reached ({limit}); join some tasks before \
-                 spawning more, or have the limit raised where the component is run"
+                "the task was not started: {limit}; join some tasks before spawning more, or have the \
+                 limit raised where the component is run"
             ),
             Self::Denied(right) => write!(
                 f,
-                "the task was not started: no right to ({right}); it was taken away where this \
-                 task was spawned or where the component is run"
+                "the task was not started: {right}; the right was taken away where this task was \
+                 spawned or where the component is run"
             ),
             Self::Other(text) => write!(f, "the task was not started: {text}"),
         }

@@ -1,6 +1,7 @@
 //! Ends with an exit code: `exit [CODE] [root|child]`, by default 3 and root.
 //!
-//! As a child it ends its task alone: `main` prints how joining it failed and returns.
+//! As a child it ends its task alone: `main` prints how joining it failed and returns. WASI 0.2 knows
+//! only success and failure, so as a component every code but 0 becomes 1.
 
 use hart_guest::{Failure, task};
 

@@ -2,18 +2,21 @@
 //!
 //! The first failure goes up to `main`, which prints it and exits with 1.
 
-use hart_guest::{Failure, task};
+use hart_guest::{Failure, scope, task};
 
 #[task]
 fn fork() -> Result<(), Failure> {
-    let children = [fork.spawn(())?, fork.spawn(())?];
-    for child in children {
-        child.join()?;
-    }
-    Ok(())
+    Ok(scope(|scope| {
+        scope.spawn(fork, ())?;
+        scope.spawn(fork, ())?;
+        // Whichever fails first: the other one may be busy for longer than anybody lives.
+        while let Some(finished) = scope.join_next() {
+            finished.result?;
+        }
+        Ok(())
+    })?)
 }
 
 fn main() -> Result<(), Failure> {
-    fork.spawn(())?.join()?;
-    Ok(())
+    Ok(fork.spawn(())?.join()?)
 }

@@ -82,7 +82,7 @@ pub(crate) fn spawn(
         return Err(SpawnError::Closed);
     }
     if !parent.may_spawn {
-        return Err(SpawnError::Denied("spawn".to_string()));
+        return Err(SpawnError::Denied("this task may not spawn".to_string()));
     }
     let id = NEXT_ID.replace(NEXT_ID.get() + 1);
     let scope = Rc::new(Scope {

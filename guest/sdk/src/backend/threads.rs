@@ -318,17 +318,17 @@ pub(crate) fn spawn(
         return Err(SpawnError::Closed);
     }
     if !parent.may_spawn {
-        return Err(SpawnError::Denied("spawn".to_string()));
+        return Err(SpawnError::Denied("this task may not spawn".to_string()));
     }
     if parent.depth == DEPTH_MAX {
         return Err(SpawnError::Limit(format!(
-            "tasks of tasks, {DEPTH_MAX} levels deep"
+            "the limit of {DEPTH_MAX} levels of tasks was reached"
         )));
     }
     let mut pool = Pool::lock();
     if pool.tasks == TASKS_MAX {
         return Err(SpawnError::Limit(format!(
-            "{TASKS_MAX} tasks alive in this process"
+            "the limit of {TASKS_MAX} tasks in this process was reached"
         )));
     }
     let task = Arc::new(Task {
