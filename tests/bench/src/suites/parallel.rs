@@ -49,7 +49,7 @@ impl Side {
                 .host
                 .command(&self.component)
                 .dir(output, "/out", DirAccess::ReadWrite)
-                .args(["/out/mandelbrot.png", size])
+                .args(["mandelbrot", "/out/mandelbrot.png", size])
                 .start()
                 .expect("the command starts");
             let outcome = run.wait().expect("the guest does not fail");
