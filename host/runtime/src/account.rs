@@ -140,6 +140,13 @@ impl Account {
         account
     }
 
+    /// Charges what the present poll has used so far: whoever joins the task that ends in it may look
+    /// at the books at once.
+    pub(crate) fn charge_poll(&self) {
+        // Charging is all that is wanted: a task that ends has nobody to give way for.
+        let _ = self.group.preemption_point();
+    }
+
     /// Bytes held now.
     pub(crate) fn memory(&self) -> u64 {
         self.memory.load(Ordering::Relaxed)

@@ -79,6 +79,8 @@ pub(crate) struct Inner {
     /// One entry per worker, by the worker's number.
     counters: Box<[WorkerCounters]>,
     engines: Mutex<Vec<(EngineWeak, Preemption)>>,
+    /// Whether an engine that meters fuel was ever attached.
+    meters_fuel: AtomicBool,
     closed: AtomicBool,
     next_id: AtomicU64,
 }
@@ -204,14 +206,22 @@ impl Inner {
                 .is_some_and(|other| !Engine::same(&other, engine))
         });
         engines.push((engine.weak(), preemption));
-        if let Preemption::Epoch { slice } = preemption {
-            self.clock.attach(engine, slice);
+        match preemption {
+            Preemption::Epoch { slice } => self.clock.attach(engine, slice),
+            Preemption::Fuel { .. } => self.meters_fuel.store(true, Ordering::Relaxed),
+            Preemption::None => {}
         }
         Ok(())
     }
 
     pub(crate) fn workers(&self) -> usize {
         self.counters.len()
+    }
+
+    /// Whether a guest may meter fuel. A task is polled in slices from its first poll on, in which its
+    /// store is only armed.
+    pub(crate) fn meters_fuel(&self) -> bool {
+        self.meters_fuel.load(Ordering::Relaxed)
     }
 
     /// How guests of `engine` are preempted, if it is attached.

@@ -398,8 +398,8 @@ impl HostInner {
     }
 
     /// 1. Nobody is admitted or accepted any more. 2. Every guest has its reason. 3. Those that waited
-    /// for a place end here; the others when the executor drops them, or at their next preemption
-    /// point.
+    ///    for a place end here; the others when the executor drops them, or at their next preemption
+    ///    point.
     fn close(&self) {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;

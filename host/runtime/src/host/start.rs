@@ -64,6 +64,7 @@ impl<F: Future<Output = Ended>> Future for GuestTask<F> {
         Pin::new(&mut this.driven)
             .poll(cx)
             .map(|result: Result<Ended, Stop>| {
+                this.guest.run.account.charge_poll();
                 // The store is gone by now, whatever the result.
                 this.guest.finish(result.unwrap_or_else(Ended::from));
             })

@@ -104,6 +104,7 @@ impl RuntimeBuilder {
             clock,
             counters: (0..workers).map(|_| WorkerCounters::default()).collect(),
             engines: Mutex::new(Vec::new()),
+            meters_fuel: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
         });

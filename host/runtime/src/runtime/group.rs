@@ -179,7 +179,7 @@ impl Group {
         });
         let armed = Armed {
             driven: Driven::new(control.clone(), future),
-            _ended: Ended(control.clone()),
+            ended: Ended(control.clone()),
         };
         if let Some(timeout) = limits.timeout {
             let target: Weak<dyn Expire> = Arc::downgrade(&(control.clone() as Arc<dyn Expire>));
@@ -324,9 +324,6 @@ impl<T> Future for Task<T> {
             State::Refused(error) => Poll::Ready(Err(error.clone())),
             State::Spawned { control, handle } => {
                 Pin::new(handle).poll(cx).map(|joined| match joined {
-                    Ok(Ok(_)) if control.killed_by_someone().is_some() => Err(control
-                        .killed()
-                        .map_or(TaskError::Cancelled, TaskError::from)),
                     Ok(Ok(output)) => Ok(output),
                     Ok(Err(Stop::Killed(kill))) => Err(kill.into()),
                     Ok(Err(Stop::Panicked(text))) => Err(TaskError::Panicked(text)),
@@ -388,7 +385,7 @@ impl std::error::Error for TaskError {
 /// The future that the executor polls. Fields drop in order: the store goes before the books close.
 struct Armed<F> {
     driven: Driven<F>,
-    _ended: Ended,
+    ended: Ended,
 }
 
 struct Ended(Arc<Control>);
@@ -404,7 +401,18 @@ impl<F: Future> Future for Armed<F> {
     type Output = Result<F::Output, Stop>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.get_mut().driven).poll(cx)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.driven).poll(cx);
+        let Poll::Ready(result) = polled else {
+            return Poll::Pending;
+        };
+        let control = &this.ended.0;
+        control.account.charge_poll();
+        // What a killed task returns is mostly the error that its guest was stopped with.
+        Poll::Ready(match control.killed() {
+            Some(kill) if result.is_ok() => Err(Stop::Killed(kill)),
+            _ => result,
+        })
     }
 }
 

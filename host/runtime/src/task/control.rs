@@ -85,12 +85,13 @@ pub(crate) struct Control {
     poll_epoch: AtomicU64,
     /// The guest asked to yield in the present poll.
     pub(crate) yielded: AtomicBool,
-    /// The store is armed for fuel: a wake during the poll may be a fuel yield.
+    /// A wake during the poll may be a fuel yield.
     pub(crate) fuel: AtomicBool,
 }
 
 impl Control {
     pub(crate) fn new(runtime: Arc<Inner>, account: Arc<Account>, limits: TaskLimits) -> Arc<Self> {
+        let fuel = AtomicBool::new(runtime.meters_fuel());
         let limited = limits.cpu_time.is_some() || account.limits_cpu();
         Arc::new(Self {
             runtime,
@@ -108,7 +109,7 @@ impl Control {
             poll_began: AtomicU64::new(0),
             poll_epoch: AtomicU64::new(0),
             yielded: AtomicBool::new(false),
-            fuel: AtomicBool::new(false),
+            fuel,
         })
     }
 
@@ -116,13 +117,8 @@ impl Control {
 
     /// Why it is being ended, if it is. Everything is, once the runtime is closed.
     pub(crate) fn killed(&self) -> Option<Kill> {
-        self.killed_by_someone()
-            .or_else(|| self.runtime.is_closed().then_some(Kill::Closed))
-    }
-
-    /// Why it in particular is being ended, if it is.
-    pub(crate) fn killed_by_someone(&self) -> Option<Kill> {
-        self.kill.get().copied()
+        let own = self.kill.get().copied();
+        own.or_else(|| self.runtime.is_closed().then_some(Kill::Closed))
     }
 
     /// Says that the task must end. What is left to do is to [`reap`](crate::runtime::Inner::reap)

@@ -1,0 +1,153 @@
+//! A pool that is too small for everybody at once.
+
+use crate::support::*;
+use hart_host::{Cache, Host, Limits, Preemption, RunError, Stdio};
+
+/// The guest of `guest/examples` that makes a tree of tasks, whose parents join their children.
+fn tree(host: &Host, depth: u32) -> (String, hart_host::RunStats) {
+    let component = host.load_file(hart_build::guest("tree")).unwrap();
+    let run = host
+        .command(&component)
+        .args(["tree".into(), depth.to_string()])
+        .stdout(Stdio::Capture);
+    let outcome = run
+        .stderr(Stdio::Inherit)
+        .limits(Limits::new().timeout(HANG))
+        .start()
+        .unwrap()
+        .wait()
+        .unwrap();
+    (
+        String::from_utf8(outcome.stdout).unwrap().trim().to_owned(),
+        outcome.stats,
+    )
+}
+
+/// Fault: parents that hold all places and join children which wait for one.
+#[test]
+fn a_deep_tree_completes_in_a_pool_of_a_thousand() {
+    let host = Host::builder().cache(Cache::Off).build().unwrap();
+    let (said, stats) = tree(&host, 15);
+    assert_eq!((said.as_str(), stats.tasks), ("32767", 32_768));
+    assert_nothing_left(&host);
+}
+
+/// Fault: as above, where the reserve of the rule is nearly all there is.
+#[test]
+fn a_deep_tree_completes_in_a_pool_of_eighty() {
+    let host = builder().instances(80).build().unwrap();
+    assert_eq!(tree(&host, 12).0, "4095");
+    assert_nothing_left(&host);
+}
+
+/// Fault: a deadlock between runs that reserve for different depths, each holding what the other needs.
+#[test]
+fn trees_of_different_limits_do_not_block_each_other() {
+    for mode in MODES {
+        let host = builder().instances(20).preemption(mode).build().unwrap();
+        let lab = lab(&host);
+        let runs: Vec<_> = [5, 7, 12, 19, 64]
+            .into_iter()
+            .map(|depth| {
+                let limits = Limits::new().depth(depth).timeout(HANG);
+                run(&host, &lab, &crate::support::tree(5))
+                    .limits(limits)
+                    .start()
+                    .unwrap()
+            })
+            .collect();
+        for run in runs {
+            let outcome = run.wait().unwrap();
+            assert_eq!(outcome.stats.tasks, 63);
+            assert_eq!(
+                said(Ok(outcome)).unwrap(),
+                "kk".replace(
+                    'k',
+                    "k(k(k(k(kk)k(kk))k(k(kk)k(kk)))k(k(k(kk)k(kk))k(k(kk)k(kk))))"
+                )
+            );
+        }
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: tasks that wait for memory which their own parents hold, for ever: the last resort of the
+/// throttle must let them go, to succeed or to be told.
+#[test]
+fn a_run_short_of_memory_does_not_wait_for_ever() {
+    let (host, lab) = limited(Preemption::default(), Limits::new().memory(1 << 20));
+    // The root grows to nearly everything and joins a child for which there is hardly room.
+    assert_eq!(
+        output(&host, &lab, &grow(13).spawn(&say(b'x')).join(0)),
+        "k(x)"
+    );
+    assert_eq!(
+        output(&host, &lab, &grow(14).spawn(&say(b'x')).join(0)),
+        "M"
+    );
+    // Many children, of whom a few fit at a time.
+    let mut script = Script::default().times(40, &spawn(&busy(10).say(b'x')));
+    for index in 0..40 {
+        script = script.join(index);
+    }
+    assert_eq!(output(&host, &lab, &script), "k(x)".repeat(40));
+    assert_nothing_left(&host);
+}
+
+/// Fault: a big run whose queue keeps a small one out.
+#[test]
+fn runs_take_turns_at_the_pool() {
+    let host = builder()
+        .workers(1)
+        .instances(4)
+        .limits(Limits::new().depth(1).timeout(HANG))
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    let mut script = Script::default().times(200, &spawn(&busy(20_000)));
+    for index in 0..200 {
+        script = script.join(index);
+    }
+    let big = run(&host, &lab, &script).start().unwrap();
+    eventually("the pool is full", || host.queued_spawns() > 50);
+    let small = run(&host, &lab, &spawn(&say(b'x')).join(0))
+        .start()
+        .unwrap();
+    assert_eq!(said(small.wait()).unwrap(), "k(x)");
+    assert!(
+        !big.is_finished(),
+        "the small run waited for all of the big one"
+    );
+    big.cancel();
+    assert!(matches!(big.wait(), Err(RunError::Cancelled)));
+    assert_nothing_left(&host);
+}
+
+/// Fault: a cancelled task that stays in the queue, or that is admitted after its end.
+#[test]
+fn tasks_that_wait_for_a_place_can_be_cancelled() {
+    let host = builder()
+        .workers(1)
+        .instances(2)
+        .limits(Limits::new().depth(1).timeout(HANG))
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    let script = spawn(&spin())
+        .spawn(&say(b'x'))
+        .spawn(&say(b'y'))
+        .cancel(1)
+        .join(1)
+        .cancel(0)
+        .join(0)
+        .join(2);
+    assert_eq!(output(&host, &lab, &script), "cck(y)");
+    // A whole run that waits.
+    let holder = run(&host, &lab, &sleep(250).sleep(250)).start().unwrap();
+    let other = run(&host, &lab, &sleep(250).sleep(250)).start().unwrap();
+    let waits = run(&host, &lab, &say(b'n')).start().unwrap();
+    eventually("it waits", || host.queued_spawns() >= 1);
+    waits.cancel();
+    assert!(matches!(waits.wait(), Err(RunError::Cancelled)));
+    drop((holder, other));
+}

@@ -1,0 +1,202 @@
+//! Bytes that are not what they should be.
+
+use crate::support::*;
+use hart_host::{CallError, LoadError, Preemption};
+
+const ADD: &str = r#"(component
+    (core module $m (func (export "f") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))
+    (core instance $i (instantiate $m))
+    (func (export "add") (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "f"))))"#;
+
+/// Fault: bad input that is reported as something else, with several lines, or with a panic.
+#[test]
+fn everything_else_is_named() {
+    let host = host();
+    let binary = wat::parse_str(ADD).unwrap();
+    let compiled = host.precompile(ADD.as_bytes()).unwrap();
+    let check = |bytes: &[u8], expected: fn(&LoadError) -> bool| {
+        let error = host.load(bytes).unwrap_err();
+        assert!(expected(&error), "{error:?}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+    };
+    check(b"", |e| matches!(e, LoadError::Empty));
+    check(b" \n\t", |e| matches!(e, LoadError::Empty));
+    check(b"\0as", |e| matches!(e, LoadError::Truncated));
+    check(&binary[..8 + 3], |e| matches!(e, LoadError::Truncated));
+    check(&binary[..binary.len() / 2], |e| {
+        matches!(e, LoadError::Truncated)
+    });
+    check(b"MZ\x90\0 something else", |e| {
+        matches!(e, LoadError::NotWasm)
+    });
+    check("hello".as_bytes(), |e| matches!(e, LoadError::NotWasm));
+    check(b"(component", |e| matches!(e, LoadError::Invalid(_)));
+    check(b"(component (func (export \"f\")))", |e| {
+        matches!(e, LoadError::Invalid(_))
+    });
+    check(b"(module)", |e| matches!(e, LoadError::CoreModule));
+    check(&wat::parse_str("(module)").unwrap(), |e| {
+        matches!(e, LoadError::CoreModule)
+    });
+    check(&compiled, |e| matches!(e, LoadError::Precompiled));
+    check(
+        br#"(component (import "wasi:cli/stdout@0.3.0" (instance)))"#,
+        |e| matches!(e, LoadError::Wasi03(what) if what == "wasi:cli/stdout@0.3.0"),
+    );
+    check(
+        br#"(component (import "acme:things/stuff@1.0.0" (instance (export "f" (func)))))"#,
+        |e| matches!(e, LoadError::MissingImport { name, .. } if name == "acme:things/stuff@1.0.0"),
+    );
+    check(
+        br#"(component (core module $m (table 1000000 funcref)) (core instance (instantiate $m)))"#,
+        |e| matches!(e, LoadError::TooBig(_)),
+    );
+    let missing = host.load_file("/no/such/file.wasm").unwrap_err();
+    assert!(
+        matches!(&missing, LoadError::Read { .. })
+            && missing.to_string().contains("/no/such/file.wasm")
+    );
+    assert!(matches!(host.load_file("/"), Err(LoadError::Read { .. })));
+}
+
+/// Fault: random bytes that get past the checks, with and without a valid beginning.
+#[test]
+fn random_bytes_never_panic() {
+    let host = host();
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    for round in 0..2000_usize {
+        let mut bytes: Vec<u8> = (0..round % 100)
+            .map(|_| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                (random >> 32) as u8
+            })
+            .collect();
+        if round % 2 == 0 {
+            bytes.splice(0..0, *b"\0asm\x0d\0\x01\0");
+        }
+        let _ = host.load(&bytes);
+    }
+}
+
+/// Fault: a corrupted component that panics the loader, or that loads and then breaks the host.
+#[test]
+fn flipped_bits_never_panic() {
+    let host = host();
+    let lab_binary = wat::parse_bytes(include_bytes!("lab.wat"))
+        .unwrap()
+        .into_owned();
+    let add_binary = wat::parse_str(ADD).unwrap();
+    let every_bit_of_the_small_one = (0..add_binary.len() * 8).map(|bit| (&add_binary, bit));
+    let some_of_the_big_one = (0..lab_binary.len() * 8)
+        .step_by(41)
+        .map(|bit| (&lab_binary, bit));
+    let mut loaded = 0;
+    for (binary, bit) in every_bit_of_the_small_one.chain(some_of_the_big_one) {
+        let mut bytes = binary.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        match host.load(&bytes) {
+            Ok(component) if binary.len() == add_binary.len() => {
+                loaded += 1;
+                // It may do anything but break the host.
+                if let Ok(run) = host.invoke(&component, "add(1, 2)") {
+                    let _ = run
+                        .limits(
+                            hart_host::Limits::new().timeout(std::time::Duration::from_millis(200)),
+                        )
+                        .start()
+                        .unwrap()
+                        .wait();
+                }
+            }
+            Ok(_) => loaded += 1,
+            Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+        }
+    }
+    assert!(
+        loaded > 0,
+        "no flip was harmless: the test does not test what it should"
+    );
+    assert_nothing_left(&host);
+}
+
+/// Fault: native code of another mode that is run, or refused without a word about the mode.
+#[test]
+fn compiled_code_must_fit_the_host() {
+    let epoch = host();
+    let fuel = builder().preemption(Preemption::fuel()).build().unwrap();
+    let none = builder().preemption(Preemption::None).build().unwrap();
+    let compiled = epoch.precompile(ADD.as_bytes()).unwrap();
+    // SAFETY: the bytes come from `precompile` just now.
+    let component = unsafe { epoch.load_precompiled(&compiled) }.unwrap();
+    let outcome = epoch
+        .invoke(&component, "add(40, 2)")
+        .unwrap()
+        .start()
+        .unwrap()
+        .wait()
+        .unwrap();
+    assert_eq!(outcome.to_wave().unwrap(), "42");
+    for other in [&fuel, &none] {
+        // SAFETY: as above; it is refused before it is used.
+        let error = unsafe { other.load_precompiled(&compiled) }.unwrap_err();
+        assert!(
+            matches!(error, LoadError::PreemptionMismatch { host } if host == other.preemption().mode()),
+            "{error:?}"
+        );
+    }
+    // SAFETY: not compiled code at all, which is refused.
+    let error = unsafe { epoch.load_precompiled(ADD.as_bytes()) }.unwrap_err();
+    assert!(matches!(error, LoadError::NotPrecompiled), "{error:?}");
+    // A version that no wasmtime has: its own mark is in the first kilobytes.
+    let mut other_version = compiled.clone();
+    let at = other_version
+        .windows(2)
+        .position(|pair| pair == b"48")
+        .expect("the version");
+    other_version[at..at + 2].copy_from_slice(b"47");
+    // SAFETY: refused, because of its version.
+    let error = unsafe { epoch.load_precompiled(&other_version) }.unwrap_err();
+    assert!(matches!(error, LoadError::Incompatible(_)), "{error:?}");
+}
+
+/// Fault: calls that panic, or that are misread.
+#[test]
+fn calls_in_wave_are_checked() {
+    let host = host();
+    let component = host.load(ADD.as_bytes()).unwrap();
+    let refused = |wave: &str| host.invoke(&component, wave).map(|_| ()).unwrap_err();
+    for wave in [
+        "",
+        "add(",
+        "add(1,",
+        "add 1 2",
+        "(1)",
+        "add(1, 2) add(3, 4)",
+    ] {
+        assert!(matches!(refused(wave), CallError::Syntax(_)), "{wave}");
+    }
+    for wave in [
+        "add",
+        "add()",
+        "add(1)",
+        "add(1, 2, 3)",
+        "add(1, \"x\")",
+        "add(1, -2)",
+        "add(1, 99999999999)",
+    ] {
+        let error = refused(wave);
+        assert!(
+            matches!(error, CallError::Arguments(_) | CallError::Syntax(_)),
+            "{wave}: {error:?}"
+        );
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+    assert!(
+        matches!(refused("sub(1, 2)"), CallError::NoExport { exports, .. } if exports == ["add"])
+    );
+    assert_eq!(component.exports(), ["add"]);
+    assert!(!component.is_command() && !component.has_entry());
+    assert!(lab(&host).has_entry());
+}

@@ -1,0 +1,11 @@
+//! Tests of the host crate: one program, because linking one takes long.
+#![expect(unreachable_pub, reason = "nothing here is for others")]
+
+mod admission;
+mod ends;
+mod layers;
+mod limits;
+mod load;
+mod preemption;
+mod support;
+mod tasks;

@@ -1,0 +1,190 @@
+//! Guests that will not yield.
+
+use crate::support::*;
+use hart_host::{LimitKind, Limits, Preemption, RunError};
+use std::time::Duration;
+
+/// Fault: a spinner without competitors, for which nobody takes an epoch or ends a slice, outlives its
+/// timeout.
+#[test]
+fn a_lone_spinner_dies_at_its_timeout() {
+    for mode in MODES {
+        let (host, lab) = limited(mode, Limits::new().timeout(Duration::from_millis(50)));
+        let error = said(run(&host, &lab, &spin()).start().unwrap().wait()).unwrap_err();
+        assert_eq!(
+            error.limit().unwrap().limit,
+            LimitKind::Timeout,
+            "{mode}: {error}"
+        );
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: as above, for cancel.
+#[test]
+fn a_lone_spinner_dies_when_cancelled() {
+    for mode in MODES {
+        let host = builder().workers(1).preemption(mode).build().unwrap();
+        let run = run(&host, &lab(&host), &spin()).start().unwrap();
+        eventually("it runs", || host.pool().stacks == 1);
+        run.cancel();
+        assert!(matches!(run.wait(), Err(RunError::Cancelled)), "{mode}");
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: as above, for close.
+#[test]
+fn a_lone_spinner_dies_when_the_host_closes() {
+    for mode in MODES {
+        let host = builder().workers(1).preemption(mode).build().unwrap();
+        let run = run(&host, &lab(&host), &spin()).start().unwrap();
+        eventually("it runs", || host.pool().stacks == 1);
+        host.close();
+        assert!(matches!(run.wait(), Err(RunError::Closed)), "{mode}");
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: a task that waits behind a spinner for more than a few slices, on a single worker. Counted in
+/// times that the spinner was made to give way, not in time.
+#[test]
+fn a_short_task_passes_a_spinner() {
+    for mode in MODES {
+        let host = builder().workers(1).preemption(mode).build().unwrap();
+        let lab = lab(&host);
+        // The root gives way first, so that the spinner has begun when the short task comes.
+        let script = spawn(&spin()).yield_now().spawn(&say(b'x')).join(1);
+        let outcome = run(&host, &lab, &script).start().unwrap().wait().unwrap();
+        let preemptions = outcome.stats.preemptions;
+        assert!(
+            (1..=12).contains(&preemptions),
+            "{mode}: {preemptions} preemptions"
+        );
+        assert_eq!(said(Ok(outcome)).unwrap(), "k(x)");
+        let worker = host.stats().workers[0];
+        assert!(
+            worker.preemptions >= 1 && worker.spawns == 2 && worker.joins == 1,
+            "{worker:?}"
+        );
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: epochs that nobody needs: a machine that never sleeps, a lone guest that pays for nothing.
+#[test]
+fn a_lone_guest_takes_no_epochs() {
+    let host = host();
+    let lab = lab(&host);
+    output(&host, &lab, &Script::default().times(20, &busy(5000)));
+    output(&host, &lab, &sleep(100));
+    assert_eq!(host.stats().epochs, 0);
+}
+
+/// Fault: epochs that do not come although two guests share a core; a run that gets none of it.
+#[test]
+fn two_spinners_share_one_worker() {
+    for mode in MODES {
+        let host = builder().workers(1).preemption(mode).build().unwrap();
+        let lab = lab(&host);
+        let tenants = ["one", "two"].map(|name| host.tenant().name(name).build().unwrap());
+        let runs = tenants
+            .each_ref()
+            .map(|tenant| run(&host, &lab, &spin()).tenant(tenant).start().unwrap());
+        eventually("both are preempted again and again", || {
+            runs.iter().all(|run| run.stats().preemptions > 20)
+        });
+        assert!(runs.iter().all(|run| run.stats().cpu_time > Duration::ZERO));
+        assert!(matches!(mode, Preemption::Fuel { .. }) || host.stats().epochs > 20);
+        for run in runs {
+            run.cancel();
+            assert!(matches!(run.wait(), Err(RunError::Cancelled)));
+        }
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: a lost wake-up in fuel mode, where a fuel yield and a real wait look alike: a guest that
+/// sleeps or joins is polled in a circle, or never again.
+#[test]
+fn fuel_yields_are_told_from_waits() {
+    let host = builder()
+        .workers(1)
+        .preemption(Preemption::Fuel { slice: 1_000 })
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    let child = busy(20).sleep(20).busy(20).say(b'x');
+    let outcome = run(&host, &lab, &spawn(&child).join(0))
+        .start()
+        .unwrap()
+        .wait()
+        .unwrap();
+    // Alone on the machine most slices just go on: a poll per wait, not one per slice.
+    assert!(outcome.stats.polls < 40, "{:?}", outcome.stats);
+    assert_eq!(said(Ok(outcome)).unwrap(), "k(x)");
+    assert_eq!(host.stats().epochs, 0);
+}
+
+/// Fault: a limit of fuel that is off by a slice, or that differs from run to run.
+#[test]
+fn fuel_is_exact() {
+    let host = builder()
+        .preemption(Preemption::Fuel { slice: 1_000 })
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    let enough = |fuel: u64| {
+        let limits = Limits::new().fuel(fuel).timeout(HANG);
+        match run(&host, &lab, &busy(10))
+            .limits(limits)
+            .start()
+            .unwrap()
+            .wait()
+        {
+            Ok(_) => true,
+            Err(RunError::OutOfFuel(limit)) => {
+                assert_eq!((limit.limit, limit.value), (LimitKind::Fuel, fuel));
+                false
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let search = || {
+        let (mut low, mut high) = (0_u64, 1 << 20);
+        while low + 1 < high {
+            let middle = low.midpoint(high);
+            if enough(middle) {
+                high = middle
+            } else {
+                low = middle
+            }
+        }
+        high
+    };
+    assert_eq!(search(), search());
+}
+
+/// Fault: trusted mode that cannot even run ordinary guests, or end one that waits.
+#[test]
+fn without_preemption_guests_still_wait_and_end() {
+    let host = builder()
+        .workers(1)
+        .preemption(Preemption::None)
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    assert_eq!(
+        output(
+            &host,
+            &lab,
+            &spawn(&busy(10).say(b'x'))
+                .spawn(&sleep(250))
+                .join(0)
+                .cancel(1)
+                .join(1)
+        ),
+        "k(x)c"
+    );
+    assert_nothing_left(&host);
+}
