@@ -19,7 +19,7 @@ Examples:
   hart run --help                           every option of a run
 
 `hart FILE` means `hart run FILE`. Options come before FILE; what follows it goes to the guest.
-HART_LOG=hart=debug shows what the scheduler does.";
+HART_LOG=hart=trace logs when each task starts and ends, and how long it ran.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

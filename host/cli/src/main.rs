@@ -22,7 +22,9 @@ mod wast;
 use args::{Cli, Command};
 use clap::Parser;
 use failure::{Failure, to_stderr, to_stdout};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 fn main() {
     let code = match start() {
@@ -86,12 +88,15 @@ fn log() -> Result<(), Failure> {
     };
     let filter = EnvFilter::try_new(&directives).map_err(|error| {
         Failure::usage(format!(
-            "HART_LOG: {error}; write it like `info` or `hart=debug`"
+            "HART_LOG: {error}; write it like `info` or `hart=trace`"
         ))
     })?;
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        // Tasks are spans: a line when one starts, and one when it ends, with its busy and idle time.
+        .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
         .try_init();
     Ok(())
 }

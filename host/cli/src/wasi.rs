@@ -235,16 +235,12 @@ mod tests {
         let group = group();
         let mut seen = vec![Wasi::default()];
         for key in &group.keys {
+            let value = if key.default == "y" { "n" } else { "y" };
             let mut wasi = Wasi::default();
-            for value in ["y", "n"] {
-                let argument = format!("{}={value}", key.name);
-                group.apply(&mut wasi, &[argument]).unwrap();
-                if key.default != value {
-                    assert!(!seen.contains(&wasi), "{}", key.name);
-                    seen.push(wasi.clone());
-                }
-            }
+            let argument = format!("{}={value}", key.name);
+            group.apply(&mut wasi, &[argument]).unwrap();
+            assert!(!seen.contains(&wasi), "{}", key.name);
+            seen.push(wasi);
         }
-        assert_eq!(seen.len(), group.keys.len() + 1);
     }
 }

@@ -285,6 +285,23 @@ fn compiled_files_run_in_their_mode() {
     }
 }
 
+/// Hunts a log that stays empty, is mixed into the guest's output, or colours a file.
+#[test]
+fn the_log_shows_tasks() {
+    let files = Files::new();
+    let mut command = crate::support::command();
+    command
+        .env("HART_LOG", "hart=trace")
+        .args(["--invoke", "add(1, 2)"])
+        .arg(files.path("add.wasm"));
+    let ended = crate::support::Running::start(&mut command, &[])
+        .wait()
+        .exits(0);
+    assert_eq!(ended.stdout, "3\n");
+    assert!(ended.stderr.contains("kind=\"guest\""), "{ended:#?}");
+    assert!(!ended.stderr.contains('\u{1b}'), "{ended:#?}");
+}
+
 /// Hunts a bad HART_LOG that panics or is passed over in silence.
 #[test]
 fn a_bad_log_filter_is_one_line() {
@@ -294,5 +311,5 @@ fn a_bad_log_filter_is_one_line() {
         .env("HART_LOG", "hart=shouting")
         .arg(files.path("add.wasm"));
     let ended = crate::support::Running::start(&mut command, &[]).wait();
-    check("HART_LOG", &ended, 2, &["HART_LOG", "hart=debug"]);
+    check("HART_LOG", &ended, 2, &["HART_LOG", "hart=trace"]);
 }
