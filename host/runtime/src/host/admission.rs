@@ -6,13 +6,16 @@
 //! # Order
 //!
 //! Round-robin between runs; within a run the deepest first, first in first out within a depth. A run
-//! whose first candidate does not fit is passed over; it does not hold up others.
+//! whose first candidate does not fit is passed over; it does not hold up others, except as said under
+//! *Throttles*.
 //!
 //! # The rule
 //!
 //! Let `w` be the places that the run's component takes (one, for nearly all), `D` the run's limit of
 //! depth, and `d` a task's depth, the root's being 0. A task is admitted only while at least
-//! `(D - d + 1) * w` places are free. A component that cannot spawn has `D = 0`.
+//! `(D - d + 1) * w` places are free, both in the pool and in the run's own part of it: one run may hold
+//! seven eighths of the pool (or what its root needs, if that is more), so that a fork bomb leaves room
+//! for the roots of other runs. A component that cannot spawn has `D = 0`.
 //!
 //! # Why this never deadlocks
 //!
@@ -20,45 +23,66 @@
 //! `n(t)` places free, and a child of `t` (depth `d + 1`, same component) is admitted while
 //! `(D - d) * w = n(t)` are.
 //!
-//! Suppose that every admitted task is blocked joining tasks that wait for a place. Only parents have
-//! handles of tasks, so each admitted task waits for children of its own that are queued. Let `t` be
-//! an admitted task of the least need. `n(t) > 0`, because tasks of depth `D` have no children. Consider
+//! Suppose that every admitted task waits for tasks that wait for a place. Only parents have handles
+//! of tasks, so each admitted task waits for children of its own that are queued. Let `t` be an
+//! admitted task of the least need. `n(t) > 0`, because tasks of depth `D` have no children. Consider
 //! the last admission, of any task `s`, with `n(s) >= n(t)`; there is one, that of `t` itself if no
 //! other. It left `n(s) >= n(t)` places free. Every admission after it was of a task of less need, and
 //! none of those is admitted any more, for `t` has the least need. So all places taken since were given
-//! back, and at least `n(t)` are free: a queued child of `t` may be admitted. The order finds one: it
-//! passes over runs that do not fit, and within `t`'s run it looks at the deepest task, whose demand
-//! is no greater than that child's. Hence somebody is admitted, which contradicts the supposition.
+//! back, and at least `n(t)` are free. The same argument, about `t`'s run alone, holds for that run's
+//! part. So a queued child of `t` may be admitted. The order finds one: it passes over runs that do not
+//! fit, and within `t`'s run it looks at the deepest task, whose demand is no greater than that
+//! child's. Hence somebody is admitted, which contradicts the supposition.
 //!
 //! A run's root needs `(D + 1) * w` places, so `D` is cut to what the pool has (see
 //! [`depth_for`]); a component that takes more places than there are is refused when it is run.
 //!
-//! # Memory
+//! # Throttles
 //!
-//! The places of a pool can be worth more than a run's limit of memory. So a task also waits while its
-//! component's initial memory, and a reserve of the same shape as above (at most a quarter of the
-//! limit), do not fit what is left of the run's memory. This is a throttle and no guarantee, as guests
-//! grow at will: where every admitted task of the run is blocked by other tasks of it, the next one
-//! is admitted all the same, and runs or is out of memory, but does not wait for ever.
+//! Two more reasons hold a task back, but only so long as that stops nobody: where every admitted task
+//! of the run is blocked by other tasks of it, or the run has had nobody admitted for a second (guests
+//! can also wait in ways that we do not see), the rule alone decides.
+//!
+//! - Memory. The places of a pool can be worth more than a run's limit of memory. So a task waits while
+//!   its component's initial memory, and a reserve of the same shape as above (at most a quarter of the
+//!   limit), do not fit what is left of the run's memory. No guarantee, as guests grow at will.
+//! - Turns. Deep tasks need fewer free places than roots, and could take each place that is given back
+//!   before a root ever fits. So while somebody of a run that holds less than its share waits for more
+//!   free places, runs that hold more than theirs wait as well.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
 
 use super::guest::Guest;
 use super::shared::RunShared;
 use super::start::Start;
+use crate::clock::Expire;
+use crate::runtime::Inner;
 use crate::sync::lock;
+
+/// How long a throttle may hold back a run of which nobody is admitted meanwhile. Guessed: longer than
+/// most tasks, so that places come free in that time.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The queue in front of the pool.
 pub(super) struct Admission {
     places: u64,
     state: Mutex<State>,
+    runtime: Arc<Inner>,
+    /// For timers.
+    this: Weak<Admission>,
 }
 
 struct State {
+    places: u64,
     free: u64,
+    /// Runs that hold places.
+    holders: u64,
+    /// A timer will look again at those who were held back.
+    timer: bool,
     closed: bool,
     /// Somebody is admitting; whoever comes meanwhile leaves it to them. Starting a task can end it,
     /// which frees a place, which would admit the next one from within, without bound.
@@ -74,6 +98,8 @@ struct State {
 #[derive(Default)]
 struct Queue {
     tasks: BTreeMap<(Reverse<u32>, u64), Waiting>,
+    /// When the run last had somebody admitted, or began to wait.
+    since: Option<Instant>,
     /// Where in `tasks` a guest is.
     keys: HashMap<u64, (Reverse<u32>, u64)>,
 }
@@ -92,11 +118,14 @@ pub(super) fn depth_for(places: u64, slots: u64, spawns: bool, limit: u32) -> Op
 }
 
 impl Admission {
-    pub(super) fn new(places: u64) -> Self {
-        Self {
+    pub(super) fn new(places: u64, runtime: Arc<Inner>) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
             places,
             state: Mutex::new(State {
+                places,
                 free: places,
+                holders: 0,
+                timer: false,
                 closed: false,
                 pumping: false,
                 again: false,
@@ -105,7 +134,9 @@ impl Admission {
                 queues: HashMap::new(),
                 ring: VecDeque::new(),
             }),
-        }
+            runtime,
+            this: this.clone(),
+        })
     }
 
     pub(super) fn places(&self) -> u64 {
@@ -163,8 +194,11 @@ impl Admission {
     pub(super) fn release(&self, guest: &Guest) {
         let places = guest.places.swap(0, COUNT);
         if places > 0 {
-            guest.run.admitted.fetch_sub(1, COUNT);
-            lock(&self.state).free += places;
+            let mut state = lock(&self.state);
+            state.free += places;
+            if guest.run.admitted.fetch_sub(1, COUNT) == 1 {
+                state.holders -= 1;
+            }
         }
     }
 
@@ -202,8 +236,14 @@ impl Admission {
         state.pumping = true;
         loop {
             state.again = false;
-            let admitted = state.admit();
+            let (admitted, held_back) = state.admit();
+            let set_timer = held_back && !state.timer;
+            state.timer |= held_back;
             drop(state);
+            if set_timer {
+                let this: Weak<dyn Expire> = self.this.clone();
+                self.runtime.clock.at(Instant::now() + PATIENCE, this);
+            }
             for Waiting { guest, start } in admitted {
                 super::start::spawn(guest, start);
             }
@@ -216,7 +256,23 @@ impl Admission {
     }
 }
 
+impl Expire for Admission {
+    fn expire(self: Arc<Self>) {
+        lock(&self.state).timer = false;
+        self.pump();
+    }
+}
+
 // === impl State ===
+
+/// Whether a run's first candidate may go.
+enum Verdict {
+    Go,
+    /// There are too few free places.
+    NoRoom,
+    /// A throttle holds it back.
+    Held,
+}
 
 impl State {
     fn push(&mut self, waiting: Waiting) {
@@ -227,6 +283,7 @@ impl State {
         let queue = self.queues.entry(run).or_default();
         if queue.tasks.is_empty() {
             self.ring.push_back(run);
+            queue.since = Some(Instant::now());
         }
         queue.keys.insert(waiting.guest.id, key);
         queue.tasks.insert(key, waiting);
@@ -244,53 +301,97 @@ impl State {
         Some(waiting)
     }
 
-    /// Takes everybody who may go, in turn.
-    fn admit(&mut self) -> Vec<Waiting> {
+    /// Takes everybody who may go, in turn; says whether a throttle held somebody back.
+    fn admit(&mut self) -> (Vec<Waiting>, bool) {
         let mut admitted = Vec::new();
+        let mut held_back = false;
+        let now = Instant::now();
+        let somebody_starves = self.somebody_starves();
         let mut passed_over = 0;
         while passed_over < self.ring.len() {
             let Some(run) = self.ring.pop_front() else {
                 break;
             };
-            let Some(queue) = self.queues.get_mut(&run) else {
+            let Some(queue) = self.queues.get(&run) else {
                 continue;
             };
-            let fits = queue.tasks.first_key_value().is_some_and(|(_, first)| {
-                let run = &first.guest.run;
-                self.free >= run.demand(first.guest.depth) && run.has_memory_for(first.guest.depth)
-            });
-            if !fits {
-                self.ring.push_back(run);
-                passed_over += 1;
-                continue;
+            match self.judge(queue, now, somebody_starves) {
+                Verdict::Go => {}
+                verdict => {
+                    held_back |= matches!(verdict, Verdict::Held);
+                    self.ring.push_back(run);
+                    passed_over += 1;
+                    continue;
+                }
             }
             passed_over = 0;
-            let Some((_, waiting)) = queue.tasks.pop_first() else {
-                continue;
-            };
-            queue.keys.remove(&waiting.guest.id);
-            if queue.tasks.is_empty() {
-                self.queues.remove(&run);
-            } else {
-                self.ring.push_back(run);
+            if let Some(waiting) = self.take_first(run, now) {
+                admitted.push(waiting);
             }
-            self.waiting -= 1;
-            self.free -= take(&waiting.guest);
-            admitted.push(waiting);
         }
-        admitted
+        (admitted, held_back)
     }
-}
 
-/// Gives the guest its places and reserves its memory; returns how many places.
-fn take(guest: &Guest) -> u64 {
-    let run = &guest.run;
-    let places = run.component.slots();
-    guest.places.store(places, COUNT);
-    run.admitted.fetch_add(1, COUNT);
-    // Where even this much is not left, the instantiation says so, with the limit's name.
-    let _ = guest.control.reserve(run.component.initial_memory());
-    places
+    fn judge(&self, queue: &Queue, now: Instant, somebody_starves: bool) -> Verdict {
+        let Some((_, first)) = queue.tasks.first_key_value() else {
+            return Verdict::NoRoom;
+        };
+        let (run, depth) = (&first.guest.run, first.guest.depth);
+        let demand = run.demand(depth);
+        if self.free < demand || run.part(self.places).saturating_sub(run.held()) < demand {
+            return Verdict::NoRoom;
+        }
+        let throttled = !run.has_memory_for(depth) || (somebody_starves && self.has_its_share(run));
+        let waited = queue
+            .since
+            .is_none_or(|since| now.saturating_duration_since(since) >= PATIENCE);
+        if throttled && !waited && !run.all_are_blocked() {
+            return Verdict::Held;
+        }
+        Verdict::Go
+    }
+
+    /// Whether somebody of a run that holds less than its share waits for more free places.
+    fn somebody_starves(&self) -> bool {
+        self.ring.len() + usize::try_from(self.holders).unwrap_or(usize::MAX) > 1
+            && self.queues.values().any(|queue| {
+                queue.tasks.first_key_value().is_some_and(|(_, first)| {
+                    let run = &first.guest.run;
+                    self.free < run.demand(first.guest.depth) && !self.has_its_share(run)
+                })
+            })
+    }
+
+    fn has_its_share(&self, run: &RunShared) -> bool {
+        let held = run.held();
+        // A run that holds nothing yet counts among those who share.
+        let sharers = self.holders + u64::from(held == 0);
+        held * sharers.max(2) >= self.places
+    }
+
+    /// Gives the run's first candidate its places and its memory.
+    fn take_first(&mut self, run: u64, now: Instant) -> Option<Waiting> {
+        let queue = self.queues.get_mut(&run)?;
+        let (_, waiting) = queue.tasks.pop_first()?;
+        queue.keys.remove(&waiting.guest.id);
+        queue.since = Some(now);
+        if queue.tasks.is_empty() {
+            self.queues.remove(&run);
+        } else {
+            self.ring.push_back(run);
+        }
+        self.waiting -= 1;
+        let guest = &waiting.guest;
+        let places = guest.run.component.slots();
+        guest.places.store(places, COUNT);
+        self.free -= places;
+        if guest.run.admitted.fetch_add(1, COUNT) == 0 {
+            self.holders += 1;
+        }
+        // Where even this much is not left, the instantiation says so, with the limit's name.
+        let _ = guest.control.reserve(guest.run.component.initial_memory());
+        Some(waiting)
+    }
 }
 
 /// What a run counts about its admitted tasks. All of it is written under the queue's lock or is a

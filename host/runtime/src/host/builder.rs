@@ -152,7 +152,7 @@ impl HostBuilder {
             runtime: runtime.owner.inner.clone(),
             engine,
             linker,
-            admission: Admission::new(u64::from(self.instances)),
+            admission: Admission::new(u64::from(self.instances), runtime.owner.inner.clone()),
             preemption: self.preemption,
             limits: self.limits,
             data: self.data,

@@ -95,7 +95,7 @@ struct HostInner {
     runtime: Arc<runtime::Inner>,
     engine: Engine,
     linker: Linker<GuestState>,
-    admission: Admission,
+    admission: Arc<Admission>,
     preemption: Preemption,
     limits: Limits,
     data: Option<builder::Data>,

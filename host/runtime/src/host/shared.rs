@@ -78,10 +78,21 @@ impl RunShared {
         let below = u64::from(self.depth.saturating_sub(depth));
         let reserve = initial.saturating_mul(below).min(limit / 4);
         let held = self.account.memory();
-        held.saturating_add(initial).saturating_add(reserve) <= limit || self.all_are_blocked()
+        held.saturating_add(initial).saturating_add(reserve) <= limit
     }
 
-    fn all_are_blocked(&self) -> bool {
+    /// How many of a pool's places the run may hold: seven eighths, or what its root needs.
+    pub(super) fn part(&self, places: u64) -> u64 {
+        (places - places / 8).max(self.demand(0))
+    }
+
+    /// How many places it holds.
+    pub(super) fn held(&self) -> u64 {
+        self.admitted.load(COUNT) * self.component.slots()
+    }
+
+    /// Whether every task that holds a place waits for another one.
+    pub(super) fn all_are_blocked(&self) -> bool {
         self.blocked.load(COUNT) >= self.admitted.load(COUNT)
     }
 

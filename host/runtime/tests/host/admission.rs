@@ -123,6 +123,55 @@ fn runs_take_turns_at_the_pool() {
     assert_nothing_left(&host);
 }
 
+/// Fault: tasks that never end hold so many places that nobody else's root gets one.
+#[test]
+fn a_fork_bomb_leaves_room_for_others() {
+    for mode in MODES {
+        let limits = Limits::new().depth(3).timeout(HANG);
+        let host = builder()
+            .instances(32)
+            .limits(limits)
+            .preemption(mode)
+            .build()
+            .unwrap();
+        let lab = lab(&host);
+        let generation = Script::default().times(8, &spawn(&spin()));
+        let bomb = Script::default()
+            .times(8, &spawn(&generation.spin()))
+            .spin();
+        let bomb = run(&host, &lab, &bomb).start().unwrap();
+        eventually("it has what it can get", || host.queued_spawns() > 8);
+        assert_eq!(
+            output(&host, &lab, &spawn(&say(b'x')).join(0)),
+            "k(x)",
+            "{mode}"
+        );
+        bomb.cancel();
+        assert!(matches!(bomb.wait(), Err(RunError::Cancelled)));
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: parents that wait in a way which admission does not see (they look, and yield) starve their own
+/// children, whom a throttle holds back.
+#[test]
+fn looking_again_and_again_is_waiting_too() {
+    let (host, lab) = limited(Preemption::default(), Limits::new().memory(1 << 20));
+    // Too little memory for the throttle, enough for the child; the root never blocks.
+    let script = grow(13)
+        .spawn(&say(b'x'))
+        .times(1000, &yield_now().busy(10))
+        .sleep(250);
+    let script = script.times(20, &sleep(250)).finished(0);
+    let run = run(&host, &lab, &script).start().unwrap();
+    let canceller = run.canceller();
+    eventually("the child has come and gone", || {
+        canceller.stats().tasks == 2 && canceller.stats().live_tasks == 1
+    });
+    run.cancel();
+    drop(run);
+}
+
 /// Fault: a cancelled task that stays in the queue, or that is admitted after its end.
 #[test]
 fn tasks_that_wait_for_a_place_can_be_cancelled() {
