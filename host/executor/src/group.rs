@@ -1,6 +1,11 @@
 //! Groups: tasks that are one run, and tenants: groups of groups.
 //!
-//! Tasks of a group go through the [fair lane](lane). What the group uses is counted while it runs.
+//! Tasks of a group go through the fair lane. What the group uses is counted while it runs.
+//!
+//! Shares follow weights across the whole machine: of those groups that want to run, the one that has
+//! used the least CPU time for its weight is next, on whichever worker asks. A group that slept is served
+//! soon after it wakes, but sleep is not saved up and debts are kept. A group with a shorter slice gets
+//! earlier and shorter turns, and the same share.
 
 pub(crate) mod lane;
 mod meter;
