@@ -3,13 +3,19 @@
 //! Both sides of a row run in this process, in turn, with the same work and the same workers; a row is
 //! the median of its rounds. A ratio above 1 means that hart is ahead.
 
+mod ground;
+mod guest;
 mod machine;
 mod measure;
+mod plot;
 mod row;
 mod suites;
 
 use clap::{Parser, ValueEnum};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Compares hart with its peers. Use a release build.
 #[derive(Parser)]
@@ -27,12 +33,17 @@ struct Arguments {
     /// Writes the rows to this file, as one JSON array.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draws what the suite `latency` found, as SVG.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Suite {
     /// The executor's fast and fair lanes, against tokio and async-executor.
     Executor,
+    /// How late guests respond beside guests that spin, against tokio and threads.
+    Latency,
     /// The examples on two workers, against one.
     Parallel,
 }
@@ -46,16 +57,28 @@ fn main() -> ExitCode {
     for suite in arguments.suites {
         match suite {
             Suite::Executor => suites::executor::run(&mut bench),
+            Suite::Latency => suites::latency::run(&mut bench),
             Suite::Parallel => suites::parallel::run(&mut bench),
         }
     }
     let rows = bench.finish();
     if let Some(file) = arguments.json {
         let json = serde_json::to_string_pretty(&rows).expect("rows are plain data");
-        if let Err(error) = std::fs::write(&file, json + "\n") {
-            eprintln!("hart-bench: cannot write {}: {error}", file.display());
-            return ExitCode::from(2);
+        if let Err(exit) = write(&file, json + "\n") {
+            return exit;
         }
     }
+    if let Some(file) = arguments.plot
+        && let Err(exit) = write(&file, plot::draw(&rows))
+    {
+        return exit;
+    }
     ExitCode::SUCCESS
+}
+
+fn write(file: &Path, text: String) -> Result<(), ExitCode> {
+    std::fs::write(file, text).map_err(|error| {
+        eprintln!("hart-bench: cannot write {}: {error}", file.display());
+        ExitCode::from(2)
+    })
 }

@@ -1,6 +1,7 @@
 //! Rounds: both sides in turn, the median of at least five.
 
 use crate::{
+    guest::Pace,
     machine::Machine,
     row::{Row, median},
 };
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Bench {
     machine: Machine,
+    pace: Option<Pace>,
     quick: bool,
     only: String,
     rows: Vec<Row>,
@@ -28,6 +30,7 @@ impl Bench {
         Row::print_head();
         Self {
             machine: Machine::calibrate(),
+            pace: None,
             quick,
             only,
             rows: Vec::new(),
@@ -95,9 +98,40 @@ impl Bench {
             ratio: median(&ratios),
             rounds,
             repeated,
+            figures: Vec::new(),
         };
+        self.record(row);
+    }
+
+    /// Calls `round` so many times, and again where the cores were not ours, but not more than twice as
+    /// often; also says how often that was.
+    pub(crate) fn repeat<T>(
+        &mut self,
+        rounds: usize,
+        mut round: impl FnMut(usize) -> T,
+    ) -> (Vec<T>, usize) {
+        let mut results = Vec::new();
+        let mut repeated = 0;
+        while results.len() < rounds {
+            let before = self.machine.is_ours();
+            let result = round(results.len());
+            if !(before && self.machine.is_ours()) && repeated < rounds {
+                repeated += 1;
+                continue;
+            }
+            results.push(result);
+        }
+        (results, repeated)
+    }
+
+    pub(crate) fn record(&mut self, row: Row) {
         row.print();
         self.rows.push(row);
+    }
+
+    /// How fast guests work here; measured when it is first asked for.
+    pub(crate) fn pace(&mut self) -> Pace {
+        *self.pace.get_or_insert_with(Pace::calibrate)
     }
 }
 

@@ -18,6 +18,18 @@ pub(crate) struct Row {
     pub(crate) rounds: usize,
     /// Rounds that were thrown away because the cores were not ours.
     pub(crate) repeated: usize,
+    /// What else was measured in these rounds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) figures: Vec<Figure>,
+}
+
+/// A figure beside the one that is compared.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) hart: f64,
+    pub(crate) peer: f64,
 }
 
 impl Row {
@@ -44,17 +56,33 @@ impl Row {
             self.ratio,
             self.rounds,
         );
+        for figure in &self.figures {
+            println!(
+                "{:<36} {:>9.3} {} {:>9.3} {}",
+                format!("    {}", figure.name),
+                figure.hart,
+                figure.unit,
+                figure.peer,
+                figure.unit
+            );
+        }
     }
 }
 
 /// The middle of the values; the lower of two.
 pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[(sorted.len() - 1) / 2]
+    quantile(values, 0.5)
 }
 
 /// The geometric mean of the values.
 pub(crate) fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
+}
+
+/// What a share of `part` (0.5: half) of the values is at most.
+pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() as f64 * part).ceil() as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1]
 }

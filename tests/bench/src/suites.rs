@@ -1,4 +1,5 @@
 //! The suites.
 
 pub(crate) mod executor;
+pub(crate) mod latency;
 pub(crate) mod parallel;

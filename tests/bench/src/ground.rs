@@ -1,0 +1,278 @@
+//! Where guests run: hart and its peers, each set up as its best user would.
+//!
+//! | name | what |
+//! | --- | --- |
+//! | `hart` | the second layer: the embedder's own stores in groups |
+//! | `tokio 1 ms` | tokio's multi-thread scheduler; a thread increments epochs every 1 ms, and a guest that finds its deadline passed yields to tokio |
+//! | `tokio 100 us` | the same, ten times as often |
+//! | `threads` | one OS thread per guest; its waits block |
+//!
+//! Every ground has an engine of its own, because epochs are an engine's; all of them come from a [`Host`],
+//! so all settings are the same. That host runs nothing where a peer uses its engine.
+
+use crate::guest::{Call, Crowd, State, prepare};
+use hart_host::{
+    Cache, Host, Preemption,
+    wasmtime::{self, Engine, Store, UpdateDeadline, component::InstancePre},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Workers of every ground that has any.
+pub(crate) const WORKERS: usize = 2;
+
+/// Hart, or one of its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Hart,
+    TokioMillisecond,
+    TokioTenth,
+    Threads,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Hart,
+        Self::TokioMillisecond,
+        Self::TokioTenth,
+        Self::Threads,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hart => "hart",
+            Self::TokioMillisecond => "tokio 1 ms",
+            Self::TokioTenth => "tokio 100 us",
+            Self::Threads => "threads",
+        }
+    }
+
+    pub(crate) fn start(self) -> Box<dyn Ground> {
+        match self {
+            Self::Hart => Box::new(Hart::start()),
+            Self::TokioMillisecond => Box::new(Tokio::start(Duration::from_millis(1))),
+            Self::TokioTenth => Box::new(Tokio::start(Duration::from_micros(100))),
+            Self::Threads => Box::new(Threads::start()),
+        }
+    }
+}
+
+/// Runs guests. Dropped once all of them have ended.
+pub(crate) trait Ground {
+    /// Guests that are one tenant's, where the ground knows such a thing.
+    fn group(&self) -> Group;
+
+    /// Starts a guest.
+    fn start(&self, group: &Group, call: Call, state: State);
+}
+
+/// The guests of one tenant.
+pub(crate) struct Group {
+    pub(crate) hart: Option<hart_host::Group>,
+}
+
+/// An engine with hart's own settings, and whatever keeps it alive.
+fn host() -> Host {
+    Host::builder()
+        .workers(WORKERS)
+        .preemption(Preemption::epoch())
+        .cache(Cache::Off)
+        .build()
+        .expect("the defaults fit this machine")
+}
+
+async fn drive(
+    pre: &InstancePre<State>,
+    store: &mut Store<State>,
+    call: Call,
+) -> wasmtime::Result<()> {
+    let instance = pre.instantiate_async(&mut *store).await?;
+    let export = instance
+        .get_func(&mut *store, call.export())
+        .expect("the guest has this export");
+    export
+        .call_async(&mut *store, &call.arguments(), &mut [])
+        .await
+}
+
+// === hart ===
+
+struct Hart {
+    host: Host,
+    pre: InstancePre<State>,
+}
+
+impl Hart {
+    fn start() -> Self {
+        let host = host();
+        let pre = prepare(host.engine(), false).expect("the guest is valid");
+        Self { host, pre }
+    }
+}
+
+impl Ground for Hart {
+    fn group(&self) -> Group {
+        let group = self.host.runtime().group().build();
+        Group {
+            hart: Some(group.expect("the weight is not zero")),
+        }
+    }
+
+    fn start(&self, group: &Group, call: Call, state: State) {
+        let group = group.hart.as_ref().expect("it was made here");
+        let pre = self.pre.clone();
+        let task = group.spawn(async move |cx| {
+            let mut store = Store::new(pre.engine(), state);
+            cx.arm(&mut store).expect("the engine is the host's");
+            drive(&pre, &mut store, call)
+                .await
+                .expect("the guest does not fail");
+        });
+        drop(task);
+    }
+}
+
+// === tokio ===
+
+struct Tokio {
+    runtime: tokio::runtime::Runtime,
+    pre: InstancePre<State>,
+    _ticker: Ticker,
+    _host: Host,
+}
+
+impl Tokio {
+    fn start(period: Duration) -> Self {
+        let host = host();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .enable_time()
+            .build()
+            .expect("threads can be made");
+        Self {
+            runtime,
+            pre: prepare(host.engine(), false).expect("the guest is valid"),
+            _ticker: Ticker::start(host.engine().clone(), period),
+            _host: host,
+        }
+    }
+}
+
+impl Ground for Tokio {
+    fn group(&self) -> Group {
+        Group { hart: None }
+    }
+
+    fn start(&self, _: &Group, call: Call, state: State) {
+        let pre = self.pre.clone();
+        let task = self.runtime.spawn(async move {
+            let mut store = Store::new(pre.engine(), state);
+            store.epoch_deadline_callback(|_| {
+                Ok(UpdateDeadline::YieldCustom(
+                    1,
+                    Box::pin(tokio::task::yield_now()),
+                ))
+            });
+            store.set_epoch_deadline(1);
+            drive(&pre, &mut store, call)
+                .await
+                .expect("the guest does not fail");
+        });
+        drop(task);
+    }
+}
+
+/// Increments an engine's epoch.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: Engine, period: Duration) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let mut next = Instant::now();
+            while !stopped.load(Relaxed) {
+                // One that is late does not fire a burst.
+                next = (next + period).max(Instant::now());
+                thread::sleep(next.saturating_duration_since(Instant::now()));
+                engine.increment_epoch();
+            }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the ticker does not panic");
+        }
+    }
+}
+
+// === threads ===
+
+/// One OS thread per guest.
+pub(crate) struct Threads {
+    pre: InstancePre<State>,
+    _host: Host,
+}
+
+impl Threads {
+    pub(crate) fn start() -> Self {
+        let host = host();
+        Self {
+            pre: prepare(host.engine(), true).expect("the guest is valid"),
+            _host: host,
+        }
+    }
+
+    /// How long a guest works, alone and uninterrupted.
+    pub(crate) fn time_work(&self, iterations: u64) -> Duration {
+        let state = State::new(&Arc::<Crowd>::default());
+        let responses = state.responses.clone();
+        run_blocking(&self.pre, Call::Once { iterations }, state);
+        responses.take().into_iter().sum()
+    }
+}
+
+fn run_blocking(pre: &InstancePre<State>, call: Call, state: State) {
+    let mut store = Store::new(pre.engine(), state);
+    // Nobody increments epochs here.
+    store.set_epoch_deadline(1);
+    let instance = pre
+        .instantiate(&mut store)
+        .expect("the guest does not fail");
+    let export = instance
+        .get_func(&mut store, call.export())
+        .expect("the guest has this export");
+    // What is due at once is due from here on.
+    store.data_mut().due.get_or_insert_with(Instant::now);
+    export
+        .call(&mut store, &call.arguments(), &mut [])
+        .expect("the guest does not fail");
+}
+
+impl Ground for Threads {
+    fn group(&self) -> Group {
+        Group { hart: None }
+    }
+
+    fn start(&self, _: &Group, call: Call, state: State) {
+        let pre = self.pre.clone();
+        thread::spawn(move || run_blocking(&pre, call, state));
+    }
+}

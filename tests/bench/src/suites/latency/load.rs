@@ -1,0 +1,158 @@
+//! What is asked of a ground, and what came of it.
+
+use crate::{
+    ground::{Ground, Group, Kind},
+    guest::{Call, Crowd, Pace, Responses, State, Tally},
+    row::quantile,
+};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Guests that are served, where there are several.
+const GUESTS: u32 = 20;
+
+/// How long a spinner works between two signs of life.
+const PIECE: Duration = Duration::from_micros(50);
+
+/// The steps of one request of [`Load::Steps`].
+const STEPS: u32 = 10;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Load {
+    /// Twenty guests that sleep 20 ms and work, in turn.
+    Wake { work: Duration, rounds: u64 },
+    /// A guest that works for 20 us, every 5 ms.
+    Spawn { guests: u32 },
+    /// Twenty guests whose requests take ten waits of 10 ms and 50 us of work after each. The response is
+    /// how much longer than that the ten took.
+    Steps { rounds: u64 },
+    /// Four guests that sleep 200 ms and work for 1 ms, with the shortest slice where there is such a thing.
+    Class { rounds: u64 },
+}
+
+pub(crate) struct Outcome {
+    /// Milliseconds, as the next two.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) worst: f64,
+    /// How many cores' work the spinners did.
+    pub(crate) spinners: f64,
+}
+
+impl Load {
+    pub(crate) fn run(self, kind: Kind, spinners: usize, pace: Pace) -> Outcome {
+        let ground = kind.start();
+        let spun = Spinners::start(&*ground, spinners, pace);
+        let responses = Arc::new(Responses::default());
+        let crowd = Arc::new(Crowd::default());
+        let before = (Instant::now(), spun.tally.done());
+        let serve = |guests: u32, call: Call, rest: Duration, steps: u32, slice| {
+            for guest in 0..guests {
+                let group = ground.group();
+                if let (Some(hart), Some(slice)) = (&group.hart, slice) {
+                    hart.executor_group().set_slice(slice);
+                }
+                let mut state = State::new(&crowd);
+                state.responses = responses.clone();
+                state.phase = rest * guest / guests;
+                state.steps = steps;
+                ground.start(&group, call, state);
+            }
+        };
+        match self {
+            Self::Wake { work, rounds } => {
+                let rest = Duration::from_millis(20);
+                let iterations = pace.iterations(work);
+                let call = Call::Serve {
+                    rounds,
+                    rest,
+                    iterations,
+                };
+                serve(GUESTS, call, rest, 1, None);
+            }
+            Self::Steps { rounds } => {
+                let rest = Duration::from_millis(10);
+                let call = Call::Serve {
+                    rounds: rounds * u64::from(STEPS),
+                    rest,
+                    iterations: pace.iterations(Duration::from_micros(50)),
+                };
+                serve(GUESTS, call, rest, STEPS, None);
+            }
+            Self::Class { rounds } => {
+                let rest = Duration::from_millis(200);
+                let call = Call::Serve {
+                    rounds,
+                    rest,
+                    iterations: pace.iterations(Duration::from_millis(1)),
+                };
+                serve(4, call, rest, 1, Some(Duration::ZERO));
+            }
+            Self::Spawn { guests } => {
+                let iterations = pace.iterations(Duration::from_micros(20));
+                let begun = Instant::now();
+                for guest in 0..guests {
+                    let due = begun + Duration::from_millis(5) * guest;
+                    thread::sleep(due.saturating_duration_since(Instant::now()));
+                    let mut state = State::new(&crowd);
+                    state.responses = responses.clone();
+                    state.due = Some(due);
+                    ground.start(&ground.group(), Call::Once { iterations }, state);
+                }
+            }
+        }
+        crowd.wait();
+        let elapsed = before.0.elapsed();
+        let pieces = spun.tally.done() - before.1;
+        spun.stop();
+        let responses: Vec<f64> = responses
+            .take()
+            .iter()
+            .map(|response| response.as_secs_f64() * 1e3)
+            .collect();
+        Outcome {
+            p50: quantile(&responses, 0.5),
+            p99: quantile(&responses, 0.99),
+            worst: quantile(&responses, 1.0),
+            spinners: pieces as f64 * PIECE.as_secs_f64() / elapsed.as_secs_f64(),
+        }
+    }
+}
+
+/// Guests that spin, each a group of its own.
+struct Spinners {
+    tally: Arc<Tally>,
+    crowd: Arc<Crowd>,
+    _groups: Vec<Group>,
+}
+
+impl Spinners {
+    /// Starts them, and waits until all of them spin.
+    fn start(ground: &dyn Ground, count: usize, pace: Pace) -> Self {
+        let (tally, crowd) = (Arc::new(Tally::default()), Arc::new(Crowd::default()));
+        let iterations = pace.iterations(PIECE);
+        let groups = (0..count)
+            .map(|_| {
+                let group = ground.group();
+                let mut state = State::new(&crowd);
+                state.tally = tally.clone();
+                ground.start(&group, Call::Spin { iterations }, state);
+                group
+            })
+            .collect();
+        tally.wait_for(count);
+        Self {
+            tally,
+            crowd,
+            _groups: groups,
+        }
+    }
+
+    fn stop(self) {
+        self.tally.stop();
+        self.crowd.wait();
+    }
+}
