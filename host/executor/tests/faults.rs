@@ -138,7 +138,7 @@ fn a_busy_queue_does_not_starve_the_run_future() {
 
 /// "A `close` starved by a busy queue": `run` returns, and a tick polls nothing after the close.
 ///
-/// Fails if the look at `is_closed` is removed from `step_entered` (hangs) and from `tick_n`.
+/// Fails (hangs) if the look at `is_closed` is removed from `step_entered`.
 #[test]
 fn a_busy_queue_does_not_starve_close() {
     let _guard = hang_guard();
@@ -220,7 +220,7 @@ fn a_handle_may_be_polled_once_and_dropped() {
 /// "A close undone by a dropped waiter": whatever is dropped or woken after the close, it stays closed, and
 /// nothing stays queued.
 ///
-/// Fails if `Idle::wake` or `announce` stores a word that was computed before (without `CLOSED`).
+/// Fails if `Idle::wake` clears `CLOSED` (as a stale word that is stored back would).
 #[test]
 fn a_close_stays() {
     let (executor, _machine) = on_machine(2);
@@ -344,7 +344,7 @@ fn an_owner_sleeps_while_a_thief_holds_its_queue() {
 
 /// "Worker ids taken from a racing `len()`": no two workers that live have the same id, though others went.
 ///
-/// Fails if `Slots::acquire` takes the number of active workers for the new id.
+/// Fails if `Slots::acquire` takes the number of active workers for the new id, free places or not.
 #[test]
 fn worker_ids_are_unique() {
     let (executor, _machine) = on_machine(1);
@@ -529,13 +529,12 @@ fn a_lone_task_is_offered_before_the_run_future_is_polled() {
     let mut offered = false;
     worker
         .run(poll_fn(|cx| {
-            offered |= machine.unparked(other_id) > seen.load(SeqCst);
             cx.waker().wake_by_ref();
             if task.is_complete() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
+                return Poll::Ready(());
             }
+            offered |= machine.unparked(other_id) > seen.load(SeqCst);
+            Poll::Pending
         }))
         .unwrap();
     assert!(offered);
@@ -560,19 +559,30 @@ fn a_late_wake_of_a_run_future_does_not_keep_a_worker_awake() {
     until_asleep(&mut worker);
 }
 
-/// A tick of a worker that has announced its sleep takes the announcement back: else it would be listed twice,
-/// woken twice, and counted as searching for good.
+/// A tick of a worker that has announced its sleep takes the announcement back: else it would be listed twice and
+/// woken twice, or, woken already, be counted as searching for good, and nobody would be woken any more.
 ///
 /// Fails if `retract` is removed from the beginning of `tick_n`.
 #[test]
 fn a_tick_takes_an_announcement_back() {
-    let (executor, _machine) = on_machine(2);
+    let (executor, machine) = on_machine(2);
+    let mut other = sleeper(&executor);
     let mut worker = Worker::new(&executor).unwrap();
     assert_eq!(worker.step(), Step::Announced);
-    let _ = worker.tick_n(0);
-    assert!(!executor.wake_one());
+    // The worker that fell asleep last is woken first.
+    drop(executor.spawn(async {}));
+    assert_eq!(machine.unparked(worker.id()), 1);
+    assert_eq!(worker.tick().polled, 1);
+    until_asleep(&mut other);
+    let before = machine.unparked(other.id());
+    drop(executor.spawn(async {}));
+    assert_eq!(machine.unparked(other.id()), before + 1);
+    until_asleep(&mut other);
+
     assert_eq!(worker.step(), Step::Announced);
-    assert!(executor.wake_one());
+    let _ = worker.tick();
+    until_asleep(&mut other);
+    assert!(executor.wake_one(), "the other");
     assert!(!executor.wake_one());
 }
 
@@ -609,21 +619,24 @@ fn a_panic_of_the_run_future_leaves_the_counts_right() {
 
 /// A panic payload that panics when it is dropped, where nobody joins: it must not end the worker.
 ///
-/// Fails if `quietly` drops the payload outside of `catch`.
+/// Fails if `quietly` drops what it caught outside of `catch`.
 #[cfg(feature = "std")]
 #[test]
 fn a_payload_that_panics_stays_inside() {
-    struct Bomb;
+    /// Panics with a smaller one when dropped.
+    struct Bomb(usize);
 
     impl Drop for Bomb {
         fn drop(&mut self) {
-            panic!("dropped");
+            if self.0 > 0 {
+                std::panic::panic_any(Bomb(self.0 - 1));
+            }
         }
     }
 
     let (executor, _machine) = on_machine(1);
     let mut worker = Worker::new(&executor).unwrap();
-    drop(executor.spawn(async { std::panic::panic_any(Bomb) }));
+    drop(executor.spawn(async { std::panic::panic_any(Bomb(3)) }));
     until_asleep(&mut worker);
     assert_eq!(executor.pending_tasks(), 0);
 }

@@ -2,14 +2,17 @@
 //! executor asks of it, and a guard against tests that hang.
 #![allow(dead_code, reason = "no test file uses all of it")]
 
+use allocator_api2::alloc::{AllocError, Allocator, Global};
 use hart_executor::{Core, Executor, Platform, Worker, WorkerId};
 use std::{
+    alloc::Layout,
     cell::Cell,
     future::Future,
     pin::Pin,
+    ptr::NonNull,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
     task::{Context, Poll, Wake, Waker},
@@ -86,6 +89,11 @@ impl Machine {
     pub(crate) fn unparked(&self, worker: WorkerId) -> usize {
         let unparked = self.unparked.lock().unwrap();
         unparked.get(worker).copied().unwrap_or(0)
+    }
+
+    /// Moves the clock on.
+    pub(crate) fn advance(&self, nanoseconds: u64) {
+        self.clock.fetch_add(nanoseconds, SeqCst);
     }
 
     /// How often the executor said that something waits for a busy worker.
@@ -227,6 +235,76 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         }
         thread::park();
     }
+}
+
+// === memory ===
+
+/// The global allocator, which counts what is out, and gives nothing when told so.
+#[derive(Clone, Default)]
+pub(crate) struct CountingAllocator(Arc<AllocatorState>);
+
+#[derive(Default)]
+struct AllocatorState {
+    out: AtomicUsize,
+    total: AtomicUsize,
+    fails: AtomicBool,
+}
+
+impl CountingAllocator {
+    /// Allocations that were not freed.
+    pub(crate) fn out(&self) -> usize {
+        self.0.out.load(SeqCst)
+    }
+
+    /// Allocations ever.
+    pub(crate) fn total(&self) -> usize {
+        self.0.total.load(SeqCst)
+    }
+
+    pub(crate) fn fail(&self, fails: bool) {
+        self.0.fails.store(fails, SeqCst);
+    }
+
+    /// How many copies of the allocator there are: each task holds one until it is freed.
+    pub(crate) fn copies(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+}
+
+// SAFETY: passes every call on to `Global`; copies do the same.
+unsafe impl Allocator for CountingAllocator {
+    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+        if self.0.fails.load(SeqCst) {
+            return Err(AllocError);
+        }
+        self.0.out.fetch_add(1, SeqCst);
+        self.0.total.fetch_add(1, SeqCst);
+        Global.allocate(layout)
+    }
+
+    unsafe fn deallocate(&self, memory: NonNull<u8>, layout: Layout) {
+        self.0.out.fetch_sub(1, SeqCst);
+        // SAFETY: the caller's: allocated by `allocate`, which asked `Global`.
+        unsafe { Global.deallocate(memory, layout) };
+    }
+}
+
+// === panics ===
+
+/// What tests panic with on purpose.
+pub(crate) const ON_PURPOSE: &str = "on purpose";
+
+/// Keeps panics on purpose out of the output.
+pub(crate) fn quiet_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload().downcast_ref::<&str>() != Some(&ON_PURPOSE) {
+                hook(info);
+            }
+        }));
+    });
 }
 
 // === hangs ===
