@@ -200,3 +200,57 @@ fn tasks_that_wait_for_a_place_can_be_cancelled() {
     assert!(matches!(waits.wait(), Err(RunError::Cancelled)));
     drop((holder, other));
 }
+
+/// Fault: a component that takes more of the pool than one place: the pool's own refusal reaches a user,
+/// or its instances are counted as one.
+#[test]
+fn a_component_takes_as_many_places_as_it_needs() {
+    let memories = "(memory 1) ".repeat(5);
+    let big = format!(
+        r#"(component
+            (core module $m {memories} (func (export "f") (param $n i32)
+                (loop $again
+                    (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+                    (br_if $again (local.get $n)))))
+            (core instance $i (instantiate $m))
+            (func (export "f") (param "n" u32) (canon lift (core func $i "f"))))"#
+    );
+    let host = builder().instances(7).build().unwrap();
+    let component = host.load(big.as_bytes()).unwrap();
+    let runs: Vec<_> = (0..30)
+        .map(|_| {
+            host.invoke(&component, "f(100000)")
+                .unwrap()
+                .start()
+                .unwrap()
+        })
+        .collect();
+    for run in runs {
+        run.wait().unwrap();
+    }
+    let run = host
+        .invoke(&component, "f(4000000000)")
+        .unwrap()
+        .start()
+        .unwrap();
+    eventually("it runs", || host.pool().stacks == 1);
+    assert_eq!(host.pool().in_use, 3);
+    run.cancel();
+    assert!(run.wait().is_err());
+    assert_nothing_left(&host);
+
+    let host = builder().instances(2).build().unwrap();
+    let component = host.load(big.as_bytes());
+    // Refused when it is loaded, by the pool's own count of memories, or when it is run, by ours.
+    if let Ok(component) = component {
+        let error = host
+            .invoke(&component, "f(1)")
+            .unwrap()
+            .start()
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("HostBuilder::instances"),
+            "{error}"
+        );
+    }
+}

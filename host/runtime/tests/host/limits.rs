@@ -230,22 +230,23 @@ fn a_tenants_limits_hold_for_all_of_its_runs() {
         .limits(Limits::new().tasks(2).memory(8 << 20))
         .build()
         .unwrap();
-    let first = run(&host, &lab, &spin()).tenant(&tenant).start().unwrap();
-    let second = run(&host, &lab, &grow_forever())
-        .tenant(&tenant)
-        .start()
-        .unwrap();
+    let grows = run(&host, &lab, &grow_forever());
+    let grows = grows.tenant(&tenant).start().unwrap().wait();
+    assert_eq!(
+        grows.unwrap_err().limit().unwrap().limit,
+        LimitKind::TenantMemory
+    );
+    let two =
+        [spin(), spin()].map(|script| run(&host, &lab, &script).tenant(&tenant).start().unwrap());
     let third = run(&host, &lab, &spin()).tenant(&tenant).start();
     assert_eq!(
         third.unwrap_err().limit().unwrap().limit,
         LimitKind::TenantTasks
     );
-    assert_eq!(
-        second.wait().unwrap_err().limit().unwrap().limit,
-        LimitKind::TenantMemory
-    );
-    first.cancel();
-    assert!(first.wait().is_err());
+    for run in two {
+        run.cancel();
+        assert!(run.wait().is_err());
+    }
 
     let tenant = host
         .tenant()
