@@ -116,7 +116,7 @@ pub(crate) struct LimitArgs {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = RUN_EXAMPLES, override_usage = "hart [run] [OPTIONS] FILE [ARGS]...")]
 pub(crate) struct RunArgs {
-    /// A directory the guest may use, HOST[::GUEST[::ro]]; everything in it can be changed unless
+    /// A directory the guest may use, `HOST[::GUEST[::ro]]`; everything in it can be changed unless
     /// `ro` is there; may be repeated
     #[arg(
         long = "dir",
