@@ -121,3 +121,46 @@ fn tick(clock: &Clock, executor: &Executor) {
         clock.epochs.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::{Arc, Weak};
+
+    use super::super::Expire;
+    use super::*;
+
+    struct Panics;
+    impl Expire for Panics {
+        fn expire(self: Arc<Self>) {
+            panic!("on purpose");
+        }
+    }
+
+    struct Rings(AtomicBool);
+    impl Expire for Rings {
+        fn expire(self: Arc<Self>) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    // Fault: one panic on the clock thread, after which no guest is preempted and no timeout comes.
+    #[test]
+    fn the_clock_survives_a_panic() {
+        let clock = Arc::new(Clock::new());
+        let thread = clock.start(Executor::new()).unwrap();
+        let (panics, rings) = (Arc::new(Panics), Arc::new(Rings(AtomicBool::new(false))));
+        let now = Instant::now();
+        let target: Arc<dyn Expire> = panics.clone();
+        clock.at(now, Arc::downgrade(&target));
+        let target: Arc<dyn Expire> = rings.clone();
+        let weak: Weak<dyn Expire> = Arc::downgrade(&target);
+        clock.at(now + Duration::from_millis(20), weak);
+        while !rings.0.load(Ordering::Acquire) {
+            assert!(now.elapsed() < Duration::from_secs(60), "the clock is dead");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        clock.stop();
+        thread.join().unwrap();
+    }
+}
