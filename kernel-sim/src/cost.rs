@@ -1,0 +1,26 @@
+//! What things cost on the simulated machine, in virtual nanoseconds.
+//!
+//! All are guesses of the right order of magnitude for a server core, made so that no cost is zero and
+//! none drowns the others; a calibration against real runs would settle them. Only ratios matter to
+//! what the oracles see.
+
+/// A poll of a task, beside what the task itself spends: taking it from the queue and two state changes.
+pub(crate) const POLL: u64 = 60;
+/// Looking at one queue of another hart while searching.
+pub(crate) const LOOK: u64 = 4;
+/// Rounds over all queues that a searcher makes before it gives up (the executor's own constant).
+pub(crate) const ROUNDS: u64 = 4;
+/// Moving tasks from one queue to another, however many.
+pub(crate) const STEAL: u64 = 300;
+/// Announcing sleep, or taking that back: a lock and a fence.
+pub(crate) const ANNOUNCE: u64 = 100;
+/// Entering wait-for-interrupt.
+pub(crate) const PARK: u64 = 500;
+/// From an interrupt's arrival to the first instruction of the woken hart.
+pub(crate) const WAKE: u64 = 1_000;
+/// Sending an inter-processor interrupt.
+pub(crate) const SEND: u64 = 150;
+/// From sending an inter-processor interrupt to its arrival.
+pub(crate) const INTERRUPT: u64 = 1_500;
+/// Bringing a hart on line.
+pub(crate) const BOOT: u64 = 20_000;

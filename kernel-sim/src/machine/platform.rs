@@ -1,0 +1,103 @@
+//! What the executor asks of the machine.
+
+use super::{Machine, Occurrence, Status};
+use crate::{cost, faults::Fault, switch, trace::Event};
+use hart_executor::{Core, Platform, WorkerId};
+
+impl Platform for Machine {
+    fn park(&self, worker: WorkerId, until: Option<u64>) {
+        let mut state = self.lock();
+        let Some(hart) = state.current.filter(|_| switch::may_pause()) else {
+            return;
+        };
+        debug_assert_eq!(state.harts[hart].worker, Some(worker));
+        if std::mem::take(&mut state.harts[hart].token) {
+            return;
+        }
+        if let Some(until) = until {
+            let at = state.now.max(until);
+            state.harts[hart].interrupts += 1;
+            state.interrupts += 1;
+            state.schedule(at, Occurrence::Interrupt { hart });
+        }
+        state.harts[hart].pending = 0;
+        state.harts[hart].stats.parks += 1;
+        state.harts[hart].parked_at = state.now;
+        state.harts[hart].status = Status::Parked;
+        state.parked += 1;
+        state.record(Some(hart), Event::Parked);
+        drop(state);
+        self.pause(hart);
+        let mut state = self.lock();
+        state.harts[hart].token = false;
+        state.harts[hart].pending = cost::PARK;
+        state.record(Some(hart), Event::Resumed);
+    }
+
+    fn unpark(&self, worker: WorkerId) {
+        let mut state = self.lock();
+        let Some(target) = state.hart_of.get(worker).copied().flatten() else {
+            // It went off line between being chosen and being woken.
+            return;
+        };
+        let from = state.current;
+        state.record(
+            from,
+            Event::Sent {
+                to: u32::try_from(target).unwrap_or(u32::MAX),
+            },
+        );
+        // One on the way, or arrived and not yet seen, stands for this one too.
+        if !state.harts[target].token && state.harts[target].interrupts == 0 {
+            let pending = from.map_or(0, |hart| state.harts[hart].pending);
+            let mut at = state.now + pending + cost::INTERRUPT;
+            if let Some(late) = state.draw_late() {
+                at += late;
+                state.record(Some(target), Event::Late { nanoseconds: late });
+            }
+            state.harts[target].interrupts += 1;
+            state.interrupts += 1;
+            state.schedule(at, Occurrence::Interrupt { hart: target });
+        }
+        drop(state);
+        self.pause_after_sending();
+    }
+
+    fn now(&self) -> u64 {
+        self.lock().now
+    }
+
+    fn cpu_time(&self) -> u64 {
+        let state = self.lock();
+        state.current.map_or(0, |hart| state.harts[hart].cpu)
+    }
+
+    fn core(&self) -> Option<Core> {
+        let state = self.lock();
+        state.current.and_then(|hart| state.harts[hart].core)
+    }
+
+    fn set_core(&self, core: Option<Core>) -> Option<Core> {
+        let mut state = self.lock();
+        let hart = state.current?;
+        std::mem::replace(&mut state.harts[hart].core, core)
+    }
+
+    fn seed(&self) -> u64 {
+        self.lock().seed
+    }
+}
+
+impl Machine {
+    /// Whether this allocation fails.
+    pub(crate) fn draw_no_memory(&self) -> bool {
+        let mut state = self.lock();
+        let fails = state.draw(Fault::Alloc);
+        if fails {
+            let current = state.current;
+            state.no_memory += 1;
+            state.record(current, Event::NoMemory);
+        }
+        fails
+    }
+}

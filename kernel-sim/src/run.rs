@@ -1,0 +1,305 @@
+//! Runs a machine to its end.
+
+use crate::{
+    faults::{Fault, Faults},
+    machine::{Machine, Next, Occurrence, Status},
+    oracle::{Failure, Oracle},
+    schedule::Schedule,
+    sim::{Inner, Sim},
+    stats::Stats,
+    switch::Stack,
+    trace::{Event, Record},
+};
+use hart_executor::{Executor, Platform, Step, Worker};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+};
+
+/// The most harts that a machine has.
+pub const MAX_HARTS: usize = 1024;
+
+/// A machine and what goes wrong with it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Everything random comes from it.
+    pub seed: u64,
+    /// How many harts, 1 to [`MAX_HARTS`].
+    pub harts: usize,
+    /// Which of them goes on next.
+    pub schedule: Schedule,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Keeps every event, not only the last.
+    pub keep_trace: bool,
+    /// Steps after which a run counts as one that never ends.
+    pub max_steps: u64,
+    /// Lets other harts go on where a task's wake or spawn has just sent an interrupt. Finds more; but no
+    /// task may call a waker, or spawn, while it holds a lock that others want.
+    pub pause_in_wakes: bool,
+}
+
+impl Config {
+    /// Four harts, a random schedule, no faults.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            harts: 4,
+            schedule: Schedule::Random,
+            faults: Faults::none(),
+            keep_trace: false,
+            max_steps: 20_000_000,
+            pause_in_wakes: false,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// What was done.
+    pub stats: Stats,
+    /// The first promise that was broken.
+    pub failure: Option<Failure>,
+    /// Every event, where the configuration says to keep them.
+    pub trace: Vec<Record>,
+    /// Names of tasks, by number, with the group.
+    pub tasks: Vec<(&'static str, Option<u32>)>,
+    /// Names of groups.
+    pub groups: Vec<String>,
+}
+
+/// Runs a machine: `start` is called from outside every hart before time begins. Ends when every task has
+/// ended, or only daemons wait; then the executor is closed and all must be gone.
+///
+/// # Panics
+///
+/// If the number of harts is zero or above [`MAX_HARTS`].
+pub fn run(config: &Config, start: impl FnOnce(&Sim)) -> Outcome {
+    assert!(
+        (1..=MAX_HARTS).contains(&config.harts),
+        "a machine has 1 to {MAX_HARTS} harts, not {}",
+        config.harts
+    );
+    let machine = Arc::new(Machine::new(config));
+    let executor = Executor::with_platform(config.harts, machine.clone());
+    let sim = Sim {
+        inner: Arc::new(Inner {
+            machine: machine.clone(),
+            executor: executor.clone(),
+            refs: Mutex::new(Vec::new()),
+            keep_refs: config.faults.has(Fault::Cancel),
+        }),
+    };
+    let stacks = (0..config.harts)
+        .map(|hart| {
+            let (machine, executor) = (machine.clone(), executor.clone());
+            Stack::new(move || body(&machine, &executor, hart))
+        })
+        .collect();
+    drop(executor);
+    let mut runner = Runner {
+        sim,
+        stacks,
+        max_steps: config.max_steps,
+    };
+    if let Some(at) = machine.lock().close_at {
+        let sim = runner.sim.clone();
+        runner.sim.outside(at, move || sim.close());
+        // It is no reason to wait.
+        machine.lock().calls = 0;
+    }
+    start(&runner.sim);
+    runner.go();
+    runner.finish()
+}
+
+/// What a hart executes.
+fn body(machine: &Arc<Machine>, executor: &Executor, hart: usize) {
+    let run = || {
+        loop {
+            machine.wait_online(hart);
+            let Ok(mut worker) = Worker::new(executor) else {
+                return;
+            };
+            machine.came_online(hart, worker.id());
+            while !machine.wants_offline(hart) {
+                let step = worker.step();
+                machine.stepped(hart, step);
+                match step {
+                    Step::Closed => return,
+                    Step::Sleep { until } => machine.park(worker.id(), until),
+                    _ => {}
+                }
+            }
+            drop(worker);
+            machine.went_offline(hart);
+        }
+    };
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        machine.fail(Oracle::NoPanic, || {
+            format!("the worker of hart {hart} panicked: {text}")
+        });
+    }
+}
+
+struct Runner {
+    sim: Sim,
+    stacks: Vec<Stack>,
+    max_steps: u64,
+}
+
+impl Runner {
+    fn go(&mut self) {
+        let machine = self.sim.inner.machine.clone();
+        loop {
+            let mut state = machine.lock();
+            state.check_idle();
+            if state.failure.is_some() {
+                return;
+            }
+            if state.steps > self.max_steps {
+                let (steps, live) = (state.steps, state.live);
+                state.fail(Oracle::Progress, || {
+                    format!("{live} tasks are not done after {steps} steps")
+                });
+                return;
+            }
+            if state.live == 0 && state.calls == 0 && !state.closing {
+                drop(state);
+                self.sim.close();
+                continue;
+            }
+            match state.next() {
+                Next::Hart(hart) => {
+                    drop(state);
+                    let done = self.stacks[hart].resume();
+                    let mut state = machine.lock();
+                    state.current = None;
+                    if done {
+                        state.harts[hart].status = Status::Done;
+                        state.record(Some(hart), Event::Offline);
+                    }
+                }
+                Next::Fault(Fault::Cancel) => {
+                    drop(state);
+                    self.sim.cancel_any();
+                }
+                Next::Fault(kind) => state.strike(kind),
+                Next::Occurrence(what) => {
+                    drop(state);
+                    self.handle(what);
+                }
+                Next::Quiet if state.closed => return,
+                Next::Quiet => {
+                    state.check_quiet();
+                    drop(state);
+                    self.sim.close();
+                }
+            }
+        }
+    }
+
+    fn handle(&self, what: Occurrence) {
+        let machine = self.sim.machine();
+        match what {
+            Occurrence::Timer { hart, waker } => self.sim.interrupt(hart, waker),
+            Occurrence::Call(f) => f(),
+            Occurrence::Interrupt { hart } => {
+                let mut state = machine.lock();
+                state.interrupts -= 1;
+                state.harts[hart].interrupts -= 1;
+                state.harts[hart].token = true;
+                state.record(Some(hart), Event::Interrupt);
+                state.wake(hart);
+            }
+            Occurrence::Online { hart } => {
+                let mut state = machine.lock();
+                if state.harts[hart].status == Status::Offline {
+                    let at = state.now + crate::cost::BOOT;
+                    state.make_ready(hart, at);
+                }
+            }
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        let Self { sim, stacks, .. } = self;
+        let machine = sim.inner.machine.clone();
+        if machine.lock().failure.is_none() {
+            self::check_end(&sim);
+        }
+        let left = machine.lock().take_occurrences();
+        if machine.lock().failure.is_some() {
+            // Harts stand still somewhere in the executor: nothing of it may be dropped under them.
+            std::mem::forget(left);
+            std::mem::forget(sim);
+        } else {
+            drop(left);
+            drop(sim);
+        }
+        drop(stacks);
+        let mut state = machine.lock();
+        let tasks = state
+            .tasks
+            .iter()
+            .map(|info| (info.name, info.group))
+            .collect();
+        let groups = state
+            .groups
+            .iter()
+            .map(|group| group.name.clone())
+            .collect();
+        Outcome {
+            stats: Stats {
+                hash: state.trace.hash(),
+                steps: state.steps,
+                time: state.now,
+                tasks: state.tasks.len() as u64,
+                preemptions: state.preemptions,
+                harts: state.harts.iter().map(|hart| hart.stats).collect(),
+            },
+            failure: state.failure.take(),
+            trace: state.trace.take_all(),
+            tasks,
+            groups,
+        }
+    }
+}
+
+/// After the close, when every hart is done.
+fn check_end(sim: &Sim) {
+    let machine = sim.machine();
+    let pending = sim.executor().pending_tasks();
+    let (outputs, allocated) = (machine.live_outputs(), machine.allocated.load(Relaxed));
+    let mut state = machine.lock();
+    let running = state
+        .harts
+        .iter()
+        .position(|hart| hart.status != Status::Done);
+    let left = state.tasks.iter().position(|info| info.ending.is_none());
+    if let Some(hart) = running {
+        state.fail(Oracle::Progress, || {
+            format!("hart {hart} still sleeps after the close")
+        });
+    }
+    if let Some(task) = left {
+        state.fail(Oracle::NothingLeft, || {
+            format!("the future of task {task} is left")
+        });
+    }
+    if outputs + allocated + pending as u64 > 0 {
+        state.fail(Oracle::NothingLeft, || {
+            format!(
+                "{outputs} outputs, {allocated} tasks' memory and {pending} pending tasks are left"
+            )
+        });
+    }
+}

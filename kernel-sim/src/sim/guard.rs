@@ -1,0 +1,151 @@
+//! The future around a workload's future, and the waker around its waker: they tell the machine what happens.
+
+use super::Sim;
+use crate::{machine::Machine, trace::TaskNumber};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+/// A workload's future. Dropping it is the end of the task.
+pub(super) struct Guard<F> {
+    sim: Sim,
+    task: TaskNumber,
+    future: Pin<Box<F>>,
+    probe: Arc<Probe>,
+    /// Of `probe`.
+    waker: Waker,
+}
+
+/// What a guarded task gives: counted until it is dropped.
+pub(super) struct Output<T> {
+    value: Option<T>,
+    machine: Arc<Machine>,
+}
+
+struct Probe {
+    machine: Arc<Machine>,
+    task: TaskNumber,
+    /// The executor's waker, from the first poll to the end.
+    waker: Mutex<Option<Waker>>,
+    /// Wake by value the next time.
+    by_value: AtomicBool,
+}
+
+impl<F: Future> Guard<F> {
+    pub(super) fn new(sim: Sim, task: TaskNumber, future: F) -> Self {
+        let probe = Arc::new(Probe {
+            machine: sim.inner.machine.clone(),
+            task,
+            waker: Mutex::new(None),
+            by_value: AtomicBool::new(task % 2 == 0),
+        });
+        Self {
+            sim,
+            task,
+            future: Box::pin(future),
+            waker: Waker::from(probe.clone()),
+            probe,
+        }
+    }
+}
+
+impl<F: Future> Future for Guard<F> {
+    type Output = Output<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let machine = this.sim.inner.machine.clone();
+        let mut polling = machine.begin_poll(this.task);
+        this.probe.set(cx.waker());
+        let polled = this
+            .future
+            .as_mut()
+            .poll(&mut Context::from_waker(&this.waker));
+        polling.ready = polled.is_ready();
+        drop(polling);
+        polled.map(|value| Output::new(value, machine))
+    }
+}
+
+impl<F> Drop for Guard<F> {
+    fn drop(&mut self) {
+        drop(self.probe.take());
+        let mut state = self.sim.machine().lock();
+        state.future_dropped(self.task);
+        drop(state);
+        if self.sim.inner.keep_refs {
+            let mut refs = self
+                .sim
+                .inner
+                .refs
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let task = refs.get_mut(self.task as usize).and_then(Option::take);
+            drop(refs);
+            drop(task);
+        }
+    }
+}
+
+impl Probe {
+    fn set(&self, waker: &Waker) {
+        let mut mine = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if !mine.as_ref().is_some_and(|mine| mine.will_wake(waker)) {
+            *mine = Some(waker.clone());
+        }
+    }
+
+    fn take(&self) -> Option<Waker> {
+        self.waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+impl Wake for Probe {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let waker = self
+            .waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(waker) = waker else { return };
+        self.machine.lock().woken(self.task);
+        // In turns, so that both kinds are seen to work. Not under the lock: it may pause.
+        if self.by_value.fetch_xor(true, Relaxed) {
+            waker.wake();
+        } else {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl<T> Output<T> {
+    fn new(value: T, machine: Arc<Machine>) -> Self {
+        machine.outputs.fetch_add(1, Relaxed);
+        Self {
+            value: Some(value),
+            machine,
+        }
+    }
+
+    pub(super) fn into_inner(mut self) -> T {
+        self.value.take().expect("taken once, here")
+    }
+}
+
+impl<T> Drop for Output<T> {
+    fn drop(&mut self) {
+        self.machine.outputs.fetch_sub(1, Relaxed);
+    }
+}
