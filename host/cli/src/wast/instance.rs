@@ -271,24 +271,34 @@ fn define(
     }
     Ok(())
 }
-// STUB
+/// Stands in for two functions that the host crate is to have. Until then there are no instances, and
+/// every script that wants one says so.
 pub(super) trait Ext {
-    fn drive<F>(&self, _c: &Component, _f: F) -> hart_host::RunBuilder
+    fn drive<F>(&self, component: &Component, body: F) -> hart_host::RunBuilder
     where
         F: for<'a> FnOnce(
                 &'a mut Store<GuestState>,
-                wasmtime::component::Instance,
+                Instantiated,
             ) -> BoxFuture<'a, wasmtime::Result<Vec<Val>>>
             + Send
-            + 'static,
-    {
-        todo!()
-    }
-    fn load_with<F>(&self, _b: &[u8], _f: F) -> std::result::Result<Component, hart_host::LoadError>
+            + 'static;
+    fn load_with<F>(
+        &self,
+        bytes: &[u8],
+        imports: F,
+    ) -> std::result::Result<Component, hart_host::LoadError>
     where
-        F: FnOnce(&mut Linker<GuestState>) -> wasmtime::Result<()>,
-    {
-        todo!()
+        F: FnOnce(&mut Linker<GuestState>) -> wasmtime::Result<()>;
+}
+
+impl Ext for Host {
+    fn drive<F>(&self, component: &Component, _: F) -> hart_host::RunBuilder {
+        self.command(component)
+    }
+
+    fn load_with<F>(&self, _: &[u8], _: F) -> std::result::Result<Component, hart_host::LoadError> {
+        Err(hart_host::LoadError::Invalid(String::from(
+            "`hart wast` needs `Host::load_with` and `Host::drive`, which hart-host has not got yet",
+        )))
     }
 }
-impl Ext for Host {}

@@ -6,32 +6,15 @@ use wasmparser::{Validator, WasmFeatures};
 use wit_component::DecodedWasm;
 use wit_parser::{Function, InterfaceId, Resolve, Type, TypeDefKind};
 
-const GUESTS: [&str; 13] = [
-    "deeprec",
-    "exit",
-    "flood",
-    "forkbomb",
-    "hello",
-    "mandelbrot",
-    "membomb",
-    "pipeline",
-    "sleeper",
-    "spinner",
-    "trapper",
-    "tree",
-    "wordcount",
-];
-
-/// Hunts a list above that a new example was left out of.
-#[test]
-fn the_list_of_guests_is_complete() {
+/// The names of all example guests.
+fn guests() -> Vec<String> {
     let mut found: Vec<String> = std::fs::read_dir(root().join("guest/examples/src/bin"))
         .expect("the examples")
         .map(|entry| entry.expect("an entry").path())
         .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
         .collect();
     found.sort();
-    assert_eq!(found, GUESTS);
+    found
 }
 
 /// Hunts guests that only wasmtime accepts, and bindings generated from another version of the
@@ -40,8 +23,8 @@ fn the_list_of_guests_is_complete() {
 fn guests_are_valid_and_agree_with_the_contract() {
     let contract = contract();
     let mut with_tasks = 0;
-    for name in GUESTS {
-        let path = hart_build::guest(name);
+    for name in guests() {
+        let path = hart_build::guest(&name);
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
         // What WASI 0.2 needs: no async, no threads.
         let features = WasmFeatures::WASM2 | WasmFeatures::COMPONENT_MODEL;
