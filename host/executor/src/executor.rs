@@ -15,7 +15,7 @@ use crate::{
     task::{JoinHandle, TaskBuilder},
 };
 use allocator_api2::alloc::Allocator;
-use core::{fmt, future::Future};
+use core::{fmt, future::Future, time::Duration};
 
 /// An executor: a handle to the part that all its workers share.
 ///
@@ -123,6 +123,30 @@ impl Executor {
     /// whether a task that goes on now keeps somebody waiting.
     pub fn has_waiting(&self) -> bool {
         self.shared.has_waiting()
+    }
+
+    /// The shortest slice among the groups that compete for workers now, running ones included: how often a
+    /// clock should bring running tasks to their preemption points. `None` if none competes.
+    pub fn shortest_slice(&self) -> Option<Duration> {
+        self.shared
+            .lane()
+            .shortest_slice()
+            .map(Duration::from_nanos)
+    }
+
+    /// When the first group that has used up its CPU rate may go on, on the platform's clock; `None` if there
+    /// is no such group.
+    pub fn next_refill(&self) -> Option<u64> {
+        self.shared.lane().next_refill()
+    }
+
+    /// Lets groups compete again whose CPU rate allows it, and wakes workers for them; returns when the next
+    /// one will be, on the platform's clock.
+    ///
+    /// Workers see to this themselves, between polls and before they sleep. It is for a clock that preempts:
+    /// where every worker is in a long poll, nobody else looks.
+    pub fn refill(&self) -> Option<u64> {
+        self.shared.refill()
     }
 
     /// Spawns a task with a name, a kind, a group.

@@ -9,14 +9,15 @@
 
 pub(crate) mod lane;
 mod meter;
+mod rate;
 mod stats;
 
-pub use self::stats::GroupStats;
 pub(crate) use self::{lane::Lane, meter::Meter, stats::Counts};
+pub use self::{rate::RATE_WINDOW, stats::GroupStats};
 
 use crate::{
     executor::{Executor, Shared},
-    sync::{Arc, AtomicUsize, Ordering::Relaxed},
+    sync::{Arc, AtomicUsize, Mutex, Ordering::Relaxed},
 };
 use alloc::borrow::Cow;
 use core::{fmt, time::Duration};
@@ -88,6 +89,8 @@ pub(crate) struct GroupInner {
     weight: AtomicUsize,
     /// Nanoseconds.
     slice: AtomicUsize,
+    /// Thousandths of a core; zero is no limit.
+    rate: AtomicUsize,
     tenant: Option<Tenant>,
     pub(crate) counts: Counts,
     pub(crate) queue: lane::GroupQueue,
@@ -113,6 +116,10 @@ struct TenantInner {
     weight: AtomicUsize,
     /// The weights of those of its groups that compete now.
     active_weight: AtomicUsize,
+    /// Thousandths of a core; zero is no limit.
+    rate: AtomicUsize,
+    /// A lock of its own: its groups may, by mistake, be of several executors.
+    budget: Mutex<rate::Budget>,
 }
 
 /// Makes a [`Group`]: from [`Executor::group`].
@@ -123,6 +130,7 @@ pub struct GroupBuilder<'a> {
     name: Cow<'static, str>,
     weight: u32,
     slice: Duration,
+    rate: usize,
     tenant: Option<Tenant>,
 }
 
@@ -133,6 +141,7 @@ pub struct TenantBuilder<'a> {
     executor: &'a Executor,
     name: Cow<'static, str>,
     weight: u32,
+    rate: usize,
 }
 
 fn check_weight(weight: u32) -> usize {
@@ -145,6 +154,20 @@ fn check_weight(weight: u32) -> usize {
 
 fn check_slice(slice: Duration) -> usize {
     usize::try_from(slice.max(SHORTEST_SLICE).as_nanos()).unwrap_or(usize::MAX)
+}
+
+fn check_rate(millicores: Option<u32>) -> usize {
+    assert!(
+        millicores != Some(0),
+        "a CPU rate of zero would never run; use at least 1, or none"
+    );
+    millicores.unwrap_or(0) as usize
+}
+
+fn load_rate(rate: &AtomicUsize) -> Option<u32> {
+    u32::try_from(rate.load(Relaxed))
+        .ok()
+        .filter(|rate| *rate > 0)
 }
 
 impl GroupInner {
@@ -207,6 +230,26 @@ impl Group {
         self.0.slice.store(check_slice(slice), Relaxed);
     }
 
+    /// How much of a core it may use, in thousandths; `None` is no limit.
+    pub fn cpu_rate(&self) -> Option<u32> {
+        load_rate(&self.0.rate)
+    }
+
+    /// Changes how much of a core it may use, in thousandths: 500 is half a core, 2000 are two. `None` is
+    /// no limit.
+    ///
+    /// Kept over windows of [`RATE_WINDOW`]: a group that has used up its window's part is not runnable
+    /// until one begins that has some left. What is used beyond it, up to the next preemption point, is
+    /// taken from the windows that follow.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn set_cpu_rate(&self, millicores: Option<u32>) {
+        self.0.rate.store(check_rate(millicores), Relaxed);
+    }
+
     /// The tenant that it belongs to.
     pub fn tenant(&self) -> Option<&Tenant> {
         self.0.tenant.as_ref()
@@ -221,14 +264,34 @@ impl Group {
     /// CPU time since the last charge, and says whether it is somebody else's turn on this worker: a
     /// fast-lane task, the `run` future, or a task of a group whose turn comes before this one's next.
     ///
+    /// Each call ends a slice: for preemption points that come after a slice's worth of work. Where they
+    /// come as a clock ticks, [`preemption_tick`](Self::preemption_tick) is the one to call.
+    ///
     /// Outside a poll of one of its tasks it charges nothing, and says whether anybody waits at all.
     pub fn preemption_point(&self) -> Verdict {
-        if self.0.executor.preemption_point(&self.0) {
+        self.verdict(false)
+    }
+
+    /// As [`preemption_point`](Self::preemption_point), for preemption points that come as a clock ticks,
+    /// however long the group's slice is: the task goes on until it has used its slice, unless the turn is
+    /// that of a group with a shorter one.
+    pub fn preemption_tick(&self) -> Verdict {
+        self.verdict(true)
+    }
+
+    fn verdict(&self, by_time: bool) -> Verdict {
+        if self.0.executor.preemption_point(&self.0, by_time) {
             self.0.counts.preempted();
             Verdict::Yield
         } else {
             Verdict::Continue
         }
+    }
+
+    /// To be called inside a poll of one of its tasks: charges the CPU time since the last charge, so that
+    /// [`stats`](Self::stats) has it at once.
+    pub fn charge_poll(&self) {
+        self.0.executor.preemption_point(&self.0, true);
     }
 
     /// Charges CPU time that was used for it outside its polls: compiling, tearing down.
@@ -286,6 +349,21 @@ impl Tenant {
     pub fn set_weight(&self, weight: u32) {
         self.0.weight.store(check_weight(weight), Relaxed);
     }
+
+    /// How much of a core its groups may use together, in thousandths; `None` is no limit.
+    pub fn cpu_rate(&self) -> Option<u32> {
+        load_rate(&self.0.rate)
+    }
+
+    /// Changes how much of a core its groups may use together. See [`Group::set_cpu_rate`].
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn set_cpu_rate(&self, millicores: Option<u32>) {
+        self.0.rate.store(check_rate(millicores), Relaxed);
+    }
 }
 
 impl fmt::Debug for Tenant {
@@ -307,8 +385,21 @@ impl<'a> GroupBuilder<'a> {
             name: Cow::Borrowed(""),
             weight: DEFAULT_WEIGHT,
             slice: DEFAULT_SLICE,
+            rate: 0,
             tenant: None,
         }
+    }
+
+    /// How much of a core it may use, in thousandths; no limit where this is not called. See
+    /// [`Group::set_cpu_rate`].
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn cpu_rate(mut self, millicores: u32) -> Self {
+        self.rate = check_rate(Some(millicores));
+        self
     }
 
     /// Its slice; [`DEFAULT_SLICE`] where this is not called, at least [`SHORTEST_SLICE`]. See
@@ -350,6 +441,7 @@ impl<'a> GroupBuilder<'a> {
             name: self.name,
             weight: AtomicUsize::new(self.weight as usize),
             slice: AtomicUsize::new(check_slice(self.slice)),
+            rate: AtomicUsize::new(self.rate),
             tenant: self.tenant,
             counts: Counts::default(),
             queue: lane::GroupQueue::new(),
@@ -364,7 +456,20 @@ impl<'a> TenantBuilder<'a> {
             executor,
             name: Cow::Borrowed(""),
             weight: DEFAULT_WEIGHT,
+            rate: 0,
         }
+    }
+
+    /// How much of a core its groups may use together, in thousandths; no limit where this is not called.
+    /// See [`Group::set_cpu_rate`].
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn cpu_rate(mut self, millicores: u32) -> Self {
+        self.rate = check_rate(Some(millicores));
+        self
     }
 
     /// A name for traces and statistics.
@@ -392,6 +497,8 @@ impl<'a> TenantBuilder<'a> {
             name: self.name,
             weight: AtomicUsize::new(self.weight as usize),
             active_weight: AtomicUsize::new(0),
+            rate: AtomicUsize::new(self.rate),
+            budget: Mutex::new(rate::Budget::default()),
         }))
     }
 }

@@ -9,6 +9,8 @@ mod os;
 #[cfg(all(feature = "std", not(loom)))]
 pub use self::os::StdPlatform;
 
+use core::time::Duration;
+
 /// Names a worker of one executor. Stable while the worker lives; a later worker may get it again.
 pub type WorkerId = usize;
 
@@ -91,6 +93,13 @@ pub trait Platform: Send + Sync + 'static {
     ///
     /// Called by any thread, possibly very often; it should cost a load.
     fn contended(&self) {}
+
+    /// As [`contended`](Self::contended), which it calls unless it is overridden; it says within what time a
+    /// running task should be preempted: the shortest slice among the groups that compete.
+    fn contended_within(&self, slice: Duration) {
+        let _ = slice;
+        self.contended();
+    }
 
     /// The seed of every random choice that the executor makes. The same seed and the same sequence
     /// of events give the same choices.

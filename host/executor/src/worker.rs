@@ -243,7 +243,10 @@ impl Worker {
                     return Step::Retracted;
                 }
                 self.phase = Phase::Asleep;
-                Step::Sleep { until: None }
+                // Whoever parks a group after this look notifies, and finds this worker announced.
+                Step::Sleep {
+                    until: self.shared().lane().next_refill(),
+                }
             }
             Phase::Asleep => {
                 self.now = None;
@@ -321,7 +324,7 @@ impl Worker {
     }
 
     fn lane_waits(&self) -> bool {
-        self.shared().lane().len() > 0
+        self.shared().lane().may_have_tasks()
     }
 
     // === choosing ===
@@ -483,17 +486,13 @@ impl Worker {
             group.counts.polled();
         }
         let lane = self.shared().lane();
-        let ran = match ran {
-            Ran::Requeue(task) => {
-                lane.finish(group, cpu, began, now, Some(task));
-                self.shared().notify();
-                Ran::Pending
-            }
-            other => {
-                lane.finish(group, cpu, began, now, None);
-                other
-            }
+        let (requeue, ran) = match ran {
+            Ran::Requeue(task) => (Some(task), Ran::Pending),
+            other => (None, other),
         };
+        if lane.finish(group, cpu, began, now, requeue) {
+            self.shared().notify();
+        }
         self.now = Some(now);
         ran
     }

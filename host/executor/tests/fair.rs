@@ -21,7 +21,7 @@ struct Machine {
 
 impl Platform for Machine {
     fn park(&self, _: WorkerId, _: Option<u64>) {
-        panic!("this machine is always busy");
+        panic!("the bed steps its worker itself");
     }
     fn unpark(&self, _: WorkerId) {}
     fn now(&self) -> u64 {
@@ -82,6 +82,21 @@ impl Bed {
         drop(self.executor.build_task().group(group).spawn(spinner));
     }
 
+    /// A task that computes for ever, and looks at a clock that ticks every `tick`.
+    fn spin_by_ticks(&self, group: &Group, tick: u64) {
+        let (machine, its) = (self.machine.clone(), group.clone());
+        let spinner = poll_fn(move |cx| {
+            loop {
+                machine.now.fetch_add(tick, Relaxed);
+                if its.preemption_tick() == Verdict::Yield {
+                    cx.waker().wake_by_ref();
+                    return Poll::<()>::Pending;
+                }
+            }
+        });
+        drop(self.executor.build_task().group(group).spawn(spinner));
+    }
+
     /// A task that works for `work` whenever its waker is called.
     fn wait(&self, group: &Group, work: u64) -> Arc<Mutex<Option<Waker>>> {
         let slot = Arc::new(Mutex::new(None));
@@ -101,7 +116,15 @@ impl Bed {
     fn run_for(&mut self, slices: u64) {
         let until = self.machine.now() + slices * SLICE;
         while self.machine.now() < until {
-            assert_ne!(self.worker.step(), Step::Closed);
+            match self.worker.step() {
+                Step::Closed => panic!("nobody closes it"),
+                Step::Sleep { until: Some(next) } => {
+                    let now = self.machine.now();
+                    self.machine.now.store(next.max(now), Relaxed);
+                }
+                Step::Sleep { until: None } => panic!("it sleeps for ever"),
+                _ => {}
+            }
         }
     }
 }
@@ -247,4 +270,136 @@ fn a_shorter_slice_changes_turns_and_not_shares() {
     bed.spin(&slow);
     bed.run_for(10_000);
     assert_near(share(&quick, Duration::from_millis(10_000)), 0.5, 0.005);
+}
+
+/// Hunts slices that end at the first tick of a clock that ticks faster, because somebody else asked for that.
+#[test]
+fn ticks_do_not_cut_slices() {
+    let mut bed = Bed::new();
+    let groups = [bed.group(100), bed.group(100)];
+    // It always wants to run, and hardly ever may.
+    let hurried = bed
+        .executor
+        .group()
+        .weight(1)
+        .slice(Duration::from_micros(100))
+        .build();
+    for group in groups.iter().chain([&hurried]) {
+        bed.spin_by_ticks(group, SLICE / 10);
+    }
+    bed.run_for(1_000);
+    let polls: u64 = groups.iter().map(|group| group.stats().polls).sum();
+    assert!(
+        (900..=1_200).contains(&polls),
+        "{polls} turns in 1000 slices"
+    );
+}
+
+/// Hunts a latency class that waits for the slices of others: its turn comes at the next tick.
+#[test]
+fn a_shorter_slice_is_served_at_the_next_tick() {
+    let mut bed = Bed::new();
+    let tick = SLICE / 10;
+    for _ in 0..128 {
+        let group = bed.group(100);
+        bed.spin_by_ticks(&group, tick);
+    }
+    let quick = bed
+        .executor
+        .group()
+        .slice(Duration::from_micros(100))
+        .build();
+    let waiter = bed.wait(&quick, tick);
+    bed.run_for(1_000);
+    assert_eq!(
+        bed.executor.shortest_slice(),
+        Some(Duration::from_millis(1))
+    );
+    // A task that is woken in the middle of a spinner's poll, by that spinner.
+    let waker = waiter.lock().unwrap().take().expect("it waits");
+    let (machine, spinners) = (bed.machine.clone(), bed.group(100));
+    let (its, executor) = (spinners.clone(), bed.executor.clone());
+    let given_way = Arc::new(AtomicU64::new(0));
+    let after = given_way.clone();
+    let mut waker = Some(waker);
+    let task = poll_fn(move |_| {
+        if let Some(waker) = waker.take() {
+            machine.now.fetch_add(tick, Relaxed);
+            assert_eq!(its.preemption_tick(), Verdict::Continue);
+            waker.wake();
+            assert_eq!(executor.shortest_slice(), Some(Duration::from_micros(100)));
+            machine.now.fetch_add(tick, Relaxed);
+            after.store(u64::from(its.preemption_tick() == Verdict::Yield), Relaxed);
+        }
+        Poll::<()>::Pending
+    });
+    drop(bed.executor.build_task().group(&spinners).spawn(task));
+    bed.run_for(300);
+    assert_eq!(given_way.load(Relaxed), 1);
+}
+
+/// Hunts a CPU rate that is not kept, alone on the machine and beside others, for one task and for many.
+#[test]
+fn a_cpu_rate_is_kept() {
+    for neighbours in [0, 1, 3] {
+        for tasks in [1, 5] {
+            let mut bed = Bed::new();
+            let limited = bed.executor.group().cpu_rate(200).build();
+            for _ in 0..tasks {
+                bed.spin_by_ticks(&limited, SLICE);
+            }
+            let others: Vec<_> = (0..neighbours).map(|_| bed.group(100)).collect();
+            for group in &others {
+                bed.spin_by_ticks(group, SLICE);
+            }
+            bed.run_for(10_000);
+            let all = Duration::from_millis(10_000);
+            assert_near(share(&limited, all), 0.2, 0.002);
+            let throttled = limited.stats().throttled_time;
+            assert!(throttled > Duration::from_millis(100), "{throttled:?}");
+            // What it may not have is the others'.
+            for group in &others {
+                assert_near(share(group, all), 0.8 / f64::from(neighbours), 0.01);
+            }
+            limited.set_cpu_rate(None);
+        }
+    }
+}
+
+/// Hunts a tenant that gets around its rate with several groups, and a group whose own rate is forgotten
+/// because its tenant has one.
+#[test]
+fn a_tenants_cpu_rate_is_shared() {
+    let mut bed = Bed::new();
+    let tenant = bed.executor.tenant().cpu_rate(500).build();
+    let groups: Vec<_> = (0..3)
+        .map(|_| bed.executor.group().tenant(&tenant).build())
+        .collect();
+    groups[0].set_cpu_rate(Some(100));
+    for group in &groups {
+        bed.spin_by_ticks(group, SLICE);
+    }
+    bed.run_for(10_000);
+    let all = Duration::from_millis(10_000);
+    assert_near(share(&groups[0], all), 0.1, 0.002);
+    let together: f64 = groups.iter().map(|group| share(group, all)).sum();
+    assert_near(together, 0.5, 0.005);
+    assert_near(share(&groups[1], all), share(&groups[2], all), 0.01);
+}
+
+/// Hunts a close that forgets tasks of a group that is parked: their joiners would wait for ever.
+#[test]
+fn close_reaches_parked_groups() {
+    let mut bed = Bed::new();
+    let group = bed.executor.group().cpu_rate(1).build();
+    bed.spin_by_ticks(&group, SLICE);
+    let second = bed.executor.build_task().group(&group).spawn(async {});
+    for _ in 0..20 {
+        let _ = bed.worker.step();
+    }
+    assert!(bed.executor.next_refill().is_some());
+    bed.executor.close();
+    assert!(second.is_complete());
+    assert_eq!(bed.executor.pending_tasks(), 0);
+    assert_eq!(bed.executor.next_refill(), None);
 }

@@ -15,7 +15,7 @@
 
 use crate::{
     error::SpawnError,
-    group::{GroupInner, Lane},
+    group::{DEFAULT_SLICE, GroupInner, Lane, lane::Pace},
     idle::{Idle, Notify},
     live::Live,
     platform::{Core, Platform, WorkerId},
@@ -27,6 +27,7 @@ use crate::{
     },
     task::{Id, Reason, TaskRef},
 };
+use core::time::Duration;
 
 pub(crate) struct Shared {
     platform: alloc::sync::Arc<dyn Platform>,
@@ -209,7 +210,7 @@ impl Shared {
         match self.idle.notify() {
             Notify::Nothing => {}
             Notify::Unpark(worker) => self.platform.unpark(worker),
-            Notify::Contended => self.platform.contended(),
+            Notify::Contended => self.contended(),
             Notify::Closed => self.empty_queues(),
         }
     }
@@ -231,14 +232,25 @@ impl Shared {
         if self.idle.wake_this(worker) {
             self.platform.unpark(worker);
         } else {
-            self.platform.contended();
+            self.contended();
         }
+    }
+
+    fn contended(&self) {
+        let slice = self.lane.shortest_slice().map(Duration::from_nanos);
+        self.platform
+            .contended_within(slice.unwrap_or(DEFAULT_SLICE));
     }
 
     // === what waits ===
 
     pub(crate) fn has_waiting(&self) -> bool {
-        self.lane.len() > 0 || self.has_fast_waiting()
+        self.lane.len() > 0
+            || self.has_fast_waiting()
+            || self
+                .lane
+                .next_refill()
+                .is_some_and(|refill| refill <= self.platform.now())
     }
 
     /// As `has_waiting`, but for the fair lane.
@@ -253,7 +265,7 @@ impl Shared {
 
     /// Charges `group` for what the calling worker has used since its last charge, if it is polling a
     /// task of that group; whether it should make way.
-    pub(crate) fn preemption_point(&self, group: &Arc<GroupInner>) -> bool {
+    pub(crate) fn preemption_point(&self, group: &Arc<GroupInner>, by_time: bool) -> bool {
         let polled = self.current_slot().filter(|slot| {
             slot.current_task().is_some_and(|task| {
                 task.header()
@@ -265,10 +277,26 @@ impl Shared {
             return self.has_waiting();
         };
         let now = self.platform.now();
-        let (began, cpu) = slot.meter(|meter| (meter.began(), meter.end(now, &*self.platform)));
+        let (began, cpu, poll_began) = slot.meter(|meter| {
+            let began = meter.began();
+            (began, meter.end(now, &*self.platform), meter.poll_began())
+        });
         group.counts.charge(cpu);
-        let turn = self.lane.charge(group, cpu, began, now);
+        let pace = if by_time {
+            Pace::Time(now.saturating_sub(poll_began))
+        } else {
+            Pace::Slice
+        };
+        let turn = self.lane.charge(group, cpu, began, now, pace);
         turn || self.has_fast_waiting()
+    }
+
+    /// Lets groups compete again whose CPU rate allows it; returns when the next one will be.
+    pub(crate) fn refill(&self) -> Option<u64> {
+        for _ in 0..self.lane.refill(self.platform.now()) {
+            self.notify();
+        }
+        self.lane.next_refill()
     }
 
     // === ends ===

@@ -19,6 +19,14 @@
 //! **Tenants.** A tenant's weight is shared by those of its groups that compete, by their weights: a group
 //! counts with `tenant weight * group weight / sum of group weights`.
 //!
+//! **Slices.** Where preemption points come by time ([`Pace::Time`]), a poll keeps its slice, as
+//! nearly as the clock can tell, except from groups with a shorter slice: theirs is the earlier turn that
+//! they have bought.
+//!
+//! **Rates.** A group whose [rate](super::rate), or whose tenant's, is used up does not compete: it is parked
+//! until a time, its tasks with it. Whoever takes a turn, or asks for a verdict, lets those go on whose time
+//! has come; a worker that sleeps does so until the first of them.
+//!
 //! The protocol:
 //!
 //! 1. `push`: the task joins its group's queue. A group that was idle gets its virtual time as above.
@@ -29,7 +37,7 @@
 //! 5. The number of runnable tasks is raised under the lock and read without: the executor's notification
 //!    orders the two as for any queue.
 
-use super::{GroupInner, Tenant};
+use super::{GroupInner, Tenant, rate::Budget};
 use crate::{
     sync::{Arc, AtomicUsize, Mutex, Ordering::Relaxed, UnsafeCell},
     task::{Header, TaskRef},
@@ -45,8 +53,22 @@ const UNITS: u128 = 1 << 32;
 
 pub(crate) struct Lane {
     turns: Mutex<Turns>,
-    /// Runnable tasks of all groups.
+    /// Runnable tasks of all groups that are not parked.
     len: AtomicUsize,
+    /// Parked groups. Changed under the lock.
+    parked: AtomicUsize,
+    /// The shortest slice among the groups that compete, nanoseconds; `usize::MAX` without any. Changed
+    /// under the lock.
+    shortest: AtomicUsize,
+}
+
+/// How the preemption points of a poll come.
+#[derive(Clone, Copy)]
+pub(crate) enum Pace {
+    /// Each of them ends a slice.
+    Slice,
+    /// As a clock ticks: the poll has gone on for so many nanoseconds.
+    Time(u64),
 }
 
 #[derive(Default)]
@@ -55,6 +77,10 @@ struct Turns {
     waiting: BTreeMap<(Virtual, usize), Arc<GroupInner>>,
     /// Groups with polls in flight: at most as many as there are workers.
     running: Vec<Arc<GroupInner>>,
+    /// Runnable groups whose rate is used up, by when it is not any more.
+    parked: BTreeMap<(u64, usize), Arc<GroupInner>>,
+    /// The slices of the groups that compete, and how many have each. Few are different.
+    slices: Vec<(usize, usize)>,
     /// No group that competes is behind this. Never goes back.
     least: Virtual,
 }
@@ -78,6 +104,11 @@ struct Standing {
     began: u128,
     /// What the group adds to its tenant's sum while it competes.
     active_weight: usize,
+    /// Its slice as it is counted while it competes.
+    active_slice: usize,
+    budget: Budget,
+    /// Since when it is parked.
+    parked: Option<u64>,
 }
 
 // SAFETY: both fields are touched under the lane's lock only (the fields are private, and `Lane` is the
@@ -150,6 +181,30 @@ impl GroupInner {
     fn deadline_now(&self, now: u64) -> Virtual {
         self.virtual_now(now) + self.slice_units()
     }
+
+    /// Charges the rates that it is subject to.
+    fn charge_rates(&self, cpu: u64, now: u64) {
+        let rate = self.rate.load(Relaxed);
+        if rate > 0 {
+            self.standing(|standing| standing.budget.charge(cpu, rate, now));
+        }
+        if let Some(tenant) = &self.tenant {
+            tenant.charge_rate(cpu, now);
+        }
+    }
+
+    /// Until when its own rate or its tenant's is used up, if one is.
+    fn exhausted_until(&self, now: u64) -> Option<u64> {
+        let rate = self.rate.load(Relaxed);
+        let own = (rate > 0)
+            .then(|| self.standing(|standing| standing.budget.exhausted_until(rate, now)))
+            .flatten();
+        let tenants = self
+            .tenant
+            .as_ref()
+            .and_then(|tenant| tenant.exhausted_until(now));
+        own.max(tenants)
+    }
 }
 
 impl Lane {
@@ -157,42 +212,83 @@ impl Lane {
         Self {
             turns: Mutex::new(Turns::default()),
             len: AtomicUsize::new(0),
+            parked: AtomicUsize::new(0),
+            shortest: AtomicUsize::new(usize::MAX),
         }
     }
 
-    /// Runnable tasks, as far as anybody can tell without the lock.
+    /// Runnable tasks that wait for nothing but their turn, as far as anybody can tell without the lock.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Relaxed)
+    }
+
+    /// Whether it is worth asking for a task: somebody waits for a turn, or may have waited for long enough.
+    pub(crate) fn may_have_tasks(&self) -> bool {
+        self.len() > 0 || self.parked.load(Relaxed) > 0
+    }
+
+    /// The shortest slice among the groups that compete, nanoseconds.
+    pub(crate) fn shortest_slice(&self) -> Option<u64> {
+        let shortest = self.shortest.load(Relaxed);
+        (shortest != usize::MAX).then_some(shortest as u64)
+    }
+
+    /// When the first parked group may go on.
+    pub(crate) fn next_refill(&self) -> Option<u64> {
+        if self.parked.load(Relaxed) == 0 {
+            // Whoever parks one after this look notifies.
+            return None;
+        }
+        let turns = self.turns.lock();
+        turns.parked.first_key_value().map(|(key, _)| key.0)
+    }
+
+    /// Lets parked groups compete whose time has come; says how many. The caller notifies.
+    pub(crate) fn refill(&self, now: u64) -> usize {
+        if self.parked.load(Relaxed) == 0 {
+            return 0;
+        }
+        self.unpark(&mut self.turns.lock(), now)
     }
 
     /// Queues a task of `group` at `now`. The caller notifies the executor afterwards.
     pub(crate) fn push(&self, group: &Arc<GroupInner>, task: TaskRef, now: u64) {
         task.header().set_queued_at(now);
         let mut turns = self.turns.lock();
-        self.push_locked(&mut turns, group, task);
-    }
-
-    fn push_locked(&self, turns: &mut Turns, group: &Arc<GroupInner>, task: TaskRef) {
         let before = group.see();
-        if before.len == 0 && before.polls == 0 {
-            turns.activate(group);
+        let was_idle = before.len == 0 && before.polls == 0;
+        if was_idle {
+            self.activate(&mut turns, group);
         }
         group.queue.tasks.enqueue(task);
         group.standing(|standing| standing.len += 1);
-        if before.len == 0 && before.polls == 0 {
-            turns.wait(group);
+        if before.parked.is_none() {
+            self.len.fetch_add(1, Relaxed);
         }
-        self.len.fetch_add(1, Relaxed);
+        if was_idle {
+            self.line_up(&mut turns, group, now);
+        }
     }
 
     /// Takes the task whose turn it is at `now`, and counts a poll of it in flight.
     pub(crate) fn pop(&self, now: u64) -> Option<TaskRef> {
-        if self.len() == 0 {
+        if !self.may_have_tasks() {
             // Whoever queues after this look notifies.
             return None;
         }
         let mut turns = self.turns.lock();
-        let group = turns.next(now)?;
+        self.unpark(&mut turns, now);
+        let group = loop {
+            let group = turns.next(now)?;
+            if group.see().polls > 0 || group.exhausted_until(now).is_none() {
+                break group;
+            }
+            // Another group of its tenant has used up the tenant's rate while this one waited.
+            turns
+                .running
+                .retain(|running| !Arc::ptr_eq(running, &group));
+            self.line_up(&mut turns, &group, now);
+        };
         let task = self.take(&group);
         group.standing(|standing| {
             standing.polls += 1;
@@ -213,19 +309,44 @@ impl Lane {
 
     /// Charges a poll of `group` that goes on: it has used `cpu` nanoseconds since it began, or was last
     /// charged, at `began`. Whether somebody else's turn has come.
-    pub(crate) fn charge(&self, group: &Arc<GroupInner>, cpu: u64, began: u64, now: u64) -> bool {
+    pub(crate) fn charge(
+        &self,
+        group: &Arc<GroupInner>,
+        cpu: u64,
+        began: u64,
+        now: u64,
+        pace: Pace,
+    ) -> bool {
         let mut turns = self.turns.lock();
-        turns.charge(group, cpu);
+        turns.charge(group, cpu, now);
         group.standing(|standing| {
             standing.began = standing.began + u128::from(now) - u128::from(began);
         });
+        self.unpark(&mut turns, now);
         turns.advance(now);
-        // A task of the same group is next after this one in any case.
-        group.see().len > 0 || turns.has_earlier_than(group.deadline_now(now), now)
+        if group.exhausted_until(now).is_some() {
+            return true;
+        }
+        let deadline = group.deadline_now(now);
+        match pace {
+            Pace::Time(ran) if !self.is_used_up(group, ran) => {
+                turns.has_earlier_with_shorter_slice(deadline, group.slice())
+            }
+            // A task of the same group is next after this one in any case.
+            _ => group.see().len > 0 || turns.has_earlier_than(deadline, now),
+        }
+    }
+
+    /// Whether a poll that has gone on for `ran` has used its slice, as nearly as a clock can tell that
+    /// ticks once in the shortest slice. Rounded down by three quarters of a tick (guessed; the suite
+    /// `latency` of `hart-bench` would settle it): who waits should rather be early than a tick late.
+    fn is_used_up(&self, group: &GroupInner, ran: u64) -> bool {
+        let tick = self.shortest_slice().unwrap_or(0);
+        ran.saturating_add(tick / 4 * 3) >= group.slice()
     }
 
     /// Ends a poll of `group`: it has used `cpu` nanoseconds since it began, or was last charged, at
-    /// `began`. `requeue` is its task, if that was woken meanwhile; the caller then notifies.
+    /// `began`. `requeue` is its task, if that was woken meanwhile. Whether the caller has to notify.
     pub(crate) fn finish(
         &self,
         group: &Arc<GroupInner>,
@@ -233,9 +354,10 @@ impl Lane {
         began: u64,
         now: u64,
         requeue: Option<TaskRef>,
-    ) {
+    ) -> bool {
+        let mut notify = requeue.is_some();
         let mut turns = self.turns.lock();
-        turns.charge(group, cpu);
+        turns.charge(group, cpu, now);
         let standing = group.standing(|standing| {
             standing.polls -= 1;
             standing.began -= u128::from(began);
@@ -250,23 +372,30 @@ impl Lane {
         if standing.polls == 0 {
             turns.running.retain(|running| !Arc::ptr_eq(running, group));
             if group.see().len > 0 {
-                turns.wait(group);
+                self.line_up(&mut turns, group, now);
+                // Those who sleep do not know for how long, if it is parked now.
+                notify |= group.see().parked.is_some();
             } else {
-                deactivate(group);
+                self.deactivate(&mut turns, group);
             }
         }
         turns.advance(now);
+        notify
     }
 
     /// Takes any task, for nobody to run: for `close`.
     pub(crate) fn drain(&self) -> Option<TaskRef> {
         let mut turns = self.turns.lock();
+        while let Some((_, group)) = turns.parked.pop_first() {
+            self.rejoin(&mut turns, &group);
+            turns.wait(&group);
+        }
         if let Some((_, group)) = turns.waiting.pop_first() {
             let task = self.take(&group);
             if group.see().len > 0 {
                 turns.wait(&group);
             } else {
-                deactivate(&group);
+                self.deactivate(&mut turns, &group);
             }
             return Some(task);
         }
@@ -277,18 +406,106 @@ impl Lane {
             .clone();
         Some(self.take(&group))
     }
-}
 
-impl Turns {
-    /// An idle group begins to compete.
-    fn activate(&mut self, group: &GroupInner) {
+    // === who competes ===
+
+    /// A group begins to compete: an idle one, or one that was parked.
+    fn activate(&self, turns: &mut Turns, group: &GroupInner) {
         if let Some(tenant) = &group.tenant {
             let weight = group.weight.load(Relaxed);
             tenant.active_weight().fetch_add(weight, Relaxed);
             group.standing(|standing| standing.active_weight = weight);
         }
-        let floor = self.least.saturating_sub(group.slice_units());
+        let slice = group.slice.load(Relaxed);
+        group.standing(|standing| standing.active_slice = slice);
+        turns.add_slice(slice);
+        self.publish(turns);
+        let floor = turns.least.saturating_sub(group.slice_units());
         group.standing(|standing| standing.virtual_time = standing.virtual_time.max(floor));
+    }
+
+    /// A group stops competing.
+    fn deactivate(&self, turns: &mut Turns, group: &GroupInner) {
+        if let Some(tenant) = &group.tenant {
+            let weight = group.standing(|standing| core::mem::take(&mut standing.active_weight));
+            tenant.active_weight().fetch_sub(weight, Relaxed);
+        }
+        turns.remove_slice(group.see().active_slice);
+        self.publish(turns);
+    }
+
+    fn publish(&self, turns: &Turns) {
+        let shortest = turns.slices.iter().map(|(slice, _)| *slice).min();
+        self.shortest.store(shortest.unwrap_or(usize::MAX), Relaxed);
+    }
+
+    /// A group with tasks and without polls in flight waits for its turn, or until its rate allows one.
+    fn line_up(&self, turns: &mut Turns, group: &Arc<GroupInner>, now: u64) {
+        let Some(until) = group.exhausted_until(now) else {
+            // It may have been given another slice since it began to compete.
+            let slice = group.slice.load(Relaxed);
+            let before =
+                group.standing(|standing| core::mem::replace(&mut standing.active_slice, slice));
+            if before != slice {
+                turns.remove_slice(before);
+                turns.add_slice(slice);
+                self.publish(turns);
+            }
+            turns.wait(group);
+            return;
+        };
+        self.deactivate(turns, group);
+        let tasks = group.standing(|standing| {
+            standing.parked = Some(now);
+            standing.len
+        });
+        self.len.fetch_sub(tasks, Relaxed);
+        self.parked.fetch_add(1, Relaxed);
+        turns.parked.insert((until, group.id.0), group.clone());
+    }
+
+    /// Lets parked groups compete whose time has come; says how many.
+    fn unpark(&self, turns: &mut Turns, now: u64) -> usize {
+        let mut unparked = 0;
+        while let Some(first) = turns.parked.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            let group = first.remove();
+            let since = self.rejoin(turns, &group);
+            group.counts.throttled(now.saturating_sub(since));
+            // Parked again, where its tenant's rate is what is used up now.
+            self.line_up(turns, &group, now);
+            unparked += 1;
+        }
+        unparked
+    }
+
+    /// A group that was parked, and is in no list now, competes again; returns since when it was.
+    fn rejoin(&self, turns: &mut Turns, group: &GroupInner) -> u64 {
+        let (since, tasks) = group.standing(|standing| (standing.parked.take(), standing.len));
+        self.parked.fetch_sub(1, Relaxed);
+        self.len.fetch_add(tasks, Relaxed);
+        self.activate(turns, group);
+        since.unwrap_or_default()
+    }
+}
+
+impl Turns {
+    fn add_slice(&mut self, slice: usize) {
+        match self.slices.iter_mut().find(|(other, _)| *other == slice) {
+            Some((_, count)) => *count += 1,
+            None => self.slices.push((slice, 1)),
+        }
+    }
+
+    fn remove_slice(&mut self, slice: usize) {
+        if let Some(at) = self.slices.iter().position(|(other, _)| *other == slice) {
+            self.slices[at].1 -= 1;
+            if self.slices[at].1 == 0 {
+                self.slices.swap_remove(at);
+            }
+        }
     }
 
     /// A group with tasks and without polls in flight waits for its turn.
@@ -326,7 +543,7 @@ impl Turns {
         self.running
             .iter()
             .enumerate()
-            .filter(|(_, group)| group.see().len > 0)
+            .filter(|(_, group)| group.see().len > 0 && group.exhausted_until(now).is_none())
             .map(|(at, group)| (group.deadline_now(now), at))
             .min()
     }
@@ -340,7 +557,15 @@ impl Turns {
                 .is_some_and(|(earliest, _)| earliest < deadline)
     }
 
-    fn charge(&mut self, group: &GroupInner, cpu: u64) {
+    /// Whether the next turn is that of a group whose slice is shorter than `slice`.
+    fn has_earlier_with_shorter_slice(&self, deadline: Virtual, slice: u64) -> bool {
+        self.waiting
+            .first_key_value()
+            .is_some_and(|(key, group)| key.0 < deadline && group.slice() < slice)
+    }
+
+    fn charge(&mut self, group: &GroupInner, cpu: u64, now: u64) {
+        group.charge_rates(cpu, now);
         let units = Weight::of(group).scale(u128::from(cpu));
         group.standing(|standing| standing.virtual_time += units);
     }
@@ -365,17 +590,24 @@ impl Turns {
     }
 }
 
-/// A group stops competing.
-fn deactivate(group: &GroupInner) {
-    if let Some(tenant) = &group.tenant {
-        let weight = group.standing(|standing| core::mem::take(&mut standing.active_weight));
-        tenant.active_weight().fetch_sub(weight, Relaxed);
-    }
-}
-
 impl Tenant {
     /// The weights of those of its groups that compete. Changed under the lane's lock.
     fn active_weight(&self) -> &AtomicUsize {
         &self.0.active_weight
+    }
+
+    fn charge_rate(&self, cpu: u64, now: u64) {
+        let rate = self.0.rate.load(Relaxed);
+        if rate > 0 {
+            self.0.budget.lock().charge(cpu, rate, now);
+        }
+    }
+
+    fn exhausted_until(&self, now: u64) -> Option<u64> {
+        let rate = self.0.rate.load(Relaxed);
+        if rate == 0 {
+            return None;
+        }
+        self.0.budget.lock().exhausted_until(rate, now)
     }
 }

@@ -26,6 +26,8 @@ const FRESH: u64 = 1_000_000;
 pub(crate) struct Meter {
     /// When the present poll began, or was last charged.
     began: u64,
+    /// When the present poll began.
+    poll_began: u64,
     /// The last reading of the CPU clock, and when that was.
     cpu: u64,
     cpu_read: Option<u64>,
@@ -37,6 +39,7 @@ impl Meter {
     /// A poll begins at `now`.
     pub(crate) fn begin(&mut self, now: u64, platform: &dyn Platform) {
         self.began = now;
+        self.poll_began = now;
         let fresh = self
             .cpu_read
             .is_some_and(|read| now.saturating_sub(read) <= FRESH);
@@ -48,6 +51,11 @@ impl Meter {
     /// When the poll began, or was last charged.
     pub(crate) fn began(&self) -> u64 {
         self.began
+    }
+
+    /// When the poll began.
+    pub(crate) fn poll_began(&self) -> u64 {
+        self.poll_began
     }
 
     /// The poll ends at `now`, or goes on after being charged: what it has used since it began.

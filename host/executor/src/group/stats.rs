@@ -13,9 +13,12 @@ pub struct GroupStats {
     pub cpu_time: Duration,
     /// How long its runnable tasks waited for a worker, added up.
     pub wait_time: Duration,
+    /// How long it was not runnable because its CPU rate, or its tenant's, was used up. Its tasks count
+    /// this time as waiting, too.
+    pub throttled_time: Duration,
     /// Polls of its tasks.
     pub polls: u64,
-    /// Preemption points at which a task of it was asked to make way.
+    /// Preemption points at which a task of it was told to make way.
     pub preemptions: u64,
     /// Tasks spawned in it.
     pub spawns: u64,
@@ -62,6 +65,7 @@ impl Wide {
 pub(crate) struct Counts {
     cpu: Wide,
     wait: Wide,
+    throttled: Wide,
     polls: AtomicUsize,
     preemptions: AtomicUsize,
     spawns: AtomicUsize,
@@ -77,6 +81,10 @@ impl Counts {
 
     pub(crate) fn waited(&self, nanoseconds: u64) {
         self.wait.add(nanoseconds);
+    }
+
+    pub(crate) fn throttled(&self, nanoseconds: u64) {
+        self.throttled.add(nanoseconds);
     }
 
     pub(crate) fn polled(&self) {
@@ -109,6 +117,7 @@ impl Counts {
         GroupStats {
             cpu_time: Duration::from_nanos(self.cpu.get()),
             wait_time: Duration::from_nanos(self.wait.get()),
+            throttled_time: Duration::from_nanos(self.throttled.get()),
             polls: self.polls.load(Relaxed) as u64,
             preemptions: self.preemptions.load(Relaxed) as u64,
             spawns: self.spawns.load(Relaxed) as u64,
