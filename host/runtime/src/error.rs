@@ -98,6 +98,8 @@ pub enum LoadError {
         /// What is the matter with it.
         detail: String,
     },
+    /// The imports that were to be added for this component alone could not be.
+    Imports(wasmtime::Error),
     /// Valid, but beyond what the pool of instances is made for.
     TooBig(String),
     /// The host is closed.
@@ -130,6 +132,7 @@ impl fmt::Display for LoadError {
                 f,
                 "imports `{name}`, which nobody provides ({detail}): provide it in the host, or compose the component with one that does"
             ),
+            Self::Imports(source) => write!(f, "cannot add its imports: {}", crate::text::line(&format!("{source:#}"))),
             Self::TooBig(detail) => write!(f, "too big for the pool of instances: {detail}"),
             Self::Closed => f.write_str("the host is closed"),
         }
@@ -140,6 +143,7 @@ impl error::Error for LoadError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Read { source, .. } => Some(source),
+            Self::Imports(source) => source.source(),
             _ => None,
         }
     }

@@ -15,11 +15,10 @@
 
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
-use futures::future::BoxFuture;
-use hart_host::{Canceller, Component, GuestState, Host, Limits, Run};
+use hart_host::{Canceller, GuestState, Host, Limits, Run};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
-    ComponentExportIndex, Instance as Instantiated, Linker, LinkerInstance, ResourceType, Val,
+    ComponentExportIndex, Instance as Instantiated, LinkerInstance, ResourceType, Val,
 };
 use wasmtime::{Module, Result, Store, bail, format_err};
 
@@ -270,35 +269,4 @@ fn define(
         }
     }
     Ok(())
-}
-/// Stands in for two functions that the host crate is to have. Until then there are no instances, and
-/// every script that wants one says so.
-pub(super) trait Ext {
-    fn drive<F>(&self, component: &Component, body: F) -> hart_host::RunBuilder
-    where
-        F: for<'a> FnOnce(
-                &'a mut Store<GuestState>,
-                Instantiated,
-            ) -> BoxFuture<'a, wasmtime::Result<Vec<Val>>>
-            + Send
-            + 'static;
-    fn load_with<F>(
-        &self,
-        bytes: &[u8],
-        imports: F,
-    ) -> std::result::Result<Component, hart_host::LoadError>
-    where
-        F: FnOnce(&mut Linker<GuestState>) -> wasmtime::Result<()>;
-}
-
-impl Ext for Host {
-    fn drive<F>(&self, component: &Component, _: F) -> hart_host::RunBuilder {
-        self.command(component)
-    }
-
-    fn load_with<F>(&self, _: &[u8], _: F) -> std::result::Result<Component, hart_host::LoadError> {
-        Err(hart_host::LoadError::Invalid(String::from(
-            "`hart wast` needs `Host::load_with` and `Host::drive`, which hart-host has not got yet",
-        )))
-    }
 }

@@ -26,8 +26,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use wasmtime::Engine;
-use wasmtime::component::{Linker, Val};
+use futures::future::BoxFuture;
+use wasmtime::component::{Instance, Linker, Val};
+use wasmtime::{Engine, Store};
 
 pub use builder::HostBuilder;
 pub use cache::Cache;
@@ -133,6 +134,41 @@ impl Host {
         load::load(&self.inner().engine, &self.inner().linker, bytes)
     }
 
+    /// Loads a component with imports of its own: `imports` adds them to a copy of the host's linker,
+    /// where they may replace what the host provides. The tasks that the component spawns have them
+    /// too.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), and [`LoadError::Imports`] if `imports` fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let host = hart_host::Host::builder().cache(hart_host::Cache::Off).build()?;
+    /// let text = br#"
+    ///     (component
+    ///         (import "answer" (func $answer (result u32)))
+    ///         (export "ask" (func $answer)))
+    /// "#;
+    /// let component = host.load_with(text, |linker| {
+    ///     linker.root().func_wrap("answer", |_, ()| Ok((42_u32,)))
+    /// })?;
+    /// let outcome = host.invoke(&component, "ask()")?.start()?.wait()?;
+    /// assert_eq!(outcome.to_wave()?, "42");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn load_with<F>(&self, bytes: &[u8], imports: F) -> Result<Component, LoadError>
+    where
+        F: FnOnce(&mut Linker<GuestState>) -> wasmtime::Result<()>,
+    {
+        self.open()?;
+        let mut linker = self.inner().linker.clone();
+        linker.allow_shadowing(true);
+        imports(&mut linker).map_err(LoadError::Imports)?;
+        load::load(&self.inner().engine, &linker, bytes)
+    }
+
     /// Loads a component from a file, binary or text.
     ///
     /// # Errors
@@ -206,6 +242,45 @@ impl Host {
                 args,
             },
         )
+    }
+
+    /// A run of the embedder's own: `body` gets the root's store, armed, and its instance, and may call
+    /// what it exports as often as it likes. What it returns are the run's results; its error ends the
+    /// run as that of a call does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let host = hart_host::Host::builder().cache(hart_host::Cache::Off).build()?;
+    /// let counter = host.load(br#"
+    ///     (component
+    ///         (core module $m
+    ///             (global $count (mut i32) (i32.const 0))
+    ///             (func (export "next") (result i32)
+    ///                 (global.set $count (i32.add (global.get $count) (i32.const 1)))
+    ///                 (global.get $count)))
+    ///         (core instance $i (instantiate $m))
+    ///         (func (export "next") (result u32) (canon lift (core func $i "next"))))
+    /// "#)?;
+    /// let run = host.drive(&counter, |store, instance| Box::pin(async move {
+    ///     let next = instance.get_typed_func::<(), (u32,)>(&mut *store, "next")?;
+    ///     next.call_async(&mut *store, ()).await?;
+    ///     let (count,) = next.call_async(&mut *store, ()).await?;
+    ///     Ok(vec![wasmtime::component::Val::U32(count)])
+    /// }));
+    /// assert_eq!(run.start()?.wait()?.to_wave()?, "2");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn drive<F>(&self, component: &Component, body: F) -> RunBuilder
+    where
+        F: for<'a> FnOnce(
+                &'a mut Store<GuestState>,
+                Instance,
+            ) -> BoxFuture<'a, wasmtime::Result<Vec<Val>>>
+            + Send
+            + 'static,
+    {
+        RunBuilder::new(self, component, Target::Drive(Box::new(body)))
     }
 
     /// A new tenant: a group of runs that share a weight and limits.

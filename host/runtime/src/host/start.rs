@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures::future::BoxFuture;
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Instance, Val};
 
@@ -22,9 +23,20 @@ pub(super) enum Start {
         function: ComponentExportIndex,
         args: Vec<Val>,
     },
+    /// What the embedder does with the instance.
+    Drive(Body),
     /// `hart:exec/entry.run`.
     Entry { entry: String, input: Vec<u8> },
 }
+
+/// A body of the embedder's; see [`Host::drive`](super::Host::drive).
+pub(super) type Body = Box<
+    dyn for<'a> FnOnce(
+            &'a mut Store<GuestState>,
+            Instance,
+        ) -> BoxFuture<'a, wasmtime::Result<Vec<Val>>>
+        + Send,
+>;
 
 /// Makes an admitted guest a task of the executor.
 pub(super) fn spawn(guest: Arc<Guest>, start: Start) {
@@ -110,6 +122,10 @@ async fn instantiate_and_call(guest: &Arc<Guest>, start: Start) -> Result<Ended,
         Start::Command => command(&mut store, &instance, guest).await.map_err(failed),
         Start::Call { function, args } => call(&mut store, &instance, &function, &args)
             .await
+            .map_err(failed),
+        Start::Drive(body) => body(&mut store, instance)
+            .await
+            .map(Ended::Results)
             .map_err(failed),
         Start::Entry { entry, input } => {
             let Some(index) = component.entry() else {

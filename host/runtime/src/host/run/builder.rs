@@ -20,7 +20,7 @@ use crate::host::component::Component;
 use crate::host::guest::{Guest, Traits};
 use crate::host::outcome::Ended;
 use crate::host::shared::RunShared;
-use crate::host::start::Start;
+use crate::host::start::{Body, Start};
 use crate::host::stdio::Stdio;
 use crate::host::wasi::{DirAccess, Grants, Recipe};
 use crate::host::{Host, HostInner};
@@ -46,6 +46,7 @@ pub struct RunBuilder {
 pub(in crate::host) enum Target {
     Command,
     Call { export: String, args: Vec<Val> },
+    Drive(Body),
 }
 
 impl RunBuilder {
@@ -272,6 +273,7 @@ fn default_name(args: &[String]) -> String {
 /// What the root is to do, or why it cannot.
 fn start_of(component: &Component, target: Target) -> Result<Start, RunError> {
     match target {
+        Target::Drive(body) => Ok(Start::Drive(body)),
         Target::Command if component.is_command() => Ok(Start::Command),
         Target::Command => {
             let others = component.exports();
