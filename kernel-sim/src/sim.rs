@@ -201,11 +201,19 @@ impl Sim {
     }
 
     /// Time by which clocks and harts were disturbed so far.
+    #[allow(
+        dead_code,
+        reason = "for the bound that shares are held to, which comes next"
+    )]
     pub(crate) fn disturbed(&self) -> u64 {
         self.machine().lock().disturbed
     }
 
     /// The most that a hart's work takes, in percent.
+    #[allow(
+        dead_code,
+        reason = "for the bound that shares are held to, which comes next"
+    )]
     pub(crate) fn slowest(&self) -> u64 {
         let state = self.machine().lock();
         state

@@ -195,7 +195,7 @@ impl State {
     fn count_poll(&mut self, hart: usize) {
         let this = &mut self.harts[hart];
         this.polls_in_round += 1;
-        if this.polls_in_round % ROUND != 0 {
+        if !this.polls_in_round.is_multiple_of(ROUND) {
             return;
         }
         let all = self.harts.iter().all(|hart| {

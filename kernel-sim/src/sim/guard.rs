@@ -42,7 +42,7 @@ impl<F: Future> Guard<F> {
             machine: sim.inner.machine.clone(),
             task,
             waker: Mutex::new(None),
-            by_value: AtomicBool::new(task % 2 == 0),
+            by_value: AtomicBool::new(task.is_multiple_of(2)),
         });
         Self {
             sim,
