@@ -149,7 +149,13 @@ impl Host {
     /// let text = br#"
     ///     (component
     ///         (import "answer" (func $answer (result u32)))
-    ///         (export "ask" (func $answer)))
+    ///         (core func $lowered (canon lower (func $answer)))
+    ///         (core module $m
+    ///             (import "" "answer" (func $answer (result i32)))
+    ///             (func (export "ask") (result i32) (call $answer)))
+    ///         (core instance $i (instantiate $m
+    ///             (with "" (instance (export "answer" (func $lowered))))))
+    ///         (func (export "ask") (result u32) (canon lift (core func $i "ask"))))
     /// "#;
     /// let component = host.load_with(text, |linker| {
     ///     linker.root().func_wrap("answer", |_, ()| Ok((42_u32,)))
