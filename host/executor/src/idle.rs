@@ -144,8 +144,8 @@ impl Idle {
         let mut sleepers = self.sleepers.lock();
         sleepers.push(worker);
         let change = SLEEPING_ONE - if searching { SEARCHING_ONE } else { 0 };
-        // Acquire: pairs with the Release in `found`. Release: others leave later, and find on.
-        self.word.fetch_add(change, AcqRel);
+        // Relaxed: the fence below is the Acquire that pairs with the Release in `found`.
+        self.word.fetch_add(change, Relaxed);
         drop(sleepers);
         // Pairs with the fence in `notify`.
         fence(SeqCst);

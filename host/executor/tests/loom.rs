@@ -83,9 +83,20 @@ fn executor(workers: usize) -> Executor {
 }
 
 fn model(f: impl Fn() + Sync + Send + 'static) {
+    builder().check(f);
+}
+
+/// With at most one preemption: for models that would take too long with two.
+fn large_model(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = builder();
+    builder.preemption_bound = Some(1);
+    builder.check(f);
+}
+
+fn builder() -> loom::model::Builder {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 20_000;
-    builder.check(f);
+    builder
 }
 
 // === what the models are made of ===
@@ -353,8 +364,8 @@ fn last_handle_against_waker() {
 
 // === cancel ===
 
-/// Hunts: a cancel that finds the task queued, running, to be polled again or complete: one of the two sides
-/// drops the future, and the joiner is told.
+/// Hunts: a cancel that finds the task queued, running, to be polled again or idle: one of the two sides drops
+/// the future, and the joiner is told.
 #[test]
 fn cancel_against_poll() {
     model(|| {
@@ -364,13 +375,14 @@ fn cancel_against_poll() {
         let handle = executor.spawn(async move {
             let _value = value;
             yield_now().await;
+            std::future::pending::<()>().await;
         });
         let task = handle.task();
         let canceling = thread::spawn(move || task.cancel());
         let mut worker = Worker::new(&executor).unwrap();
         let joined = worker.run(handle).unwrap();
         canceling.join().unwrap();
-        assert!(joined.is_ok() || joined.unwrap_err().is_cancelled());
+        assert!(joined.is_err_and(|error| error.is_cancelled()));
         assert_eq!(drops.count(), 1);
     });
 }
@@ -561,6 +573,32 @@ fn nobody_sleeps_beside_queued_work() {
                 waiting.block();
             })
             .unwrap();
+        executor.close();
+        other.join().unwrap();
+    });
+}
+
+/// Hunts: tasks that a worker takes from the injector without being a searcher, and that nobody else sees while
+/// they are on their way to its queue: the other, which looked meanwhile and fell asleep, has to be woken for
+/// the surplus.
+#[test]
+fn surplus_of_a_tick() {
+    large_model(|| {
+        let executor = executor(2);
+        let event = Event::new();
+        let (waiting, done) = (event.clone(), event.clone());
+        drop(executor.spawn(async move { waiting.block() }));
+        drop(executor.spawn(async move { event.set() }));
+        let mut worker = Worker::new(&executor).unwrap();
+        let theirs = executor.clone();
+        let other = thread::spawn(move || {
+            if let Ok(mut worker) = Worker::new(&theirs) {
+                assert!(worker.run(std::future::pending::<()>()).is_err());
+            }
+        });
+        // Whoever has the first is stuck until the other has run the second.
+        worker.tick();
+        worker.run(done.wait()).unwrap();
         executor.close();
         other.join().unwrap();
     });

@@ -104,3 +104,24 @@ fn last_searcher() {
         assert_eq!(machine.idle.word.load(Relaxed), 0);
     });
 }
+
+/// Hunts: a searcher that moves tasks to its own queue and leaves while another still searches, so that it wakes
+/// nobody: the other, when it announces its sleep, sees the move.
+#[test]
+fn found_publishes_what_was_moved() {
+    loom::model(|| {
+        let machine = machine();
+        assert!(machine.idle.try_search(2));
+        machine.idle.word.fetch_add(SEARCHING_ONE, Relaxed);
+        let theirs = machine.clone();
+        let mover = thread::spawn(move || {
+            // A store, which unlike the additions to a queue's length a later load may miss.
+            theirs.queued.store(1, Relaxed);
+            theirs.idle.found()
+        });
+        machine.idle.announce(1, true);
+        let seen = machine.queued.load(Relaxed);
+        let last = mover.join().unwrap();
+        assert!(last || seen == 1, "nobody looks at it");
+    });
+}

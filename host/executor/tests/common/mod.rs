@@ -311,9 +311,7 @@ pub(crate) fn quiet_panics() {
 
 /// Aborts the process if it is not dropped within two minutes: a test that hangs has failed. Not a measure
 /// of time: nothing here takes a second.
-pub(crate) struct HangGuard(
-    #[expect(dead_code, reason = "dropping it is the message")] mpsc::Sender<()>,
-);
+pub(crate) struct HangGuard(mpsc::Sender<()>);
 
 #[track_caller]
 pub(crate) fn hang_guard() -> HangGuard {
