@@ -10,7 +10,7 @@
 //! Every ground has an engine of its own, because epochs are an engine's; all of them come from a [`Host`],
 //! so all settings are the same. That host runs nothing where a peer uses its engine.
 
-use crate::guest::{Call, Crowd, State, prepare};
+use crate::guest::{Call, Crowd, Ending, Running, State, prepare};
 use hart_host::{
     Cache, Host, Preemption,
     wasmtime::{self, Engine, Store, UpdateDeadline, component::InstancePre},
@@ -65,16 +65,35 @@ impl Kind {
 
 /// Runs guests. Dropped once all of them have ended.
 pub(crate) trait Ground {
-    /// Guests that are one tenant's, where the ground knows such a thing.
-    fn group(&self) -> Group;
+    /// Guests that share this weight (the usual one is [`WEIGHT`]), where the ground knows such a thing.
+    fn group(&self, weight: u32) -> Group;
 
     /// Starts a guest.
-    fn start(&self, group: &Group, call: Call, state: State);
+    fn start(&self, group: &Group, call: Call, state: State) -> Guest;
 }
 
-/// The guests of one tenant.
+/// The usual weight of a group.
+pub(crate) const WEIGHT: u32 = 100;
+
+/// Guests that share a weight.
 pub(crate) struct Group {
+    weight: u32,
     pub(crate) hart: Option<hart_host::Group>,
+}
+
+/// A guest that was started; it goes on when this is dropped.
+pub(crate) struct Guest {
+    ending: Arc<Ending>,
+    cancel: Box<dyn FnOnce()>,
+}
+
+impl Guest {
+    /// Ends the guest, wherever it is.
+    pub(crate) fn cancel(self) -> Arc<Ending> {
+        self.ending.cancel();
+        (self.cancel)();
+        self.ending
+    }
 }
 
 /// An engine with hart's own settings, and whatever keeps it alive.
@@ -87,18 +106,25 @@ fn host() -> Host {
         .expect("the defaults fit this machine")
 }
 
-async fn drive(
-    pre: &InstancePre<State>,
-    store: &mut Store<State>,
-    call: Call,
-) -> wasmtime::Result<()> {
-    let instance = pre.instantiate_async(&mut *store).await?;
-    let export = instance
-        .get_func(&mut *store, call.export())
-        .expect("the guest has this export");
-    export
-        .call_async(&mut *store, &call.arguments(), &mut [])
-        .await
+async fn drive(pre: &InstancePre<State>, store: &mut Store<State>, call: Call) {
+    let running = Running(store.data().ending.clone());
+    let result = async {
+        let instance = pre.instantiate_async(&mut *store).await?;
+        let export = instance
+            .get_func(&mut *store, call.export())
+            .expect("the guest has this export");
+        export
+            .call_async(&mut *store, &call.arguments(), &mut [])
+            .await
+    };
+    check(result.await, &running.0);
+}
+
+/// Guests do not fail, but for those that were cancelled.
+fn check(result: wasmtime::Result<()>, ending: &Ending) {
+    if let Err(error) = result {
+        assert!(ending.is_cancelled(), "{error:?}");
+    }
 }
 
 // === hart ===
@@ -117,24 +143,26 @@ impl Hart {
 }
 
 impl Ground for Hart {
-    fn group(&self) -> Group {
-        let group = self.host.runtime().group().build();
+    fn group(&self, weight: u32) -> Group {
+        let group = self.host.runtime().group().weight(weight).build();
         Group {
+            weight,
             hart: Some(group.expect("the weight is not zero")),
         }
     }
 
-    fn start(&self, group: &Group, call: Call, state: State) {
+    fn start(&self, group: &Group, call: Call, state: State) -> Guest {
         let group = group.hart.as_ref().expect("it was made here");
-        let pre = self.pre.clone();
+        let (pre, ending) = (self.pre.clone(), state.ending.clone());
         let task = group.spawn(async move |cx| {
             let mut store = Store::new(pre.engine(), state);
             cx.arm(&mut store).expect("the engine is the host's");
-            drive(&pre, &mut store, call)
-                .await
-                .expect("the guest does not fail");
+            drive(&pre, &mut store, call).await;
         });
-        drop(task);
+        Guest {
+            ending,
+            cancel: Box::new(move || task.cancel()),
+        }
     }
 }
 
@@ -165,12 +193,13 @@ impl Tokio {
 }
 
 impl Ground for Tokio {
-    fn group(&self) -> Group {
-        Group { hart: None }
+    fn group(&self, weight: u32) -> Group {
+        Group { weight, hart: None }
     }
 
-    fn start(&self, _: &Group, call: Call, state: State) {
-        let pre = self.pre.clone();
+    fn start(&self, _: &Group, call: Call, state: State) -> Guest {
+        let (pre, ending) = (self.pre.clone(), state.ending.clone());
+        let engine = pre.engine().clone();
         let task = self.runtime.spawn(async move {
             let mut store = Store::new(pre.engine(), state);
             store.epoch_deadline_callback(|_| {
@@ -180,11 +209,16 @@ impl Ground for Tokio {
                 ))
             });
             store.set_epoch_deadline(1);
-            drive(&pre, &mut store, call)
-                .await
-                .expect("the guest does not fail");
+            drive(&pre, &mut store, call).await;
         });
-        drop(task);
+        Guest {
+            ending,
+            cancel: Box::new(move || {
+                task.abort();
+                // Nobody has to wait for the ticker.
+                engine.increment_epoch();
+            }),
+        }
     }
 }
 
@@ -251,8 +285,16 @@ impl Threads {
 
 fn run_blocking(pre: &InstancePre<State>, call: Call, state: State) {
     let mut store = Store::new(pre.engine(), state);
-    // Nobody increments epochs here.
+    // Epochs are incremented only to cancel somebody.
+    store.epoch_deadline_callback(|store| {
+        Ok(if store.data().ending.is_cancelled() {
+            UpdateDeadline::Interrupt
+        } else {
+            UpdateDeadline::Continue(1)
+        })
+    });
     store.set_epoch_deadline(1);
+    let running = Running(store.data().ending.clone());
     let instance = pre
         .instantiate(&mut store)
         .expect("the guest does not fail");
@@ -261,18 +303,37 @@ fn run_blocking(pre: &InstancePre<State>, call: Call, state: State) {
         .expect("the guest has this export");
     // What is due at once is due from here on.
     store.data_mut().due.get_or_insert_with(Instant::now);
-    export
-        .call(&mut store, &call.arguments(), &mut [])
-        .expect("the guest does not fail");
+    let result = export.call(&mut store, &call.arguments(), &mut []);
+    check(result, &running.0);
+}
+
+/// The niceness that is nearest to a weight: a step of one is a factor of 1.25, and the usual weight is
+/// niceness 0. Below 0 is for privileged processes.
+fn niceness(weight: u32) -> i32 {
+    let steps = (f64::from(WEIGHT) / f64::from(weight)).ln() / 1.25_f64.ln();
+    (steps.round() as i32).max(0)
 }
 
 impl Ground for Threads {
-    fn group(&self) -> Group {
-        Group { hart: None }
+    fn group(&self, weight: u32) -> Group {
+        Group { weight, hart: None }
     }
 
-    fn start(&self, _: &Group, call: Call, state: State) {
-        let pre = self.pre.clone();
-        thread::spawn(move || run_blocking(&pre, call, state));
+    fn start(&self, group: &Group, call: Call, state: State) -> Guest {
+        let (pre, ending) = (self.pre.clone(), state.ending.clone());
+        let engine = pre.engine().clone();
+        let nice = niceness(group.weight);
+        thread::spawn(move || {
+            if nice != 0 {
+                let this = rustix::thread::gettid();
+                rustix::process::setpriority_process(Some(this), nice)
+                    .expect("anybody may be nicer");
+            }
+            run_blocking(&pre, call, state);
+        });
+        Guest {
+            ending,
+            cancel: Box::new(move || engine.increment_epoch()),
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! | [`Crowd`] | guests that are waited for together |
 //! | [`Tally`] | pieces of work that guests have done, and whether that is enough |
 //! | [`Responses`] | how long after their due time guests were done |
+//! | [`Ending`] | how a guest that is cancelled ends |
 
 use hart_host::wasmtime::{
     self, Engine, StoreContextMut,
@@ -14,7 +15,7 @@ use hart_host::wasmtime::{
 };
 use std::{
     sync::{
-        Arc, Condvar, LazyLock, Mutex, PoisonError,
+        Arc, Condvar, LazyLock, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
@@ -28,6 +29,8 @@ const GUEST: &str = include_str!("guest.wat");
 pub(crate) enum Call {
     /// Works until its tally says that it is enough, and tells it after every so many iterations.
     Spin { iterations: u64 },
+    /// The same, but waits for another thread's answer after every so many iterations.
+    Chatter { iterations: u64 },
     /// Works and is done.
     Once { iterations: u64 },
     /// Rests and works, in turn.
@@ -42,6 +45,7 @@ impl Call {
     pub(crate) fn export(self) -> &'static str {
         match self {
             Self::Spin { .. } => "spin",
+            Self::Chatter { .. } => "chatter",
             Self::Once { .. } => "once",
             Self::Serve { .. } => "serve",
         }
@@ -49,7 +53,9 @@ impl Call {
 
     pub(crate) fn arguments(self) -> Vec<Val> {
         match self {
-            Self::Spin { iterations } | Self::Once { iterations } => vec![Val::U64(iterations)],
+            Self::Spin { iterations }
+            | Self::Chatter { iterations }
+            | Self::Once { iterations } => vec![Val::U64(iterations)],
             Self::Serve {
                 rounds,
                 rest,
@@ -150,11 +156,57 @@ impl Responses {
     }
 }
 
+/// How a guest that is cancelled ends.
+#[derive(Default)]
+pub(crate) struct Ending {
+    cancelled: OnceLock<Instant>,
+    stopped: OnceLock<Duration>,
+    gone: OnceLock<Duration>,
+}
+
+impl Ending {
+    /// To be called right before the guest is cancelled.
+    pub(crate) fn cancel(&self) {
+        let first = self.cancelled.set(Instant::now());
+        first.expect("a guest is cancelled once");
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.get().is_some()
+    }
+
+    fn note(&self, time: &OnceLock<Duration>) {
+        if let Some(cancelled) = self.cancelled.get() {
+            time.get_or_init(|| cancelled.elapsed());
+        }
+    }
+
+    /// From when it was cancelled to when it did not run any more.
+    pub(crate) fn stopped(&self) -> Duration {
+        *self.stopped.get().expect("it stopped")
+    }
+
+    /// From when it was cancelled to when its instance was gone.
+    pub(crate) fn gone(&self) -> Duration {
+        *self.gone.get().expect("it is gone")
+    }
+}
+
+/// Notes, when it is dropped, that the guest has stopped.
+pub(crate) struct Running(pub(crate) Arc<Ending>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.note(&self.0.stopped);
+    }
+}
+
 /// What a guest's store holds.
 pub(crate) struct State {
     _member: Member,
     pub(crate) tally: Arc<Tally>,
     pub(crate) responses: Arc<Responses>,
+    pub(crate) ending: Arc<Ending>,
     /// The time that `done` counts from.
     pub(crate) due: Option<Instant>,
     /// The first rest is longer by this, so that guests do not march in step.
@@ -172,6 +224,7 @@ impl State {
             _member: crowd.join(),
             tally: Arc::default(),
             responses: Arc::default(),
+            ending: Arc::default(),
             due: None,
             phase: Duration::ZERO,
             steps: 1,
@@ -202,6 +255,12 @@ impl State {
             self.tally.started.fetch_add(1, Relaxed);
         }
         self.tally.enough.load(Relaxed)
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.ending.note(&self.ending.gone);
     }
 }
 

@@ -9,6 +9,7 @@ mod machine;
 mod measure;
 mod plot;
 mod row;
+mod spinners;
 mod suites;
 
 use clap::{Parser, ValueEnum};
@@ -42,8 +43,14 @@ struct Arguments {
 enum Suite {
     /// The executor's fast and fair lanes, against tokio and async-executor.
     Executor,
+    /// What guests that compete get, against tokio and threads.
+    Fairness,
+    /// From when a guest is cancelled to when it is gone, against tokio and threads.
+    Kill,
     /// How late guests respond beside guests that spin, against tokio and threads.
     Latency,
+    /// What preemption costs a guest that is alone, against bare wasmtime.
+    Overhead,
     /// The examples on two workers, against one.
     Parallel,
 }
@@ -57,7 +64,10 @@ fn main() -> ExitCode {
     for suite in arguments.suites {
         match suite {
             Suite::Executor => suites::executor::run(&mut bench),
+            Suite::Fairness => suites::fairness::run(&mut bench),
+            Suite::Kill => suites::kill::run(&mut bench),
             Suite::Latency => suites::latency::run(&mut bench),
+            Suite::Overhead => suites::overhead::run(&mut bench),
             Suite::Parallel => suites::parallel::run(&mut bench),
         }
     }

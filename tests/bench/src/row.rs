@@ -29,7 +29,8 @@ pub(crate) struct Figure {
     pub(crate) name: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) hart: f64,
-    pub(crate) peer: f64,
+    /// None where the peer has no such thing.
+    pub(crate) peer: Option<f64>,
 }
 
 impl Row {
@@ -57,13 +58,14 @@ impl Row {
             self.rounds,
         );
         for figure in &self.figures {
+            let peer = figure
+                .peer
+                .map_or(String::new(), |peer| format!("{peer:>9.3} {}", figure.unit));
             println!(
-                "{:<36} {:>9.3} {} {:>9.3} {}",
+                "{:<36} {:>9.3} {} {peer}",
                 format!("    {}", figure.name),
                 figure.hart,
                 figure.unit,
-                figure.peer,
-                figure.unit
             );
         }
     }

@@ -1,5 +1,8 @@
 //! The suites.
 
 pub(crate) mod executor;
+pub(crate) mod fairness;
+pub(crate) mod kill;
 pub(crate) mod latency;
+pub(crate) mod overhead;
 pub(crate) mod parallel;

@@ -1,9 +1,10 @@
 //! What is asked of a ground, and what came of it.
 
 use crate::{
-    ground::{Ground, Group, Kind},
-    guest::{Call, Crowd, Pace, Responses, State, Tally},
+    ground::{Kind, WEIGHT},
+    guest::{Call, Crowd, Pace, Responses, State},
     row::quantile,
+    spinners::{PIECE, Spinners},
 };
 use std::{
     sync::Arc,
@@ -13,9 +14,6 @@ use std::{
 
 /// Guests that are served, where there are several.
 const GUESTS: u32 = 20;
-
-/// How long a spinner works between two signs of life.
-const PIECE: Duration = Duration::from_micros(50);
 
 /// The steps of one request of [`Load::Steps`].
 const STEPS: u32 = 10;
@@ -46,12 +44,13 @@ impl Load {
     pub(crate) fn run(self, kind: Kind, spinners: usize, pace: Pace) -> Outcome {
         let ground = kind.start();
         let spun = Spinners::start(&*ground, spinners, pace);
+        spun.wait();
         let responses = Arc::new(Responses::default());
         let crowd = Arc::new(Crowd::default());
-        let before = (Instant::now(), spun.tally.done());
+        let before = (Instant::now(), spun.pieces());
         let serve = |guests: u32, call: Call, rest: Duration, steps: u32, slice| {
             for guest in 0..guests {
-                let group = ground.group();
+                let group = ground.group(WEIGHT);
                 if let (Some(hart), Some(slice)) = (&group.hart, slice) {
                     hart.executor_group().set_slice(slice);
                 }
@@ -59,7 +58,7 @@ impl Load {
                 state.responses = responses.clone();
                 state.phase = rest * guest / guests;
                 state.steps = steps;
-                ground.start(&group, call, state);
+                drop(ground.start(&group, call, state));
             }
         };
         match self {
@@ -100,13 +99,14 @@ impl Load {
                     let mut state = State::new(&crowd);
                     state.responses = responses.clone();
                     state.due = Some(due);
-                    ground.start(&ground.group(), Call::Once { iterations }, state);
+                    let guest = Call::Once { iterations };
+                    drop(ground.start(&ground.group(WEIGHT), guest, state));
                 }
             }
         }
         crowd.wait();
         let elapsed = before.0.elapsed();
-        let pieces = spun.tally.done() - before.1;
+        let pieces = spun.pieces() - before.1;
         spun.stop();
         let responses: Vec<f64> = responses
             .take()
@@ -119,40 +119,5 @@ impl Load {
             worst: quantile(&responses, 1.0),
             spinners: pieces as f64 * PIECE.as_secs_f64() / elapsed.as_secs_f64(),
         }
-    }
-}
-
-/// Guests that spin, each a group of its own.
-struct Spinners {
-    tally: Arc<Tally>,
-    crowd: Arc<Crowd>,
-    _groups: Vec<Group>,
-}
-
-impl Spinners {
-    /// Starts them, and waits until all of them spin.
-    fn start(ground: &dyn Ground, count: usize, pace: Pace) -> Self {
-        let (tally, crowd) = (Arc::new(Tally::default()), Arc::new(Crowd::default()));
-        let iterations = pace.iterations(PIECE);
-        let groups = (0..count)
-            .map(|_| {
-                let group = ground.group();
-                let mut state = State::new(&crowd);
-                state.tally = tally.clone();
-                ground.start(&group, Call::Spin { iterations }, state);
-                group
-            })
-            .collect();
-        tally.wait_for(count);
-        Self {
-            tally,
-            crowd,
-            _groups: groups,
-        }
-    }
-
-    fn stop(self) {
-        self.tally.stop();
-        self.crowd.wait();
     }
 }
