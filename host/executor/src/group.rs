@@ -256,8 +256,15 @@ impl Group {
     }
 
     /// What it has used so far.
+    ///
+    /// CPU time that was not charged yet, because a task of it has come to no preemption point since,
+    /// counts as time on the clock.
     pub fn stats(&self) -> GroupStats {
-        self.0.counts.snapshot()
+        let executor = &self.0.executor;
+        let in_flight = executor
+            .lane()
+            .in_flight(&self.0, executor.platform().now());
+        self.0.counts.snapshot(in_flight)
     }
 
     /// To be called inside a poll of one of its tasks where that task could be preempted: charges the

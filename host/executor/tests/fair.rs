@@ -295,12 +295,87 @@ fn ticks_do_not_cut_slices() {
     );
 }
 
+/// Hunts slices that are as long where hundreds wait as where one does, and ones that go below the shortest.
+#[test]
+fn slices_adapt_to_how_many_wait() {
+    let microseconds = Duration::from_micros;
+    for (groups, kept) in [(2, 2_000), (3, 1_000), (8, 1_000), (30, 500), (100, 250)] {
+        let mut bed = Bed::new();
+        for _ in 1..groups {
+            let group = bed.group(100);
+            bed.spin_by_ticks(&group, SLICE / 20);
+        }
+        // What is kept while somebody runs.
+        let seen = Arc::new(Mutex::new(None));
+        let (last, group, executor) = (seen.clone(), bed.group(100), bed.executor.clone());
+        let (machine, its) = (bed.machine.clone(), group.clone());
+        let spinner = poll_fn(move |cx| {
+            loop {
+                *last.lock().unwrap() = executor.shortest_slice();
+                machine.now.fetch_add(SLICE / 20, Relaxed);
+                if its.preemption_tick() == Verdict::Yield {
+                    cx.waker().wake_by_ref();
+                    return Poll::<()>::Pending;
+                }
+            }
+        });
+        drop(bed.executor.build_task().group(&group).spawn(spinner));
+        // The first turns are those of groups that have just woken.
+        bed.run_for(4 * groups);
+        assert_eq!(*seen.lock().unwrap(), Some(microseconds(kept)), "{groups}");
+        let short = microseconds(150);
+        let hurried = bed.executor.group().slice(short).build();
+        bed.spin_by_ticks(&hurried, SLICE / 20);
+        bed.run_for(4 * groups);
+        let least = seen.lock().unwrap().expect("they compete");
+        assert!(least >= microseconds(100) && least < 2 * short, "{groups}");
+    }
+}
+
+/// Hunts a newcomer that finds the time of a group which ran alone, and was not charged, unspent: it would
+/// have all of it to itself.
+#[test]
+fn a_newcomer_gets_half_and_no_more() {
+    let mut bed = Bed::new();
+    let (old, new) = (bed.group(100), bed.group(100));
+    let (machine, its, late) = (bed.machine.clone(), old.clone(), new.clone());
+    let executor = bed.executor.clone();
+    let clock = bed.machine.clone();
+    let mut alone = true;
+    let task = poll_fn(move |cx| {
+        if std::mem::take(&mut alone) {
+            // Ten seconds without a preemption point; then somebody comes.
+            machine.now.fetch_add(10_000 * SLICE, Relaxed);
+            let clock = clock.clone();
+            let spinner = poll_fn(move |cx| {
+                clock.now.fetch_add(SLICE, Relaxed);
+                cx.waker().wake_by_ref();
+                Poll::<()>::Pending
+            });
+            drop(executor.build_task().group(&late).spawn(spinner));
+            assert_eq!(its.preemption_point(), Verdict::Yield);
+        } else {
+            machine.now.fetch_add(SLICE, Relaxed);
+        }
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    });
+    drop(bed.executor.build_task().group(&old).spawn(task));
+    bed.run_for(1);
+    let before = [&old, &new].map(|group| group.stats().cpu_time);
+    bed.run_for(100);
+    let [old, new] = [(&old, before[0]), (&new, before[1])]
+        .map(|(group, before)| group.stats().cpu_time - before);
+    let slice = Duration::from_nanos(SLICE);
+    assert!(old.abs_diff(new) <= 3 * slice, "{old:?} and {new:?}");
+}
+
 /// Hunts a latency class that waits for the slices of others: its turn comes at the next tick.
 #[test]
 fn a_shorter_slice_is_served_at_the_next_tick() {
     let mut bed = Bed::new();
     let tick = SLICE / 10;
-    for _ in 0..128 {
+    for _ in 0..8 {
         let group = bed.group(100);
         bed.spin_by_ticks(&group, tick);
     }

@@ -346,7 +346,9 @@ impl Shared {
 
     /// Takes a place for a worker.
     pub(crate) fn add_worker(&self) -> WorkerId {
-        self.slots.acquire()
+        let worker = self.slots.acquire();
+        self.lane.set_workers(self.slots.active());
+        worker
     }
 
     /// Gives a worker's place back, and its tasks to the others.
@@ -364,6 +366,7 @@ impl Shared {
             }
         }
         self.slots.release(worker);
+        self.lane.set_workers(self.slots.active());
         self.notify();
     }
 }

@@ -14,14 +14,18 @@
 //!
 //! **Sleep.** A group that becomes runnable starts at `max(its own virtual time, least - a slice)`, where
 //! `least` is that of the groups that compete: it is served soon, a debt stays a debt, and sleep is not
-//! saved up.
+//! saved up. The slice is the default one or its own, whichever is longer, so that a short slice is not
+//! paid for with less credit. A core that other processes take from a running group is as good as asleep:
+//! what is in flight counts by the clock, and a charge that turns out smaller leaves the group no further
+//! behind than a sleeper.
 //!
 //! **Tenants.** A tenant's weight is shared by those of its groups that compete, by their weights: a group
 //! counts with `tenant weight * group weight / sum of group weights`.
 //!
 //! **Slices.** Where preemption points come by time ([`Pace::Time`]), a poll keeps its slice, as
 //! nearly as the clock can tell, except from groups with a shorter slice: theirs is the earlier turn that
-//! they have bought.
+//! they have bought. The slice that a poll keeps adapts ([`Stretch`]): shorter where many wait for a turn,
+//! longer where few do and none of them has just woken. Turns are ordered by the slices as they were set.
 //!
 //! **Rates.** A group whose [rate](super::rate), or whose tenant's, is used up does not compete: it is parked
 //! until a time, its tasks with it. Whoever takes a turn, or asks for a verdict, lets those go on whose time
@@ -37,7 +41,7 @@
 //! 5. The number of runnable tasks is raised under the lock and read without: the executor's notification
 //!    orders the two as for any queue.
 
-use super::{GroupInner, Tenant, rate::Budget};
+use super::{DEFAULT_SLICE, GroupInner, SHORTEST_SLICE, Tenant, rate::Budget};
 use crate::{
     sync::{Arc, AtomicUsize, Mutex, Ordering::Relaxed, UnsafeCell},
     task::{Header, TaskRef},
@@ -57,9 +61,53 @@ pub(crate) struct Lane {
     len: AtomicUsize,
     /// Parked groups. Changed under the lock.
     parked: AtomicUsize,
-    /// The shortest slice among the groups that compete, nanoseconds; `usize::MAX` without any. Changed
-    /// under the lock.
+    /// The shortest slice among the groups that compete, as it is kept now, nanoseconds; `usize::MAX`
+    /// without any. Changed under the lock.
     shortest: AtomicUsize,
+    /// Workers that take turns.
+    workers: AtomicUsize,
+}
+
+/// How much of its slice a poll keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stretch {
+    /// At most one group per worker waits, and all that wait had a turn before.
+    Double,
+    Whole,
+    /// Many wait: more than [`MANY`] per worker.
+    Half,
+    /// More than four times as many.
+    Quarter,
+}
+
+/// Groups that wait, per worker, from which on slices are shorter. Guessed; the suite `latency` of
+/// `hart-bench` shows what it does to those who wait and to what the others get done.
+const MANY: usize = 8;
+
+impl Stretch {
+    fn of(waiting: usize, woken: usize, workers: usize) -> Self {
+        let workers = workers.max(1);
+        if waiting > 4 * MANY * workers {
+            Self::Quarter
+        } else if waiting > MANY * workers {
+            Self::Half
+        } else if woken == 0 && waiting <= workers {
+            Self::Double
+        } else {
+            Self::Whole
+        }
+    }
+
+    /// What is kept of a slice of so many nanoseconds: not less than the shortest slice there is.
+    fn apply(self, slice: u64) -> u64 {
+        let kept = match self {
+            Self::Double => slice.saturating_mul(2),
+            Self::Whole => slice,
+            Self::Half => slice / 2,
+            Self::Quarter => slice / 4,
+        };
+        kept.max(SHORTEST_SLICE.as_nanos() as u64)
+    }
 }
 
 /// How the preemption points of a poll come.
@@ -81,6 +129,8 @@ struct Turns {
     parked: BTreeMap<(u64, usize), Arc<GroupInner>>,
     /// The slices of the groups that compete, and how many have each. Few are different.
     slices: Vec<(usize, usize)>,
+    /// Of the waiting groups, those that have had no turn since they woke.
+    woken: usize,
     /// No group that competes is behind this. Never goes back.
     least: Virtual,
 }
@@ -109,6 +159,8 @@ struct Standing {
     budget: Budget,
     /// Since when it is parked.
     parked: Option<u64>,
+    /// It has had no turn since it woke.
+    woken: bool,
 }
 
 // SAFETY: both fields are touched under the lane's lock only (the fields are private, and `Lane` is the
@@ -170,12 +222,21 @@ impl GroupInner {
         Weight::of(self).scale(u128::from(self.slice()))
     }
 
+    /// How far behind `least` a group may be that did not use its turns.
+    fn credit_units(&self) -> Virtual {
+        let slice = self.slice().max(DEFAULT_SLICE.as_nanos() as u64);
+        Weight::of(self).scale(u128::from(slice))
+    }
+
+    /// What is in flight at `now` and not charged yet, nanoseconds by the clock.
+    fn in_flight(&self, now: u64) -> u128 {
+        let standing = self.see();
+        (u128::from(standing.polls) * u128::from(now)).saturating_sub(standing.began)
+    }
+
     /// The virtual time with what is in flight.
     fn virtual_now(&self, now: u64) -> Virtual {
-        let standing = self.see();
-        let in_flight =
-            (u128::from(standing.polls) * u128::from(now)).saturating_sub(standing.began);
-        standing.virtual_time + Weight::of(self).scale(in_flight)
+        self.see().virtual_time + Weight::of(self).scale(self.in_flight(now))
     }
 
     fn deadline_now(&self, now: u64) -> Virtual {
@@ -214,7 +275,20 @@ impl Lane {
             len: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
             shortest: AtomicUsize::new(usize::MAX),
+            workers: AtomicUsize::new(0),
         }
+    }
+
+    /// So many workers take turns from now on.
+    pub(crate) fn set_workers(&self, workers: usize) {
+        self.workers.store(workers, Relaxed);
+    }
+
+    /// What polls of `group` have used at `now` since they began, or were last charged: nanoseconds by the
+    /// clock.
+    pub(crate) fn in_flight(&self, group: &GroupInner, now: u64) -> u64 {
+        let _turns = self.turns.lock();
+        u64::try_from(group.in_flight(now)).unwrap_or(u64::MAX)
     }
 
     /// Runnable tasks that wait for nothing but their turn, as far as anybody can tell without the lock.
@@ -227,7 +301,7 @@ impl Lane {
         self.len() > 0 || self.parked.load(Relaxed) > 0
     }
 
-    /// The shortest slice among the groups that compete, nanoseconds.
+    /// The shortest slice among the groups that compete, as it is kept now, nanoseconds.
     pub(crate) fn shortest_slice(&self) -> Option<u64> {
         let shortest = self.shortest.load(Relaxed);
         (shortest != usize::MAX).then_some(shortest as u64)
@@ -258,7 +332,10 @@ impl Lane {
         let before = group.see();
         let was_idle = before.len == 0 && before.polls == 0;
         if was_idle {
+            // Who runs alone is not charged for long: what it has used counts before others are compared.
+            turns.advance(now);
             self.activate(&mut turns, group);
+            group.standing(|standing| standing.woken = true);
         }
         group.queue.tasks.enqueue(task);
         group.standing(|standing| standing.len += 1);
@@ -294,6 +371,7 @@ impl Lane {
             standing.polls += 1;
             standing.began += u128::from(now);
         });
+        self.publish(&turns);
         Some(task)
     }
 
@@ -329,7 +407,7 @@ impl Lane {
         }
         let deadline = group.deadline_now(now);
         match pace {
-            Pace::Time(ran) if !self.is_used_up(group, ran) => {
+            Pace::Time(ran) if !self.is_used_up(&turns, group, ran) => {
                 turns.has_earlier_with_shorter_slice(deadline, group.slice())
             }
             // A task of the same group is next after this one in any case.
@@ -340,9 +418,13 @@ impl Lane {
     /// Whether a poll that has gone on for `ran` has used its slice, as nearly as a clock can tell that
     /// ticks once in the shortest slice. Rounded down by three quarters of a tick (guessed; the suite
     /// `latency` of `hart-bench` would settle it): who waits should rather be early than a tick late.
-    fn is_used_up(&self, group: &GroupInner, ran: u64) -> bool {
+    fn is_used_up(&self, turns: &Turns, group: &GroupInner, ran: u64) -> bool {
         let tick = self.shortest_slice().unwrap_or(0);
-        ran.saturating_add(tick / 4 * 3) >= group.slice()
+        ran.saturating_add(tick / 4 * 3) >= self.stretch(turns).apply(group.slice())
+    }
+
+    fn stretch(&self, turns: &Turns) -> Stretch {
+        Stretch::of(turns.waiting.len(), turns.woken, self.workers.load(Relaxed))
     }
 
     /// Ends a poll of `group`: it has used `cpu` nanoseconds since it began, or was last charged, at
@@ -390,7 +472,7 @@ impl Lane {
             self.rejoin(&mut turns, &group);
             turns.wait(&group);
         }
-        if let Some((_, group)) = turns.waiting.pop_first() {
+        if let Some(group) = turns.pop_waiting() {
             let task = self.take(&group);
             if group.see().len > 0 {
                 turns.wait(&group);
@@ -420,8 +502,7 @@ impl Lane {
         group.standing(|standing| standing.active_slice = slice);
         turns.add_slice(slice);
         self.publish(turns);
-        let floor = turns.least.saturating_sub(group.slice_units());
-        group.standing(|standing| standing.virtual_time = standing.virtual_time.max(floor));
+        turns.keep_up(group);
     }
 
     /// A group stops competing.
@@ -436,7 +517,14 @@ impl Lane {
 
     fn publish(&self, turns: &Turns) {
         let shortest = turns.slices.iter().map(|(slice, _)| *slice).min();
-        self.shortest.store(shortest.unwrap_or(usize::MAX), Relaxed);
+        let stretch = self.stretch(turns);
+        let kept = shortest.map_or(usize::MAX, |slice| {
+            usize::try_from(stretch.apply(slice as u64)).unwrap_or(usize::MAX)
+        });
+        // The load keeps the usual case from writing a line that every enqueue reads.
+        if self.shortest.load(Relaxed) != kept {
+            self.shortest.store(kept, Relaxed);
+        }
     }
 
     /// A group with tasks and without polls in flight waits for its turn, or until its rate allows one.
@@ -449,9 +537,9 @@ impl Lane {
             if before != slice {
                 turns.remove_slice(before);
                 turns.add_slice(slice);
-                self.publish(turns);
             }
             turns.wait(group);
+            self.publish(turns);
             return;
         };
         self.deactivate(turns, group);
@@ -516,6 +604,19 @@ impl Turns {
             standing.deadline
         });
         self.waiting.insert((deadline, group.id.0), group.clone());
+        self.woken += usize::from(group.see().woken);
+    }
+
+    fn pop_waiting(&mut self) -> Option<Arc<GroupInner>> {
+        let (_, group) = self.waiting.pop_first()?;
+        self.woken -= usize::from(group.see().woken);
+        Some(group)
+    }
+
+    /// A group that has used no turns for a while is not further behind than its credit.
+    fn keep_up(&self, group: &GroupInner) {
+        let floor = self.least.saturating_sub(group.credit_units());
+        group.standing(|standing| standing.virtual_time = standing.virtual_time.max(floor));
     }
 
     /// The group whose turn it is; it is among the running ones now.
@@ -533,7 +634,8 @@ impl Turns {
     }
 
     fn start_first(&mut self) -> Option<Arc<GroupInner>> {
-        let (_, group) = self.waiting.pop_first()?;
+        let group = self.pop_waiting()?;
+        group.standing(|standing| standing.woken = false);
         self.running.push(group.clone());
         Some(group)
     }
@@ -568,6 +670,7 @@ impl Turns {
         group.charge_rates(cpu, now);
         let units = Weight::of(group).scale(u128::from(cpu));
         group.standing(|standing| standing.virtual_time += units);
+        self.keep_up(group);
     }
 
     /// Moves `least` to where the group is that is furthest behind.

@@ -113,9 +113,10 @@ impl Counts {
         self.memory.fetch_sub(bytes, Relaxed);
     }
 
-    pub(crate) fn snapshot(&self) -> GroupStats {
+    /// The counts, and what is in flight: nanoseconds by the clock.
+    pub(crate) fn snapshot(&self, in_flight: u64) -> GroupStats {
         GroupStats {
-            cpu_time: Duration::from_nanos(self.cpu.get()),
+            cpu_time: Duration::from_nanos(self.cpu.get().saturating_add(in_flight)),
             wait_time: Duration::from_nanos(self.wait.get()),
             throttled_time: Duration::from_nanos(self.throttled.get()),
             polls: self.polls.load(Relaxed) as u64,
