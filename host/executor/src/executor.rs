@@ -1,8 +1,9 @@
 //! The shared part: what all workers of one executor have in common.
 
 mod shared;
+mod strong;
 
-pub(crate) use self::shared::Shared;
+pub(crate) use self::{shared::Shared, strong::Strong};
 
 #[cfg(feature = "counters")]
 use crate::worker::WorkerStats;
@@ -11,7 +12,6 @@ use crate::{
     group::{GroupBuilder, TenantBuilder},
     platform::Platform,
     scheduler::{Injector, Scheduler},
-    sync::Arc,
     task::{JoinHandle, TaskBuilder},
 };
 use allocator_api2::alloc::Allocator;
@@ -52,7 +52,7 @@ use core::{fmt, future::Future, time::Duration};
 /// });
 /// ```
 pub struct Executor {
-    shared: Arc<Shared>,
+    shared: Strong,
 }
 
 impl Executor {
@@ -74,11 +74,11 @@ impl Executor {
     /// An executor on the platform given, with room for `workers` workers. More may come: it grows.
     pub fn with_platform(workers: usize, platform: alloc::sync::Arc<dyn Platform>) -> Self {
         Self {
-            shared: Arc::new(Shared::new(workers, platform)),
+            shared: Strong::new(Shared::new(workers, platform)),
         }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Strong {
         &self.shared
     }
 

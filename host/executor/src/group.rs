@@ -16,7 +16,7 @@ pub(crate) use self::{lane::Lane, meter::Meter, stats::Counts};
 pub use self::{rate::RATE_WINDOW, stats::GroupStats};
 
 use crate::{
-    executor::{Executor, Shared},
+    executor::{Executor, Strong},
     sync::{Arc, AtomicUsize, Mutex, Ordering::Relaxed},
 };
 use alloc::borrow::Cow;
@@ -94,7 +94,7 @@ pub(crate) struct GroupInner {
     tenant: Option<Tenant>,
     pub(crate) counts: Counts,
     pub(crate) queue: lane::GroupQueue,
-    executor: Arc<Shared>,
+    executor: Strong,
 }
 
 /// A group of groups, which share its weight.
@@ -189,7 +189,7 @@ impl Group {
     }
 
     pub(crate) fn is_of(&self, executor: &Executor) -> bool {
-        Arc::ptr_eq(&self.0.executor, executor.shared())
+        Strong::ptr_eq(&self.0.executor, executor.shared())
     }
 
     /// The group's id.
@@ -444,7 +444,7 @@ impl<'a> GroupBuilder<'a> {
     pub fn build(self) -> Group {
         let shared = self.executor.shared();
         Group(Arc::new(GroupInner {
-            id: Id(shared.next_id().0),
+            id: Id(shared.next_ids(1)),
             name: self.name,
             weight: AtomicUsize::new(self.weight as usize),
             slice: AtomicUsize::new(check_slice(self.slice)),
@@ -500,7 +500,7 @@ impl<'a> TenantBuilder<'a> {
     /// Makes the tenant.
     pub fn build(self) -> Tenant {
         Tenant(Arc::new(TenantInner {
-            id: Id(self.executor.shared().next_id().0),
+            id: Id(self.executor.shared().next_ids(1)),
             name: self.name,
             weight: AtomicUsize::new(self.weight as usize),
             active_weight: AtomicUsize::new(0),

@@ -4,6 +4,11 @@
 //!
 //! 1. Enqueue: push; fence; look at the word below. If nobody is searching and somebody sleeps, wake
 //!    one sleeper. It starts as a searcher.
+//!    There is one exception. A worker that puts the task which it has just polled back into its own queue does not
+//!    notify, because it takes a task from there next (before it does anything else, it notifies). Either that is the
+//!    task which it put back; or it is another, which was queued before by these rules: then a worker that fell
+//!    asleep after that has seen it there, or has seen that it was taken, and with the latter what was queued before
+//!    the taking.
 //! 2. A worker that runs dry becomes a searcher if fewer than half of the workers are; a searcher looks
 //!    for work everywhere.
 //! 3. A searcher that finds work stops being one; if it was the last, it wakes one more sleeper, because

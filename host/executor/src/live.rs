@@ -1,85 +1,320 @@
-//! The list of live tasks: what `close` walks.
+//! The live tasks: what `close` walks.
 //!
-//! A task is in it from its spawn until it completes, and the list holds a reference to it. Sharded by
-//! id, so that spawns on different cores rarely meet.
+//! A task is listed from its spawn until it completes, and its entry holds a reference to it. Every worker has a
+//! list of its own for what it spawns; [`OUTSIDE`] lists serve everybody else.
+//!
+//! 1. The owner of a list gets a free entry ([`Live::reserve`]) and puts the task into it
+//!    ([`Entry::publish`]), with plain stores. Lists grow by chunks that never move.
+//! 2. A task leaves by a swap of its entry ([`Entry::take`]): whoever completes it and `close` may both try, and the
+//!    one who gets the task out has the list's reference.
+//! 3. A free entry goes back to its list: for the owner a plain store, for others a push onto the stack `returned`, of
+//!    which the owner takes all at once. The links are in the entries themselves, marked by their lowest bit.
+//! 4. `close` sets its flag, fences, then takes the task out of every entry that it finds. A spawn publishes,
+//!    fences, then looks at the flag. One of the two sees the other.
 
 use crate::{
-    sync::{AtomicUsize, Mutex, Ordering::Relaxed},
+    error::SpawnError,
+    sync::{
+        AtomicPtr, Mutex, MutexGuard,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        UnsafeCell,
+    },
     task::{Header, TaskRef},
 };
-use alloc::boxed::Box;
-use cordyceps::{Linked, List, list};
+use alloc::alloc::{Layout, alloc, dealloc};
+use core::ptr::{self, NonNull};
 
-#[cfg(loom)]
-const SHARDS: usize = 1;
-/// A power of two, guessed; the `executor` suite of `hart-bench` would settle it.
+/// Lists for tasks that are spawned outside every worker, so that threads that spawn rarely meet. Guessed.
 #[cfg(not(loom))]
-const SHARDS: usize = 16;
+pub(crate) const OUTSIDE: usize = 8;
+#[cfg(loom)]
+pub(crate) const OUTSIDE: usize = 1;
 
+/// Entries in the first chunk; each further one has twice as many.
+#[cfg(not(loom))]
+const FIRST_CHUNK: usize = 64;
+#[cfg(loom)]
+const FIRST_CHUNK: usize = 4;
+#[cfg(not(loom))]
+const CHUNKS: usize = if usize::BITS < 64 { 20 } else { 32 };
+#[cfg(loom)]
+const CHUNKS: usize = 1;
+
+/// Marks an entry that is free.
+const FREE: usize = 1;
+
+const _: () = assert!(align_of::<Header>() > FREE && align_of::<Entry>() > FREE);
+
+/// Where a live task is listed: a task, or (marked) the next free entry, or null on the way between the two.
+pub(crate) struct Entry(AtomicPtr<Header>);
+
+/// One list. Its owner is the core whose worker it belongs to, or who holds the lock around it.
 pub(crate) struct Live {
-    shards: Box<[Mutex<List<Header>>]>,
-    len: AtomicUsize,
+    chunks: [AtomicPtr<Entry>; CHUNKS],
+    /// Free entries that others gave back.
+    returned: AtomicPtr<Header>,
+    owned: UnsafeCell<Owned>,
 }
+
+/// What only the owner touches.
+struct Owned {
+    /// Free entries.
+    free: *mut Header,
+    /// How many entries there are; all chunks before are full.
+    made: usize,
+}
+
+/// A list whose owner is whoever holds the lock.
+pub(crate) struct Outside {
+    lock: Mutex<()>,
+    live: Live,
+}
+
+/// The place of a task in a list.
+#[derive(Clone, Copy)]
+pub(crate) struct Listed {
+    list: NonNull<Live>,
+    entry: NonNull<Entry>,
+}
+
+// SAFETY: the entries are atomic; `owned` is touched by the owner alone.
+unsafe impl Sync for Live {}
+// SAFETY: its pointers are to its own chunks and to tasks, which are `Send`.
+unsafe impl Send for Live {}
+
+fn marked(entry: *mut Header) -> *mut Header {
+    entry.map_addr(|address| address | FREE)
+}
+
+fn unmarked(entry: *mut Header) -> *mut Header {
+    entry.map_addr(|address| address & !FREE)
+}
+
+fn is_task(content: *mut Header) -> bool {
+    !content.is_null() && content.addr() & FREE == 0
+}
+
+/// Chunk `chunk` has this many entries.
+fn chunk_len(chunk: usize) -> usize {
+    FIRST_CHUNK << chunk
+}
+
+// === impl Live ===
 
 impl Live {
     pub(crate) fn new() -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(List::new())).collect(),
-            len: AtomicUsize::new(0),
+            chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            returned: AtomicPtr::new(marked(ptr::null_mut())),
+            owned: UnsafeCell::new(Owned {
+                free: ptr::null_mut(),
+                made: 0,
+            }),
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len.load(Relaxed)
-    }
-
-    fn shard(&self, task: &TaskRef) -> &Mutex<List<Header>> {
-        &self.shards[task.id().0 % self.shards.len()]
-    }
-
-    /// Adds a new task, unless `is_closed`. That is asked under the lock: either the task is in the list
-    /// before [`pop`](Self::pop) looks at its shard, or it sees what was closed before that.
-    pub(crate) fn insert(&self, task: TaskRef, is_closed: impl FnOnce() -> bool) -> bool {
-        let mut shard = self.shard(&task).lock();
-        if is_closed() {
-            // The reference is dropped after the lock.
-            drop(shard);
-            drop(task);
-            return false;
-        }
-        task.header().live().store(true, Relaxed);
-        self.len.fetch_add(1, Relaxed);
-        // The count is there before the task can be seen to end.
-        shard.push_front(task);
-        true
-    }
-
-    /// Takes out a task that completed; gives the list's reference, unless `pop` took it.
-    pub(crate) fn remove(&self, task: &TaskRef) -> Option<TaskRef> {
-        let mut shard = self.shard(task).lock();
-        if !task.header().live().load(Relaxed) {
-            return None;
-        }
-        task.header().live().store(false, Relaxed);
-        let node = <Header as Linked<list::Links<Header>>>::into_ptr(task.clone());
-        // SAFETY: `live` is true, so the task is in this very list; we hold its lock.
-        let removed = unsafe { shard.remove(node) };
-        drop(shard);
-        self.len.fetch_sub(1, Relaxed);
-        // SAFETY: takes back the reference that `into_ptr` was given a few lines above.
-        drop(unsafe { <Header as Linked<list::Links<Header>>>::from_ptr(node) });
-        removed
-    }
-
-    /// Takes out any task.
-    pub(crate) fn pop(&self) -> Option<TaskRef> {
-        self.shards.iter().find_map(|shard| {
-            let mut shard = shard.lock();
-            let task = shard.pop_back()?;
-            task.header().live().store(false, Relaxed);
-            drop(shard);
-            self.len.fetch_sub(1, Relaxed);
-            Some(task)
+    /// A free entry (rule 1). Only the owner may call this.
+    pub(crate) fn reserve(&self) -> Result<Listed, SpawnError> {
+        let entry = self.owned.with_mut(|owned| {
+            // SAFETY: only the owner touches the field, and nothing below calls back.
+            let owned = unsafe { &mut *owned };
+            if owned.free.is_null() {
+                // Acquire pairs with the Release of `give_back`: the links.
+                owned.free = unmarked(self.returned.swap(marked(ptr::null_mut()), Acquire));
+            }
+            match NonNull::new(owned.free.cast::<Entry>()) {
+                None => self.make(owned),
+                Some(entry) => {
+                    // SAFETY: a free entry is in a chunk of this list, which is there until the list goes.
+                    let next = unsafe { entry.as_ref() }.0.load(Relaxed);
+                    owned.free = unmarked(next);
+                    Some(entry)
+                }
+            }
+        });
+        Ok(Listed {
+            list: NonNull::from(self),
+            entry: entry.ok_or(SpawnError::Alloc)?,
         })
+    }
+
+    /// One more entry; `None` without memory.
+    fn make(&self, owned: &mut Owned) -> Option<NonNull<Entry>> {
+        let chunk = ((owned.made / FIRST_CHUNK) + 1).ilog2() as usize;
+        let within = owned.made - (chunk_len(chunk) - FIRST_CHUNK);
+        let first = if within == 0 {
+            let len = (chunk < CHUNKS).then(|| chunk_len(chunk))?;
+            let layout = Layout::array::<Entry>(len).ok()?;
+            // SAFETY: the layout's size is not zero.
+            let first = NonNull::new(unsafe { alloc(layout) }.cast::<Entry>())?;
+            for index in 0..len {
+                // SAFETY: within the allocation.
+                let entry = unsafe { first.add(index) };
+                // SAFETY: ours, and large enough.
+                unsafe { entry.write(Entry(AtomicPtr::new(ptr::null_mut()))) };
+            }
+            // Release pairs with the Acquire of `take_all`: the entries.
+            self.chunks[chunk].store(first.as_ptr(), Release);
+            first
+        } else {
+            NonNull::new(self.chunks[chunk].load(Relaxed))?
+        };
+        owned.made += 1;
+        // SAFETY: `within` is less than the chunk's length, by what `chunk` is.
+        Some(unsafe { first.add(within) })
+    }
+
+    /// Takes every task out and gives it to `f` (rule 4).
+    pub(crate) fn take_all(&self, mut f: impl FnMut(TaskRef)) {
+        for (chunk, first) in self.chunks.iter().enumerate() {
+            let Some(first) = NonNull::new(first.load(Acquire)) else {
+                break;
+            };
+            for index in 0..chunk_len(chunk) {
+                // SAFETY: within the chunk.
+                let entry = unsafe { first.add(index) };
+                // SAFETY: chunks are there until the list goes.
+                if let Some(task) = unsafe { entry.as_ref() }.take() {
+                    f(task);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        for (chunk, first) in self.chunks.iter().enumerate() {
+            // `&mut self`: nobody else is here. Relaxed would do, were it not for loom.
+            let Some(first) = NonNull::new(first.load(Acquire)) else {
+                break;
+            };
+            for index in 0..chunk_len(chunk) {
+                // SAFETY: within the chunk.
+                let entry = unsafe { first.add(index) };
+                // Every task holds the executor, so none is left here; an entry has nothing to drop but for loom.
+                // SAFETY: made in `make`, and not used again.
+                unsafe { entry.drop_in_place() };
+            }
+            let layout = Layout::array::<Entry>(chunk_len(chunk)).expect("it was made with this");
+            // SAFETY: from `alloc` with this layout, in `make`.
+            unsafe { dealloc(first.as_ptr().cast(), layout) };
+        }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Takes the task out, if there is one (rule 2).
+    fn take(&self) -> Option<TaskRef> {
+        let mut now = self.0.load(Relaxed);
+        while is_task(now) {
+            // Acquire pairs with the Release of `publish`; Release orders what the taker did before, for who
+            // frees the task.
+            match self
+                .0
+                .compare_exchange_weak(now, ptr::null_mut(), AcqRel, Relaxed)
+            {
+                Ok(task) => {
+                    let task = NonNull::new(task)?;
+                    // SAFETY: the entry held a counted reference, and it is ours now.
+                    return Some(unsafe { TaskRef::from_counted(task) });
+                }
+                Err(actual) => now = actual,
+            }
+        }
+        None
+    }
+}
+
+// === impl Listed ===
+
+impl Listed {
+    /// A place in no list: for queues' stubs, which are never listed.
+    pub(crate) const NOWHERE: Self = Self {
+        list: NonNull::dangling(),
+        entry: NonNull::dangling(),
+    };
+
+    /// Puts a new task into the entry (rule 1).
+    ///
+    /// # Safety
+    ///
+    /// The place was reserved for this task and the list is still there.
+    pub(crate) unsafe fn publish(self, task: TaskRef) {
+        // SAFETY: the caller's.
+        let entry = unsafe { self.entry.as_ref() };
+        // Release pairs with the Acquire of `take`.
+        entry.0.store(task.into_counted().as_ptr(), Release);
+    }
+
+    /// Takes the task out (rule 2), which leaves the entry free: the list's reference, unless `close` was first.
+    ///
+    /// # Safety
+    ///
+    /// The place is that of a task that has not been taken out by this call before, and the list is still there.
+    pub(crate) unsafe fn take(self, owner: Option<&Live>) -> Option<TaskRef> {
+        // SAFETY: the caller's.
+        let entry = unsafe { self.entry.as_ref() };
+        // A swap: the entry holds our task or, after `close`, nothing. AcqRel as in `Entry::take`.
+        let task = NonNull::new(entry.0.swap(ptr::null_mut(), AcqRel))?;
+        // SAFETY: the caller's.
+        unsafe { self.give_back(owner) };
+        // SAFETY: the entry held a counted reference, and it is ours now.
+        Some(unsafe { TaskRef::from_counted(task) })
+    }
+
+    /// Makes an entry free that nobody looks for (rule 3). `owner` is the list that the caller owns, if any.
+    ///
+    /// # Safety
+    ///
+    /// The entry is reserved and holds no task, and the list is still there.
+    pub(crate) unsafe fn give_back(self, owner: Option<&Live>) {
+        // SAFETY: the caller's.
+        let (list, entry) = unsafe { (self.list.as_ref(), self.entry.as_ref()) };
+        let this = self.entry.as_ptr().cast::<Header>();
+        if owner.is_some_and(|owner| ptr::eq(owner, list)) {
+            list.owned.with_mut(|owned| {
+                // SAFETY: the caller is the list's owner.
+                let owned = unsafe { &mut *owned };
+                entry.0.store(marked(owned.free), Relaxed);
+                owned.free = this;
+            });
+            return;
+        }
+        let mut top = list.returned.load(Relaxed);
+        loop {
+            entry.0.store(marked(top), Relaxed);
+            // Release pairs with the Acquire in `reserve`.
+            match list
+                .returned
+                .compare_exchange_weak(top, marked(this), Release, Relaxed)
+            {
+                Ok(_) => return,
+                Err(actual) => top = actual,
+            }
+        }
+    }
+}
+
+// === impl Outside ===
+
+impl Outside {
+    pub(crate) fn new() -> Self {
+        Self {
+            lock: Mutex::new(()),
+            live: Live::new(),
+        }
+    }
+
+    /// As [`Live::reserve`].
+    pub(crate) fn reserve(&self) -> Result<Listed, SpawnError> {
+        let _lock: MutexGuard<'_, ()> = self.lock.lock();
+        self.live.reserve()
+    }
+
+    pub(crate) fn take_all(&self, f: impl FnMut(TaskRef)) {
+        self.live.take_all(f);
     }
 }

@@ -9,17 +9,33 @@ mod os;
 #[cfg(all(feature = "std", not(loom)))]
 pub use self::os::StdPlatform;
 
-use core::time::Duration;
+use crate::scheduler::Slot;
+use core::{fmt, ptr::NonNull, time::Duration};
 
 /// Names a worker of one executor. Stable while the worker lives; a later worker may get it again.
 pub type WorkerId = usize;
 
 /// What the per-core cell holds: which executor's which worker runs on this core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Core {
     /// Tells executors apart. Never reused while a worker of that executor runs here.
     pub(crate) executor: usize,
     pub(crate) worker: WorkerId,
+    /// The worker's place, which is there while the worker is.
+    pub(crate) slot: NonNull<Slot>,
+}
+
+// SAFETY: whoever reads a core's cell on that core may look at the place; elsewhere the pointer is only compared.
+unsafe impl Send for Core {}
+// SAFETY: as above.
+unsafe impl Sync for Core {}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Core {

@@ -1,6 +1,7 @@
-//! A run queue: many push, one at a time takes.
+//! The queues of the fast lane: [`RunQueue`] (many push, one at a time takes) for the injector and as each worker's
+//! backlog, and [`LocalQueue`], a worker's own.
 //!
-//! It is cordyceps' intrusive [`MpscQueue`] with a length and a lock of its own for the taking side.
+//! A run queue is cordyceps' intrusive [`MpscQueue`] with a length and a lock of its own for the taking side.
 //! Both the owning worker and thieves take, so that side is guarded; the lock never waits. Its
 //! protocol:
 //!
@@ -12,15 +13,22 @@
 //!    sees "inconsistent", treats it as "empty for now" and goes away; the pusher's notification
 //!    follows.
 //!
+//! 4. Who moves tasks to another queue counts them as gone from here after they are there. So whoever finds this
+//!    queue empty and looks at the other one afterwards does not miss them.
+//!
 //! Because of 2 and 3 nobody ever spins until another thread gets on.
 
+mod local;
 #[cfg(all(loom, test))]
 mod models;
+mod ring;
+
+pub(crate) use self::local::LocalQueue;
 
 use crate::{
     sync::{
         AtomicUsize,
-        Ordering::{AcqRel, Acquire, Relaxed},
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
     task::{Header, TaskRef},
 };
@@ -52,16 +60,17 @@ impl RunQueue {
     }
 
     /// Queues a task. The caller notifies the executor afterwards (rule 3), unless it is the worker that
-    /// takes it next. `true` if no other was queued.
-    pub(crate) fn push(&self, task: TaskRef) -> bool {
+    /// takes it next.
+    pub(crate) fn push(&self, task: TaskRef) {
         self.tasks.enqueue(task);
         // Relaxed: the notification's fence orders it before the look for sleepers.
-        self.len.fetch_add(1, Relaxed) == 0
+        self.len.fetch_add(1, Relaxed);
     }
 
     /// How many tasks are queued, as far as anybody can tell from outside.
     pub(crate) fn len(&self) -> usize {
-        usize::try_from(self.len.load(Relaxed).cast_signed()).unwrap_or(0)
+        // Acquire pairs with the Release of `take`: where the tasks went.
+        usize::try_from(self.len.load(Acquire).cast_signed()).unwrap_or(0)
     }
 
     /// The right to take, unless somebody else has it (rule 1). The caller must call
@@ -92,12 +101,31 @@ impl RunQueue {
 impl Taker<'_> {
     /// Takes the oldest task. `None` means empty, for now (rule 3).
     pub(crate) fn pop(&mut self) -> Option<TaskRef> {
+        let task = self.dequeue()?;
+        self.queue.len.fetch_sub(1, Relaxed);
+        Some(task)
+    }
+
+    /// Takes up to `max` tasks, the oldest first, and gives them to `put`; returns how many.
+    pub(crate) fn take(&mut self, max: usize, mut put: impl FnMut(TaskRef)) -> usize {
+        let mut taken = 0;
+        while taken < max
+            && let Some(task) = self.dequeue()
+        {
+            put(task);
+            taken += 1;
+        }
+        if taken > 0 {
+            // Rule 4. Release pairs with the Acquire of `len`.
+            self.queue.len.fetch_sub(taken, Release);
+        }
+        taken
+    }
+
+    fn dequeue(&mut self) -> Option<TaskRef> {
         // SAFETY: `HELD` is ours until `release`, so nobody else takes from this queue.
         match unsafe { self.queue.tasks.try_dequeue_unchecked() } {
-            Ok(task) => {
-                self.queue.len.fetch_sub(1, Relaxed);
-                Some(task)
-            }
+            Ok(task) => Some(task),
             Err(TryDequeueError::Empty | TryDequeueError::Inconsistent) => None,
             Err(TryDequeueError::Busy) => unreachable!("cordyceps' own lock is not used"),
         }

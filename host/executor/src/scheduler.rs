@@ -7,10 +7,9 @@ pub(crate) use self::slots::Counts;
 pub(crate) use self::slots::{Slot, Slots};
 
 use crate::{
-    executor::Shared,
+    executor::Strong,
     platform::WorkerId,
-    queue::{RunQueue, Taker},
-    sync::Arc,
+    queue::{LocalQueue, RunQueue, Taker},
     task::TaskRef,
 };
 use core::fmt;
@@ -30,7 +29,7 @@ use core::fmt;
 /// ```
 #[derive(Clone)]
 pub struct Scheduler {
-    shared: Arc<Shared>,
+    shared: Strong,
     worker: WorkerId,
 }
 
@@ -53,13 +52,16 @@ pub struct Scheduler {
 /// ```
 #[derive(Clone)]
 pub struct Injector {
-    shared: Arc<Shared>,
+    shared: Strong,
 }
 
-/// The exclusive right to take from one queue, while it lives. The owner and others find the queue busy
-/// meanwhile and go on; they are woken, if need be, when the stealer is dropped.
+/// The right to take from one queue, which no other stealer has while it lives. A worker goes on with what its own
+/// queue's fast part holds; for the rest it and others find the queue busy and go on with something else; they are
+/// woken, if need be, when the stealer is dropped.
 pub struct Stealer<'a> {
-    shared: &'a Arc<Shared>,
+    shared: &'a Strong,
+    /// The worker's queue whose backlog `taker` is for; `None` for the injector's.
+    local: Option<&'a LocalQueue>,
     /// `None` only while it is dropped.
     taker: Option<Taker<'a>>,
 }
@@ -87,7 +89,7 @@ impl core::error::Error for TryStealError {}
 // === impl Scheduler ===
 
 impl Scheduler {
-    pub(crate) fn new(shared: Arc<Shared>, worker: WorkerId) -> Self {
+    pub(crate) fn new(shared: Strong, worker: WorkerId) -> Self {
         Self { shared, worker }
     }
 
@@ -133,7 +135,11 @@ impl Scheduler {
     ///
     /// [`TryStealError::Empty`] if nothing is queued, [`TryStealError::Busy`] if somebody takes from it.
     pub fn try_steal(&self) -> Result<Stealer<'_>, TryStealError> {
-        Stealer::new(&self.shared, &self.slot().queue)
+        Stealer::new(
+            &self.shared,
+            self.slot().queue.backlog(),
+            Some(&self.slot().queue),
+        )
     }
 
     /// How many tasks are queued here. The fair lane's are not: they belong to no worker.
@@ -154,7 +160,7 @@ impl fmt::Debug for Scheduler {
 // === impl Injector ===
 
 impl Injector {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Strong) -> Self {
         Self { shared }
     }
 
@@ -174,7 +180,7 @@ impl Injector {
     ///
     /// [`TryStealError::Empty`] if nothing is queued, [`TryStealError::Busy`] if somebody takes from it.
     pub fn try_steal(&self) -> Result<Stealer<'_>, TryStealError> {
-        Stealer::new(&self.shared, self.shared.injector())
+        Stealer::new(&self.shared, self.shared.injector(), None)
     }
 }
 
@@ -189,29 +195,37 @@ impl fmt::Debug for Injector {
 // === impl Stealer ===
 
 impl<'a> Stealer<'a> {
-    pub(crate) fn new(shared: &'a Arc<Shared>, queue: &'a RunQueue) -> Result<Self, TryStealError> {
+    fn new(
+        shared: &'a Strong,
+        queue: &'a RunQueue,
+        local: Option<&'a LocalQueue>,
+    ) -> Result<Self, TryStealError> {
         // A queue that is only being pushed to is empty for now: the pusher notifies when it is done.
-        if queue.len() == 0 {
+        if local.map_or(queue.len(), LocalQueue::len) == 0 {
             return Err(TryStealError::Empty);
         }
         match queue.try_take() {
             None => Err(TryStealError::Busy),
             Some(taker) => Ok(Self {
                 shared,
+                local,
                 taker: Some(taker),
             }),
         }
     }
 
-    fn taker(&mut self) -> &mut Taker<'a> {
-        self.taker
-            .as_mut()
-            .expect("the taker is there until the drop")
+    fn len(&self) -> usize {
+        let injector = || self.taker.as_ref().map_or(0, |taker| taker.queue().len());
+        self.local.map_or_else(injector, LocalQueue::len)
     }
 
-    /// Takes the oldest task for the caller to run.
-    pub(crate) fn pop(&mut self) -> Option<TaskRef> {
-        self.taker().pop()
+    /// Takes the oldest task.
+    fn pop(&mut self) -> Option<TaskRef> {
+        let taker = self.taker.as_mut()?;
+        match self.local {
+            Some(local) => local.take_oldest(taker),
+            None => taker.pop(),
+        }
     }
 
     /// Moves the oldest task to `target`; whether there was one.
@@ -227,10 +241,24 @@ impl<'a> Stealer<'a> {
     #[track_caller]
     pub fn spawn_n(&mut self, target: &Scheduler, max: usize) -> usize {
         assert!(
-            Arc::ptr_eq(self.shared, &target.shared),
+            Strong::ptr_eq(self.shared, &target.shared),
             "the target belongs to another executor"
         );
-        let moved = self.move_to(target.slot(), max);
+        // No more than there were: somebody may push all the time, or the target may be this very queue.
+        let max = max.min(self.len());
+        let queue = &target.slot().queue;
+        let is_own = self.shared.is_own(target.slot());
+        let mut moved = 0;
+        while moved < max
+            && let Some(task) = self.pop()
+        {
+            if is_own {
+                queue.push_back(task);
+            } else {
+                queue.backlog().push(task);
+            }
+            moved += 1;
+        }
         if moved > 0 {
             // The target's worker may sleep.
             self.shared.notify();
@@ -245,27 +273,8 @@ impl<'a> Stealer<'a> {
     /// If `target` belongs to another executor.
     #[track_caller]
     pub fn spawn_half(&mut self, target: &Scheduler) -> usize {
-        let half = self.taker().queue().len().div_ceil(2);
+        let half = self.len().div_ceil(2);
         self.spawn_n(target, half)
-    }
-
-    /// Moves up to `max` tasks without a notification, for a worker that is awake to run them.
-    pub(crate) fn move_to(&mut self, target: &Slot, max: usize) -> usize {
-        // No more than there were: somebody may push all the time, or the target may be this very queue.
-        let max = max.min(self.taker().queue().len());
-        let mut moved = 0;
-        while moved < max {
-            let Some(task) = self.taker().pop() else {
-                break;
-            };
-            let _ = target.queue.push(task);
-            moved += 1;
-        }
-        moved
-    }
-
-    pub(crate) fn half(&mut self) -> usize {
-        self.taker().queue().len().div_ceil(2)
     }
 }
 

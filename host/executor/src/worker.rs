@@ -31,17 +31,17 @@ pub use self::tick::WorkerStats;
 
 use crate::{
     error::Closed,
-    executor::{Executor, Shared},
+    executor::{Executor, Strong},
     group::GroupInner,
     platform::{Core, WorkerId},
-    scheduler::{Scheduler, Slot, Stealer},
+    scheduler::{Scheduler, Slot},
     sync::{
         Arc,
         Ordering::{AcqRel, Relaxed},
     },
     task::{Ran, TaskRef},
 };
-use core::{fmt, marker::PhantomData};
+use core::{fmt, marker::PhantomData, ptr::NonNull};
 
 /// Polls from the local queue between two looks at the injector. As in other schedulers a prime, so that
 /// it does not resonate with the workload; guessed, `hart-bench`'s suite `executor` would settle it.
@@ -73,11 +73,15 @@ const STEAL_ROUNDS: u32 = 4;
 pub struct Worker {
     executor: Executor,
     id: WorkerId,
+    /// Its place, which is there while the executor is.
+    slot: NonNull<Slot>,
     phase: Phase,
     /// Polls so far, for the intervals.
     polls: usize,
     /// Fast-lane polls since the fair lane last had its turn.
     skipped: usize,
+    /// Tasks in a row that were taken from the queue's slot for the next task.
+    in_a_row: usize,
     /// When the last step ended, if that was a poll in the fair lane: the next one begins there.
     now: Option<u64>,
     random: fastrand::Rng,
@@ -134,12 +138,16 @@ impl Worker {
         }
         let shared = executor.shared();
         let id = shared.add_worker();
+        let slot = shared.slots().get(id);
+        let slot = slot.expect("a worker's place is made before the worker");
         Ok(Self {
+            slot: NonNull::from(slot),
             executor: executor.clone(),
             id,
             phase: Phase::Running,
             polls: 0,
             skipped: 0,
+            in_a_row: 0,
             now: None,
             // Workers must not all begin at the same victim.
             random: fastrand::Rng::with_seed(
@@ -172,15 +180,13 @@ impl Worker {
         self.scheduler().current_task()
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    fn shared(&self) -> &Strong {
         self.executor.shared()
     }
 
     fn slot(&self) -> &Slot {
-        self.shared()
-            .slots()
-            .get(self.id)
-            .expect("a worker's place was made before the worker")
+        // SAFETY: places stay as long as the executor, to which we have a handle.
+        unsafe { self.slot.as_ref() }
     }
 
     /// One step of the loop. After [`Step::Sleep`] the caller parks, then calls this again.
@@ -309,7 +315,7 @@ impl Worker {
     /// Before anything but the next task of the own queue: `requeue` may have queued one without a
     /// notification.
     fn offer_queue(&self) {
-        if self.slot().queue.len() > 0 {
+        if !self.slot().queue.is_empty() {
             self.shared().notify();
         }
     }
@@ -370,34 +376,53 @@ impl Worker {
     }
 
     fn next_local(&mut self) -> Option<TaskRef> {
-        // A thief that holds the queue notifies us when it is done; meanwhile there is other work.
-        Stealer::new(self.shared(), &self.slot().queue).ok()?.pop()
+        // A thief that holds the backlog notifies us when it is done; meanwhile there is other work.
+        // SAFETY: as in `slot`; not borrowed from `self`, which is changed here.
+        let slot = unsafe { self.slot.as_ref() };
+        let (task, missed) = slot.queue.pop(&mut self.in_a_row);
+        if missed {
+            self.shared().notify();
+        }
+        task
     }
 
     // === searching ===
 
     fn take_from_injector(&self) -> usize {
-        match Stealer::new(self.shared(), self.shared().injector()) {
-            Ok(mut stealer) => self.stole(stealer.move_to(self.slot(), INJECTOR_BATCH)),
-            Err(_) => 0,
+        let injector = self.shared().injector();
+        if injector.len() == 0 {
+            return 0;
         }
+        // Who takes from it now notifies us when it is done.
+        let Some(mut taker) = injector.try_take() else {
+            return 0;
+        };
+        let taken = self.slot().queue.take_from(&mut taker, INJECTOR_BATCH);
+        if taker.release() {
+            self.shared().notify();
+        }
+        self.stole(taken)
     }
 
-    /// Injector, other workers, injector: up to `rounds` rounds, with a growing pause in between. A group's
-    /// task is not stolen, it is at hand for everybody.
+    /// Injector, other workers, injector: up to `rounds` rounds, with a growing pause in between. Only in the last one
+    /// does it take what another worker is about to run. A group's task is not stolen, it is at hand for everybody.
     fn search(&mut self, rounds: u32) -> usize {
         self.now = None;
         let taken = self.take_from_injector();
         if taken > 0 {
             return taken;
         }
-        for round in 0..rounds {
-            let stolen = self.steal_round();
+        for round in 1..=rounds {
+            let stolen = self.steal_round(round == rounds);
             if stolen > 0 {
                 return stolen;
             }
-            for _ in 0..1 << round {
-                core::hint::spin_loop();
+            if round < rounds {
+                pause(round);
+                // Whoever queues relies on searchers.
+                if self.shared().injector().len() > 0 || self.lane_waits() || self.run_woken() {
+                    break;
+                }
             }
         }
         self.take_from_injector()
@@ -416,7 +441,7 @@ impl Worker {
             slot.counts.stolen.add(tasks);
             // A searcher sees to this when it stops searching. Others might have looked for the tasks while
             // they were on their way here. One task alone is polled next, by this worker.
-            if self.phase == Phase::Running && slot.queue.len() > 1 {
+            if self.phase == Phase::Running && tasks > 1 {
                 self.shared().notify();
             }
         }
@@ -424,7 +449,7 @@ impl Worker {
     }
 
     /// Tries to take half of some other worker's queue, from a random one on.
-    fn steal_round(&mut self) -> usize {
+    fn steal_round(&mut self, last_resort: bool) -> usize {
         let slots = self.shared().slots().len();
         if slots < 2 {
             return 0;
@@ -437,12 +462,12 @@ impl Worker {
             let Some(slot) = self.shared().slots().get(victim) else {
                 continue;
             };
-            if let Ok(mut stealer) = Stealer::new(self.shared(), &slot.queue) {
-                let half = stealer.half();
-                let stolen = self.stole(stealer.move_to(self.slot(), half));
-                if stolen > 0 {
-                    return stolen;
-                }
+            let (stolen, wanted) = slot.queue.move_half(&self.slot().queue, last_resort);
+            if wanted {
+                self.shared().notify();
+            }
+            if stolen > 0 {
+                return self.stole(stolen);
             }
         }
         0
@@ -501,14 +526,25 @@ impl Worker {
 
     fn enter(&self) -> Entered {
         let shared = self.shared().clone();
-        let before = shared.platform().set_core(Some(shared.core(self.id)));
+        let before = shared.platform().set_core(Some(shared.core(self.slot())));
         Entered { shared, before }
+    }
+}
+
+/// The pause after a searcher's round: the first is short, because work often comes in bursts.
+fn pause(round: u32) {
+    /// Guessed.
+    const SPINS: u32 = 8;
+    if cfg!(not(loom)) {
+        for _ in 0..SPINS << (2 * round) {
+            core::hint::spin_loop();
+        }
     }
 }
 
 /// While it lives, the core's cell names the worker.
 struct Entered {
-    shared: Arc<Shared>,
+    shared: Strong,
     before: Option<Core>,
 }
 

@@ -5,37 +5,45 @@
 //! [`notify`](Shared::notify), always: see [`idle`](crate::idle) for why that is enough.
 //!
 //! **Close.**
-//! 1. Set the flag in the idle word. From here on `insert` into the list of live tasks fails.
-//! 2. Take every task out of that list and cancel it. One that is being polled is ended by its poller.
+//! 1. Set the flag in the idle word. Whoever spawns after that sees it, when its task is listed, and takes it back.
+//! 2. Take every task out of the lists of live tasks and cancel it. One that is being polled is ended by its poller.
 //! 3. Empty the queues: what is left in them are references to completed tasks.
 //! 4. Unpark every worker; each finds the flag and returns.
 //! 5. A wake or a stealer that was under way may still put a reference into a queue after 3. Its
 //!    `notify` finds the flag, and empties the queues again: so no reference stays, and with the last
 //!    task goes the last pointer back to this struct.
 
+use super::Strong;
 use crate::{
     error::SpawnError,
     group::{DEFAULT_SLICE, GroupInner, Lane, lane::Pace},
     idle::{Idle, Notify},
-    live::Live,
+    live::{Listed, OUTSIDE, Outside},
     platform::{Core, Platform, WorkerId},
-    queue::{RunQueue, Taker},
+    queue::{LocalQueue, RunQueue},
     scheduler::{Slot, Slots},
     sync::{
         Arc, AtomicUsize,
         Ordering::{AcqRel, Acquire, Relaxed},
     },
-    task::{Id, Reason, TaskRef},
+    task::{Id, Metadata, Reason, SpawnParts, TaskRef},
 };
-use core::time::Duration;
+use core::{ptr::NonNull, time::Duration};
 
 pub(crate) struct Shared {
+    /// Counted pointers to this: see [`Strong`].
+    pub(super) refs: AtomicUsize,
     platform: alloc::sync::Arc<dyn Platform>,
     injector: RunQueue,
     lane: Lane,
     slots: Slots,
     idle: Idle,
-    live: Live,
+    /// The live tasks that were spawned outside every worker.
+    outside: [Outside; OUTSIDE],
+    /// How many were spawned there.
+    outside_spawned: AtomicUsize,
+    /// How many tasks ended there.
+    outside_ended: AtomicUsize,
     /// `Executor`s and `Worker`s that refer to this: at zero it is closed.
     handles: AtomicUsize,
     next_id: AtomicUsize,
@@ -46,12 +54,15 @@ pub(crate) struct Shared {
 impl Shared {
     pub(super) fn new(workers: usize, platform: alloc::sync::Arc<dyn Platform>) -> Self {
         Self {
+            refs: AtomicUsize::new(1),
             platform,
             injector: RunQueue::new(),
             lane: Lane::new(),
             slots: Slots::new(workers),
             idle: Idle::new(workers),
-            live: Live::new(),
+            outside: core::array::from_fn(|_| Outside::new()),
+            outside_spawned: AtomicUsize::new(0),
+            outside_ended: AtomicUsize::new(0),
             handles: AtomicUsize::new(1),
             next_id: AtomicUsize::new(1),
             external_wakes: AtomicUsize::new(0),
@@ -78,12 +89,25 @@ impl Shared {
         &self.idle
     }
 
-    pub(crate) fn next_id(&self) -> Id {
-        Id(self.next_id.fetch_add(1, Relaxed))
+    /// The first of `n` consecutive ids.
+    pub(crate) fn next_ids(&self, n: usize) -> usize {
+        self.next_id.fetch_add(n, Relaxed)
     }
 
+    /// Exact where nobody spawns or ends a task meanwhile.
     pub(crate) fn pending_tasks(&self) -> usize {
-        self.live.len()
+        // What ended is read first: a task that ended meanwhile is not counted as if it had never been.
+        let ended = self
+            .slots
+            .iter()
+            .map(|slot| slot.counts.ended.get())
+            .fold(self.outside_ended.load(Acquire), usize::wrapping_add);
+        let spawned = self
+            .slots
+            .iter()
+            .map(|slot| slot.counts.spawned.get())
+            .fold(self.outside_spawned.load(Acquire), usize::wrapping_add);
+        usize::try_from(spawned.wrapping_sub(ended).cast_signed()).unwrap_or(0)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -112,11 +136,12 @@ impl Shared {
 
     // === who runs here ===
 
-    /// What tells this executor from others in a per-core cell.
-    pub(crate) fn core(&self, worker: WorkerId) -> Core {
+    /// What tells this executor's worker from others in a per-core cell.
+    pub(crate) fn core(&self, slot: &Slot) -> Core {
         Core {
             executor: self.address(),
-            worker,
+            worker: slot.worker(),
+            slot: NonNull::from(slot),
         }
     }
 
@@ -126,60 +151,88 @@ impl Shared {
 
     /// This executor's worker on the calling core.
     pub(crate) fn current_worker(&self) -> Option<WorkerId> {
+        self.current_slot().map(Slot::worker)
+    }
+
+    /// The place of this executor's worker on the calling core.
+    #[inline]
+    pub(crate) fn current_slot(&self) -> Option<&Slot> {
         let core = self.platform.core()?;
-        (core.executor == self.address()).then_some(core.worker)
+        // SAFETY: the cell was written by a worker of this executor which is there until it restores the cell, and
+        // places stay as long as `self`.
+        (core.executor == self.address()).then(|| unsafe { core.slot.as_ref() })
     }
 
-    fn current_slot(&self) -> Option<&Slot> {
-        self.slots.get(self.current_worker()?)
+    // === spawn ===
+
+    /// Takes back what [`Strong::parts`] reserved, where the task could not be made.
+    pub(crate) fn unreserve(&self, slot: Option<&Slot>, listed: Listed) {
+        // SAFETY: it was reserved, for a task that does not exist; the list is ours.
+        unsafe { listed.give_back(slot.map(|slot| &slot.live)) };
     }
 
-    /// The group of the task that is polled on the calling core.
-    pub(crate) fn current_group(&self) -> Option<Arc<GroupInner>> {
-        self.current_slot()?
-            .current_task()?
-            .header()
-            .group()
-            .cloned()
+    /// Lists and queues a new task: `queued` is the queue's reference, `live` the list's. `false` if the executor was
+    /// closed meanwhile: the caller cancels the task, which `close` may have missed.
+    pub(crate) fn spawn(&self, slot: Option<&Slot>, queued: TaskRef, live: TaskRef) -> bool {
+        if let Some(group) = queued.header().group() {
+            group.counts.spawned();
+        }
+        match slot {
+            Some(slot) => slot.counts.spawned.add(1),
+            None => {
+                self.outside_spawned.fetch_add(1, Relaxed);
+            }
+        }
+        let listed = live.header().listed();
+        // SAFETY: `parts` reserved it for this task; the list is ours.
+        unsafe { listed.publish(live) };
+        self.push(slot, queued);
+        self.notify()
     }
 
     // === enqueue ===
 
-    /// Queues a new task: `queued` is the queue's reference, `live` the list's.
-    pub(crate) fn spawn(&self, queued: TaskRef, live: TaskRef) -> Result<(), SpawnError> {
-        if !self.live.insert(live, || self.is_closed()) {
-            return Err(SpawnError::Closed);
-        }
-        if let Some(group) = queued.header().group() {
-            group.counts.spawned();
-        }
-        self.enqueue(queued, |slot| slot.counts.spawned.add(1));
-        Ok(())
-    }
-
     /// Queues a task that was woken.
     pub(crate) fn schedule_woken(&self, task: TaskRef) {
-        let internal = self.enqueue(task, |slot| slot.counts.woken.add(1));
-        if !internal && cfg!(feature = "counters") {
-            self.external_wakes.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Queues a task and notifies; whether this was on one of the executor's cores.
-    fn enqueue(&self, task: TaskRef, count: impl FnOnce(&Slot)) -> bool {
         let slot = self.current_slot();
-        if let Some(slot) = slot {
-            count(slot);
+        match slot {
+            Some(slot) => slot.counts.woken.add(1),
+            None if cfg!(feature = "counters") => {
+                self.external_wakes.fetch_add(1, Relaxed);
+            }
+            None => {}
         }
         self.push(slot, task);
         self.notify();
-        slot.is_some()
+    }
+
+    /// As [`schedule_woken`](Self::schedule_woken), where nobody but the task may keep the executor.
+    pub(crate) fn schedule_woken_by_value(task: TaskRef) {
+        let shared: NonNull<Self> = NonNull::from(&**task.executor());
+        // SAFETY: the task keeps the executor, and is not given away yet.
+        if unsafe { shared.as_ref() }.current_slot().is_some() {
+            // SAFETY: the worker that runs on this core keeps the executor until we return to it.
+            unsafe { shared.as_ref() }.schedule_woken(task);
+        } else {
+            let shared = task.executor().clone();
+            shared.schedule_woken(task);
+        }
     }
 
     /// Queues a task on the worker given, unless it has a group, and notifies.
     pub(crate) fn schedule_on(&self, slot: &Slot, task: TaskRef) {
-        self.push(Some(slot), task);
+        if task.header().group().is_some() || self.is_own(slot) {
+            self.push(Some(slot), task);
+        } else {
+            slot.queue.backlog().push(task);
+        }
         self.notify();
+    }
+
+    /// Whether the calling core runs the worker of `slot`.
+    pub(crate) fn is_own(&self, slot: &Slot) -> bool {
+        self.current_slot()
+            .is_some_and(|current| core::ptr::eq(current, slot))
     }
 
     fn push(&self, slot: Option<&Slot>, task: TaskRef) {
@@ -188,31 +241,29 @@ impl Shared {
                 let group = group.clone();
                 self.lane.push(&group, task, self.platform.now());
             }
-            (None, slot) => {
-                let _ = slot.map_or(&self.injector, |slot| &slot.queue).push(task);
-            }
+            (None, Some(slot)) => slot.queue.push_next(task),
+            (None, None) => self.injector.push(task),
         }
     }
 
-    /// Queues a fast-lane task that `slot`'s worker has just polled and that was woken meanwhile.
+    /// Queues a fast-lane task that `slot`'s worker has just polled and that was woken meanwhile. Without a
+    /// notification: see rule 1 of [`idle`](crate::idle).
     pub(crate) fn requeue(&self, slot: &Slot, task: TaskRef) {
-        // Where it is alone, this very worker takes it in its next step, and waking another to steal it
-        // would only move it. Should the worker do anything else first, it offers its queue before that
-        // (`Worker::offer_queue`).
-        let alone = slot.queue.push(task);
-        if !alone {
-            self.notify();
-        }
+        slot.queue.push_back(task);
     }
 
-    /// Something was queued, or left in a queue that somebody turned away from.
-    pub(crate) fn notify(&self) {
+    /// Something was queued, or left in a queue that somebody turned away from. `false` if the executor is closed.
+    pub(crate) fn notify(&self) -> bool {
         match self.idle.notify() {
             Notify::Nothing => {}
             Notify::Unpark(worker) => self.platform.unpark(worker),
             Notify::Contended => self.contended(),
-            Notify::Closed => self.empty_queues(),
+            Notify::Closed => {
+                self.empty_queues();
+                return false;
+            }
         }
+        true
     }
 
     pub(crate) fn wake_one(&self) -> bool {
@@ -257,7 +308,7 @@ impl Shared {
     fn has_fast_waiting(&self) -> bool {
         self.injector.len() > 0
             || self.is_closed()
-            || self.slots.iter().any(|slot| slot.queue.len() > 0)
+            || self.slots.iter().any(|slot| !slot.queue.is_empty())
             || self
                 .current_slot()
                 .is_some_and(|slot| slot.run_woken.load(Relaxed))
@@ -301,18 +352,30 @@ impl Shared {
 
     // === ends ===
 
-    /// A task's result is there: it is not live any more.
-    pub(crate) fn forget(&self, task: &TaskRef) {
+    /// A task's result is there: it is not live any more. Gives the list's reference, unless `close` has it. `slot` is
+    /// that of the calling core's worker.
+    pub(crate) fn forget(&self, task: &TaskRef, slot: Option<&Slot>) -> Option<TaskRef> {
         if let Some(group) = task.header().group() {
             group.counts.ended();
         }
-        drop(self.live.remove(task));
+        match slot {
+            Some(slot) => slot.counts.ended.add(1),
+            None => {
+                self.outside_ended.fetch_add(1, Relaxed);
+            }
+        }
+        // SAFETY: a task ends once, and the list is ours.
+        unsafe { task.header().listed().take(slot.map(|slot| &slot.live)) }
     }
 
     pub(crate) fn close(&self) {
         self.idle.close();
-        while let Some(task) = self.live.pop() {
-            task.cancel_for(Reason::Closed);
+        let cancel = |task: TaskRef| task.cancel_for(Reason::Closed);
+        for outside in &self.outside {
+            outside.take_all(cancel);
+        }
+        for slot in self.slots.iter() {
+            slot.live.take_all(cancel);
         }
         self.empty_queues();
         for worker in 0..self.slots.len() {
@@ -326,19 +389,26 @@ impl Shared {
         while let Some(task) = self.lane.drain() {
             drop(task);
         }
-        self.empty(&self.injector);
+        self.drain(&self.injector);
         for slot in self.slots.iter() {
             self.empty(&slot.queue);
         }
     }
 
-    fn empty(&self, queue: &RunQueue) {
+    fn empty(&self, queue: &LocalQueue) {
+        while let Some(task) = queue.take_unheld() {
+            drop(task);
+        }
+        self.drain(queue.backlog());
+    }
+
+    fn drain(&self, queue: &RunQueue) {
         // Who holds the queue now finds `WANTED` when it is done, notifies, and so empties it.
         while let Some(mut taker) = queue.try_take() {
             while let Some(task) = taker.pop() {
                 drop(task);
             }
-            if !Taker::release(taker) {
+            if !taker.release() {
                 break;
             }
         }
@@ -350,23 +420,59 @@ impl Shared {
         self.lane.set_workers(self.slots.active());
         worker
     }
+}
 
+impl Strong {
     /// Gives a worker's place back, and its tasks to the others.
     pub(crate) fn remove_worker(&self, worker: WorkerId) {
         if let Some(slot) = self.slots.get(worker) {
             // Acquire: see what the worker's last poll queued. It is this very thread, but for loom.
             let _ = slot.run_woken.swap(false, Acquire);
-            while let Some(mut taker) = slot.queue.try_take() {
+            while let Some(task) = slot.queue.take_unheld() {
+                self.injector.push(task);
+            }
+            while let Some(mut taker) = slot.queue.backlog().try_take() {
                 while let Some(task) = taker.pop() {
                     self.injector.push(task);
                 }
-                if !Taker::release(taker) {
+                if !taker.release() {
                     break;
                 }
             }
+            self.return_spare(slot);
         }
         self.slots.release(worker);
         self.lane.set_workers(self.slots.active());
         self.notify();
+    }
+
+    /// What a new task needs: `slot` is that of the calling core's worker.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::Closed`], or [`SpawnError::Alloc`] where there is no memory to list it.
+    pub(crate) fn parts(
+        &self,
+        slot: Option<&Slot>,
+        group: Option<Arc<GroupInner>>,
+        metadata: Metadata,
+    ) -> Result<SpawnParts, SpawnError> {
+        if self.is_closed() {
+            return Err(SpawnError::Closed);
+        }
+        let (id, listed) = match slot {
+            Some(slot) => (slot.next_id(|n| self.next_ids(n)), slot.live.reserve()?),
+            None => {
+                let id = self.next_ids(1);
+                (Id(id), self.outside[id % OUTSIDE].reserve()?)
+            }
+        };
+        Ok(SpawnParts {
+            executor: self.clone_on(slot),
+            group,
+            listed,
+            id,
+            metadata,
+        })
     }
 }

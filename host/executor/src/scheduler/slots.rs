@@ -1,16 +1,17 @@
 //! Where the workers' queues are: places that stay, so that anybody may look at them at any time.
 
 use crate::{
-    group::Meter,
+    group::{GroupInner, Meter},
     idle::MAX_WORKERS,
+    live::Live,
     platform::WorkerId,
-    queue::RunQueue,
+    queue::LocalQueue,
     sync::{
-        AtomicBool, AtomicPtr, AtomicUsize, Counter, Mutex,
+        Arc, AtomicBool, AtomicPtr, AtomicUsize, Counter, Mutex,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         UnsafeCell,
     },
-    task::{Header, TaskRef},
+    task::{Header, Id, TaskRef},
 };
 use alloc::{boxed::Box, vec::Vec};
 use core::ptr::{self, NonNull};
@@ -26,15 +27,25 @@ const CHUNKS: usize = 1;
 
 const _: () = assert!(CHUNK * CHUNKS <= MAX_WORKERS);
 
-/// One worker's place.
+/// One worker's place. Aligned so that no two workers write the same cache line (or the same pair of lines, which
+/// some machines fetch together).
+#[repr(align(128))]
 pub(crate) struct Slot {
-    pub(crate) queue: RunQueue,
+    /// Whose place it is.
+    worker: WorkerId,
+    pub(crate) queue: LocalQueue,
+    /// The tasks that were spawned here and live.
+    pub(crate) live: Live,
     /// The waker of the worker's `run` future was called.
     pub(crate) run_woken: AtomicBool,
     /// The task being polled. Only the worker's own core touches it.
     current: UnsafeCell<Option<NonNull<Header>>>,
     /// What the present poll has used. Only its own core touches it.
     meter: UnsafeCell<Meter>,
+    /// Counts of the shared part that tasks spawned here will hold. Only its own core touches it.
+    spare_counts: UnsafeCell<usize>,
+    /// Ids for tasks that are spawned here: the next one, and how many are left. Only its own core touches it.
+    ids: UnsafeCell<(usize, usize)>,
     pub(crate) counts: Counts,
 }
 
@@ -48,10 +59,13 @@ pub(crate) struct Counts {
     pub(crate) parks: Counter,
     pub(crate) spawned: Counter,
     pub(crate) woken: Counter,
+    /// Tasks that ended here, whoever spawned them.
+    pub(crate) ended: Counter,
 }
 
-// SAFETY: everything but `current` and `meter` is `Sync`; these two are only touched by the core that
-// runs the worker of this slot, and a worker cannot leave its core while it polls.
+// SAFETY: everything but `current`, `meter`, `spare_counts`, `ids` and the owner's side of `queue` and `live` is
+// `Sync`; these are only touched by the core that runs the worker of this slot, and a worker cannot leave its core
+// while it polls.
 unsafe impl Sync for Slot {}
 // SAFETY: `TaskRef` is `Send`, as is everything else in it.
 unsafe impl Send for Slot {}
@@ -69,14 +83,48 @@ pub(crate) struct Slots {
 }
 
 impl Slot {
-    fn new() -> Self {
+    fn new(worker: WorkerId) -> Self {
         Self {
-            queue: RunQueue::new(),
+            worker,
+            queue: LocalQueue::new(),
+            live: Live::new(),
             run_woken: AtomicBool::new(false),
             current: UnsafeCell::new(None),
             meter: UnsafeCell::new(Meter::default()),
+            spare_counts: UnsafeCell::new(0),
+            ids: UnsafeCell::new((0, 0)),
             counts: Counts::default(),
         }
+    }
+
+    pub(crate) fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// The counts of the shared part that are spare. Only on this worker's own core; `f` must not call back.
+    pub(crate) fn spare_counts<R>(&self, f: impl FnOnce(&mut usize) -> R) -> R {
+        self.spare_counts.with_mut(|spare| {
+            // SAFETY: as in `replace_current`; `f` does not get at the field again.
+            f(unsafe { &mut *spare })
+        })
+    }
+
+    /// An id for a task that is spawned here; `more` makes so many consecutive ones. Only on this worker's own core.
+    pub(crate) fn next_id(&self, more: impl FnOnce(usize) -> usize) -> Id {
+        /// Ids that are taken from the executor at once. Guessed.
+        const BATCH: usize = 256;
+
+        self.ids.with_mut(|ids| {
+            // SAFETY: as in `replace_current`; `more` does not get at the field.
+            let (next, left) = unsafe { &mut *ids };
+            if *left == 0 {
+                (*next, *left) = (more(BATCH), BATCH);
+            }
+            let id = *next;
+            *next = next.wrapping_add(1);
+            *left -= 1;
+            Id(id)
+        })
     }
 
     /// Runs `poll` with `task` as the task that is polled. Only on this worker's own core.
@@ -108,6 +156,14 @@ impl Slot {
         })
     }
 
+    /// The group of the task that is polled. Only on this worker's own core.
+    pub(crate) fn current_group(&self) -> Option<Arc<GroupInner>> {
+        // SAFETY: as in `replace_current`.
+        let task = self.current.with(|current| unsafe { *current })?;
+        // SAFETY: `polling` borrows the task for as long as it is here, so it is alive.
+        unsafe { task.as_ref() }.group().cloned()
+    }
+
     /// The task that is polled. Only on this worker's own core.
     pub(crate) fn current_task(&self) -> Option<TaskRef> {
         // SAFETY: as in `replace_current`.
@@ -137,7 +193,9 @@ impl Slots {
     /// Makes a chunk, if it is not there yet. Under the lock, or before anybody else sees `self`.
     fn grow(&self, chunk: usize) {
         if self.chunks[chunk].load(Acquire).is_null() {
-            let slots = Box::new(core::array::from_fn(|_| Slot::new()));
+            let slots = Box::new(core::array::from_fn(|index| {
+                Slot::new(chunk * CHUNK + index)
+            }));
             // Release: pairs with the Acquire of `get`.
             self.chunks[chunk].store(Box::into_raw(slots), Release);
         }

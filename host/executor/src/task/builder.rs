@@ -1,6 +1,6 @@
 //! Spawning with options.
 
-use super::{JoinHandle, Metadata, SpawnParts, allocate};
+use super::{JoinHandle, Metadata, allocate};
 use crate::{error::SpawnError, executor::Executor, group::Group};
 use alloc::borrow::Cow;
 use allocator_api2::alloc::{Allocator, Global};
@@ -47,19 +47,19 @@ impl<'a> TaskBuilder<'a> {
 
     /// A name for traces and statistics.
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.metadata.name = Some(name.into());
+        self.metadata.set_name(name);
         self
     }
 
     /// What sort of task it is.
     pub fn kind(mut self, kind: &'static str) -> Self {
-        self.metadata.kind = kind;
+        self.metadata.set_kind(kind);
         self
     }
 
     /// Where it was spawned, for wrappers that spawn for their callers.
     pub fn location(mut self, location: &'static Location<'static>) -> Self {
-        self.metadata.location = location;
+        self.metadata.set_location(location);
         self
     }
 
@@ -120,20 +120,26 @@ impl<'a> TaskBuilder<'a> {
         A: Allocator + Send + Sync + 'static,
     {
         let shared = self.executor.shared();
+        let slot = shared.current_slot();
         let group = match self.group {
-            Choice::Inherited => shared.current_group(),
+            Choice::Inherited => slot.and_then(|slot| slot.current_group()),
             Choice::This(group) => group.map(Group::into_inner),
         };
-        let parts = SpawnParts {
-            executor: shared.clone(),
-            group,
-            id: shared.next_id(),
-            metadata: self.metadata,
+        let parts = shared.parts(slot, group, self.metadata)?;
+        let listed = parts.listed;
+        let [queued, live, handle] = match allocate(parts, future, allocator) {
+            Ok(references) => references,
+            Err(error) => {
+                shared.unreserve(slot, listed);
+                return Err(error);
+            }
         };
-        let [queued, live, handle] = allocate(parts, future, allocator)?;
         let handle = JoinHandle::new(handle);
-        shared.spawn(queued, live)?;
-        Ok(handle)
+        if shared.spawn(slot, queued, live) {
+            return Ok(handle);
+        }
+        handle.close();
+        Err(SpawnError::Closed)
     }
 
     /// Spawns the future.

@@ -6,7 +6,6 @@
 //! | field | who, when |
 //! | --- | --- |
 //! | `run_links` | the queue that the task is in (it is in at most one) |
-//! | `live_links`, `live` | whoever holds the lock of its shard of the list of live tasks |
 //! | `state` | anybody |
 //! | `join_waker` | see the rules in [`state`](super::state) |
 //! | the stage | whoever set `RUNNING`; after completion the join handle, or without one the completer |
@@ -16,16 +15,17 @@ use super::{
     Id, Metadata,
     join::{JoinError, Repr},
     raw,
-    state::{Cancel, FinishPoll, Reason, Released, StartPoll, State, Wake},
+    state::{Cancel, Completed, FinishPoll, Reason, Released, StartPoll, State, Wake},
     waker,
 };
 use crate::{
-    executor::Shared,
+    executor::{Shared, Strong},
     group::GroupInner,
+    live::Listed,
     scheduler::Slot,
-    sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell},
+    sync::{Arc, AtomicUsize, Ordering, UnsafeCell},
 };
-use cordyceps::{Linked, list, mpsc_queue};
+use cordyceps::{Linked, mpsc_queue};
 use core::{
     fmt,
     mem::ManuallyDrop,
@@ -39,12 +39,11 @@ pub(crate) struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
     /// `None` in a queue's stub only.
-    executor: Option<Arc<Shared>>,
+    executor: Option<Strong>,
     group: Option<Arc<GroupInner>>,
     pub(super) join_waker: UnsafeCell<Option<Waker>>,
-    live_links: list::Links<Header>,
-    /// Whether the list of live tasks holds it, and with it a reference.
-    live: AtomicBool,
+    /// Where it is among the live tasks.
+    listed: Listed,
     /// When it was queued in the fair lane, in nanoseconds of the platform's clock, modulo the word.
     queued_at: AtomicUsize,
     id: Id,
@@ -107,8 +106,9 @@ impl Header {
     pub(super) fn new(
         state: State,
         vtable: &'static Vtable,
-        executor: Option<Arc<Shared>>,
+        executor: Option<Strong>,
         group: Option<Arc<GroupInner>>,
+        listed: Listed,
         id: Id,
         metadata: Metadata,
     ) -> Self {
@@ -119,8 +119,7 @@ impl Header {
             executor,
             group,
             join_waker: UnsafeCell::new(None),
-            live_links: list::Links::new(),
-            live: AtomicBool::new(false),
+            listed,
             queued_at: AtomicUsize::new(0),
             id,
             #[cfg(feature = "tracing")]
@@ -146,12 +145,12 @@ impl Header {
         u64::try_from(waited.cast_signed()).unwrap_or(0)
     }
 
-    /// Whether the list of live tasks holds it. Only under that shard's lock.
-    pub(crate) fn live(&self) -> &AtomicBool {
-        &self.live
+    /// Where it is among the live tasks.
+    pub(crate) fn listed(&self) -> Listed {
+        self.listed
     }
 
-    fn executor(&self) -> &Arc<Shared> {
+    fn executor(&self) -> &Strong {
         self.executor
             .as_ref()
             .expect("only a queue's stub has no executor, and stubs are not run")
@@ -164,9 +163,9 @@ fn span(id: Id, metadata: &Metadata) -> tracing::Span {
         target: "hart::task",
         "task",
         id = id.as_u64(),
-        name = metadata.name.as_deref().unwrap_or(""),
-        kind = metadata.kind,
-        location = %metadata.location,
+        name = metadata.name().unwrap_or(""),
+        kind = metadata.kind(),
+        location = %metadata.location(),
     )
 }
 
@@ -178,7 +177,7 @@ impl TaskRef {
     /// # Safety
     ///
     /// `header` points to a live task, and one of its counted references is nobody else's.
-    pub(super) unsafe fn from_counted(header: NonNull<Header>) -> Self {
+    pub(crate) unsafe fn from_counted(header: NonNull<Header>) -> Self {
         Self(header)
     }
 
@@ -192,7 +191,7 @@ impl TaskRef {
     }
 
     /// Gives the counted reference to whoever keeps the pointer.
-    pub(super) fn into_counted(self) -> NonNull<Header> {
+    pub(crate) fn into_counted(self) -> NonNull<Header> {
         ManuallyDrop::new(self).0
     }
 
@@ -254,9 +253,7 @@ impl TaskRef {
         match (wake, released) {
             (Wake::Schedule, _) => {
                 // SAFETY: the reference is the queue's now.
-                let task = unsafe { Self::from_counted(header) };
-                let executor = task.header().executor().clone();
-                executor.schedule_woken(task);
+                Shared::schedule_woken_by_value(unsafe { Self::from_counted(header) });
             }
             // SAFETY: it was the last reference.
             (Wake::Nothing, Released::Last) => unsafe { free(header) },
@@ -273,13 +270,21 @@ impl TaskRef {
         }
     }
 
-    pub(crate) fn is_of(&self, shared: &Arc<Shared>) -> bool {
-        Arc::ptr_eq(self.header().executor(), shared)
+    pub(crate) fn is_of(&self, shared: &Strong) -> bool {
+        Strong::ptr_eq(self.header().executor(), shared)
+    }
+
+    pub(crate) fn executor(&self) -> &Strong {
+        self.header().executor()
     }
 
     pub(crate) fn cancel_for(&self, reason: Reason) {
         match self.header().state.cancel(reason) {
-            Cancel::DropFuture => self.drop_future(reason),
+            Cancel::DropFuture => {
+                let slot = self.executor().current_slot();
+                let released = self.drop_future(reason, slot, 0);
+                debug_assert_eq!(released, Released::Shared, "`self` is a reference");
+            }
             Cancel::Requested | Cancel::TooLate => {}
         }
     }
@@ -291,21 +296,33 @@ impl TaskRef {
             StartPoll::Poll => {}
         }
         if slot.polling(&self, || self.poll()) {
-            self.finish();
-            return Ran::Complete;
+            return self.completed(slot, Self::finish);
         }
         match self.header().state.finish_poll() {
             FinishPoll::Requeue => Ran::Requeue(self),
-            FinishPoll::Cancel(reason) => {
-                self.drop_future(reason);
-                Ran::Complete
-            }
+            FinishPoll::Cancel(reason) => self.completed(slot, |task, slot, refs| {
+                task.drop_future(reason, slot, refs)
+            }),
             FinishPoll::Idle => {
                 // `finish_poll` released the reference, and it was not the last.
                 let _ = self.into_counted();
                 Ran::Pending
             }
         }
+    }
+
+    /// Completes a task with `finish`, which releases this reference, too.
+    fn completed(
+        self,
+        slot: &Slot,
+        finish: impl FnOnce(&Self, Option<&Slot>, usize) -> Released,
+    ) -> Ran {
+        let task = ManuallyDrop::new(self);
+        if finish(&task, Some(slot), 1) == Released::Last {
+            // SAFETY: that was the last reference.
+            unsafe { free_on(task.0, Some(slot)) };
+        }
+        Ran::Complete
     }
 
     /// Polls the future; `true` if the stage holds the result now. Needs RUNNING.
@@ -318,38 +335,60 @@ impl TaskRef {
         unsafe { (self.header().vtable.poll)(self.0, &mut cx) }
     }
 
-    /// Drops the future in place and completes the task. Needs RUNNING.
-    fn drop_future(&self, reason: Reason) {
+    /// Drops the future in place and completes the task, as [`finish`](Self::finish). Needs RUNNING.
+    fn drop_future(&self, reason: Reason, slot: Option<&Slot>, refs: usize) -> Released {
         let error = JoinError::new(match reason {
             Reason::Cancelled => Repr::Cancelled,
             Reason::Closed => Repr::Closed,
         });
         // SAFETY: the caller has RUNNING.
         unsafe { (self.header().vtable.cancel)(self.0, error) };
-        self.finish();
+        self.finish(slot, refs)
     }
 
-    /// The stage holds the result: leaves the list of live tasks and tells the joiner. Needs RUNNING.
-    fn finish(&self) {
+    /// The stage holds the result: leaves the live tasks, tells the joiner, and releases `refs` references, of which
+    /// the caller says where they come from; after that only these keep the task. Needs RUNNING. `slot` is that of
+    /// the calling core's worker.
+    fn finish(&self, slot: Option<&Slot>, refs: usize) -> Released {
         let header = self.header();
+        let mut refs = refs;
         // Before the joiner is told, so that counts are right when it looks.
-        header.executor().forget(self);
-        let completed = header.state.complete();
-        if completed.drop_output {
-            // SAFETY: the task is complete and has no handle: the result is the completer's.
-            unsafe { (header.vtable.drop_output)(self.0) };
+        if let Some(listed) = header.executor().forget(self, slot) {
+            let _ = listed.into_counted();
+            refs += 1;
         }
-        if completed.wake_joiner {
-            header.join_waker.with(|waker| {
-                // SAFETY: complete, with JOIN_WAKER set: the field is the completer's, and set.
-                if let Some(waker) = unsafe { &*waker } {
-                    raw::quietly(|| waker.wake_by_ref());
+        let detached = header.state.is_detached();
+        if detached {
+            self.drop_output();
+        }
+        match header.state.complete(refs, detached) {
+            Completed::Done(released) => return released,
+            Completed::DropOutput => self.drop_output(),
+            Completed::WakeJoiner { drop_output } => {
+                if drop_output {
+                    self.drop_output();
                 }
-            });
-            if header.state.release_join_waker() {
-                self.drop_join_waker();
+                header.join_waker.with(|waker| {
+                    // SAFETY: complete, with JOIN_WAKER set: the field is the completer's, and set.
+                    if let Some(waker) = unsafe { &*waker } {
+                        raw::quietly(|| waker.wake_by_ref());
+                    }
+                });
+                if header.state.release_join_waker() {
+                    self.drop_join_waker();
+                }
             }
         }
+        if refs == 0 {
+            return Released::Shared;
+        }
+        header.state.release_refs(refs)
+    }
+
+    /// Drops the result. Needs the right to it.
+    pub(super) fn drop_output(&self) {
+        // SAFETY: the caller's: the completer of a task without a handle, or the handle of a complete one.
+        unsafe { (self.header().vtable.drop_output)(self.0) };
     }
 
     /// Drops the waker field's content. Needs the right to the field.
@@ -400,11 +439,32 @@ impl fmt::Debug for TaskRef {
 /// # Safety
 ///
 /// The task's last reference was just released.
-unsafe fn free(header: NonNull<Header>) {
+pub(super) unsafe fn free(header: NonNull<Header>) {
+    // SAFETY: nobody else refers to the task, so it is still there until we free it.
+    let executor = unsafe { header.as_ref() }.executor.as_ref();
+    let slot = executor.and_then(|executor| executor.current_slot());
+    // SAFETY: the caller's.
+    unsafe { free_on(header, slot) };
+}
+
+/// As [`free`], on the core of the worker whose place `slot` is.
+///
+/// # Safety
+///
+/// As [`free`].
+unsafe fn free_on(header: NonNull<Header>, slot: Option<&Slot>) {
     // SAFETY: nobody else refers to the task, so it is still there until we free it.
     let vtable = unsafe { header.as_ref() }.vtable;
+    // SAFETY: nobody else refers to the task, and no reference to the header is left.
+    let executor = unsafe { &raw mut (*header.as_ptr()).executor };
+    // The executor goes last: `slot` is in it, and what the future drops may use it.
+    // SAFETY: as above.
+    let executor = unsafe { &mut *executor }.take();
     // SAFETY: the caller's.
     unsafe { (vtable.free)(header) };
+    if let Some(executor) = executor {
+        executor.drop_on(slot);
+    }
 }
 
 // === impl Linked ===
@@ -426,27 +486,6 @@ unsafe impl Linked<mpsc_queue::Links<Header>> for Header {
     unsafe fn links(ptr: NonNull<Self>) -> NonNull<mpsc_queue::Links<Header>> {
         // SAFETY: the queue's nodes are live tasks; no reference to the header is made.
         let links = unsafe { &raw mut (*ptr.as_ptr()).run_links };
-        // SAFETY: a field of a live allocation is not at address zero.
-        unsafe { NonNull::new_unchecked(links) }
-    }
-}
-
-// SAFETY: as above; the list of live tasks holds one counted reference per node.
-unsafe impl Linked<list::Links<Header>> for Header {
-    type Handle = TaskRef;
-
-    fn into_ptr(task: TaskRef) -> NonNull<Self> {
-        task.into_counted()
-    }
-
-    unsafe fn from_ptr(ptr: NonNull<Self>) -> TaskRef {
-        // SAFETY: the list gives back the reference that `into_ptr` gave it.
-        unsafe { TaskRef::from_counted(ptr) }
-    }
-
-    unsafe fn links(ptr: NonNull<Self>) -> NonNull<list::Links<Header>> {
-        // SAFETY: the list's nodes are live tasks; no reference to the header is made.
-        let links = unsafe { &raw mut (*ptr.as_ptr()).live_links };
         // SAFETY: a field of a live allocation is not at address zero.
         unsafe { NonNull::new_unchecked(links) }
     }

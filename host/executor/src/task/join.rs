@@ -1,8 +1,8 @@
 //! Waiting for a task.
 
 use super::{
-    Id, TaskRef,
-    state::{HandleDropped, Join},
+    Id, TaskRef, header,
+    state::{Detached, HandleDropped, Join, Reason, Released},
 };
 #[cfg(feature = "std")]
 use alloc::boxed::Box;
@@ -10,6 +10,7 @@ use core::{
     fmt,
     future::Future,
     marker::PhantomData,
+    mem::ManuallyDrop,
     pin::Pin,
     ptr,
     task::{Context, Poll},
@@ -39,8 +40,11 @@ use core::{
 /// ```
 #[must_use = "dropping a join handle detaches its task; say `drop(handle)` where that is meant"]
 pub struct JoinHandle<T> {
-    task: TaskRef,
+    /// Dropped by hand.
+    task: ManuallyDrop<TaskRef>,
     taken: bool,
+    /// There may be a waker in the task's field.
+    waker_set: bool,
     _output: PhantomData<fn() -> T>,
 }
 
@@ -48,8 +52,9 @@ impl<T> JoinHandle<T> {
     /// `task` was spawned with a future whose output is `T`, and this is its only handle.
     pub(super) fn new(task: TaskRef) -> Self {
         Self {
-            task,
+            task: ManuallyDrop::new(task),
             taken: false,
+            waker_set: false,
             _output: PhantomData,
         }
     }
@@ -58,6 +63,11 @@ impl<T> JoinHandle<T> {
     /// [a cancelled error](JoinError::is_cancelled), unless the task completed first.
     pub fn cancel(&self) {
         self.task.cancel();
+    }
+
+    /// Cancels a task that was spawned while the executor was being closed.
+    pub(super) fn close(&self) {
+        self.task.cancel_for(Reason::Closed);
     }
 
     /// Whether the result is there.
@@ -72,11 +82,12 @@ impl<T> JoinHandle<T> {
 
     /// A reference to the task, which does not detach or join.
     pub fn task(&self) -> TaskRef {
-        self.task.clone()
+        TaskRef::clone(&self.task)
     }
 
-    fn set_waker(&self, cx: &Context<'_>) -> bool {
+    fn set_waker(&mut self, cx: &Context<'_>) -> bool {
         let waker = cx.waker().clone();
+        self.waker_set = true;
         let old = self.task.header().join_waker.with_mut(|field| {
             // SAFETY: JOIN_WAKER is clear, so the field is the handle's (rule 4 of the state).
             unsafe { (*field).replace(waker) }
@@ -87,7 +98,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// Whether the result may be taken; if not, arranges to be woken.
-    fn poll_complete(&self, cx: &Context<'_>) -> bool {
+    fn poll_complete(&mut self, cx: &Context<'_>) -> bool {
         let state = &self.task.header().state;
         match state.start_join() {
             Join::Complete => true,
@@ -129,17 +140,35 @@ impl<T> Future for JoinHandle<T> {
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        let HandleDropped {
-            drop_output,
-            drop_waker,
-        } = self.task.header().state.drop_handle();
-        if drop_waker {
+        let state = &self.task.header().state;
+        if !self.waker_set && !self.taken {
+            match state.detach() {
+                Detached::Done(Released::Shared) => return,
+                Detached::Done(Released::Last) => {
+                    // SAFETY: that was the last reference, and it is not used again.
+                    return unsafe { header::free(self.task.as_ptr()) };
+                }
+                Detached::Complete => {}
+            }
+        }
+        // Nobody else looks at a task whose result was taken and whose completer is done.
+        if !(self.taken && state.is_settled()) {
+            let HandleDropped {
+                drop_output,
+                drop_waker,
+            } = state.drop_handle();
+            if drop_waker {
+                self.task.drop_join_waker();
+            }
+            if drop_output && !self.taken {
+                // The task is complete, and the handle had the right to its result.
+                self.task.drop_output();
+            }
+        } else if self.waker_set {
             self.task.drop_join_waker();
         }
-        if drop_output && !self.taken {
-            // SAFETY: the task is complete, and the handle had the right to its result.
-            unsafe { (self.task.header().vtable.drop_output)(self.task.as_ptr()) };
-        }
+        // SAFETY: it is not used again.
+        unsafe { ManuallyDrop::drop(&mut self.task) };
     }
 }
 
@@ -153,7 +182,7 @@ impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("JoinHandle").field(&self.task).finish()
+        f.debug_tuple("JoinHandle").field(&*self.task).finish()
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a task says about itself.
 
-use alloc::borrow::Cow;
-use core::panic::Location;
+use alloc::{borrow::Cow, boxed::Box};
+use core::{fmt, panic::Location};
 
-/// What traces, statistics and errors say of a task.
+/// What traces, statistics and errors say of a task. Two words, and an allocation where a name or a kind was given.
 ///
 /// # Examples
 ///
@@ -11,19 +11,20 @@ use core::panic::Location;
 /// let executor = hart_executor::Executor::new();
 /// let task = executor.build_task().name("reader").kind("io").spawn(async {});
 /// let task = task.task();
-/// assert_eq!(task.metadata().name.as_deref(), Some("reader"));
-/// assert_eq!(task.metadata().kind, "io");
-/// assert!(task.metadata().location.file().ends_with(".rs"));
+/// assert_eq!(task.metadata().name(), Some("reader"));
+/// assert_eq!(task.metadata().kind(), "io");
+/// assert!(task.metadata().location().file().ends_with(".rs"));
 /// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
+#[derive(Clone)]
 pub struct Metadata {
-    /// Its name, if it was given one.
-    pub name: Option<Cow<'static, str>>,
-    /// What sort of task it is; `"task"` if nobody said.
-    pub kind: &'static str,
-    /// Where it was spawned.
-    pub location: &'static Location<'static>,
+    given: Option<Box<Given>>,
+    location: &'static Location<'static>,
+}
+
+#[derive(Clone)]
+struct Given {
+    name: Option<Cow<'static, str>>,
+    kind: &'static str,
 }
 
 impl Metadata {
@@ -31,10 +32,48 @@ impl Metadata {
     #[track_caller]
     pub fn new() -> Self {
         Self {
-            name: None,
-            kind: "task",
+            given: None,
             location: Location::caller(),
         }
+    }
+
+    /// Its name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.given.as_ref()?.name.as_deref()
+    }
+
+    /// What sort of task it is; `"task"` if nobody said.
+    pub fn kind(&self) -> &'static str {
+        self.given.as_ref().map_or("task", |given| given.kind)
+    }
+
+    /// Where it was spawned.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// Gives it a name.
+    pub fn set_name(&mut self, name: impl Into<Cow<'static, str>>) {
+        self.given().name = Some(name.into());
+    }
+
+    /// Says what sort of task it is.
+    pub fn set_kind(&mut self, kind: &'static str) {
+        self.given().kind = kind;
+    }
+
+    /// Says where it was spawned.
+    pub fn set_location(&mut self, location: &'static Location<'static>) {
+        self.location = location;
+    }
+
+    fn given(&mut self) -> &mut Given {
+        self.given.get_or_insert_with(|| {
+            Box::new(Given {
+                name: None,
+                kind: "task",
+            })
+        })
     }
 }
 
@@ -42,5 +81,15 @@ impl Default for Metadata {
     #[track_caller]
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metadata")
+            .field("name", &self.name())
+            .field("kind", &self.kind())
+            .field("location", &self.location)
+            .finish()
     }
 }

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     error::SpawnError,
-    executor::Shared,
+    executor::Strong,
     group::GroupInner,
+    live::Listed,
     sync::{Arc, UnsafeCell},
 };
 use alloc::boxed::Box;
@@ -39,14 +40,14 @@ enum Stage<F: Future> {
 
 /// Everything about a new task but its future.
 pub(crate) struct SpawnParts {
-    pub(crate) executor: Arc<Shared>,
+    pub(crate) executor: Strong,
     pub(crate) group: Option<Arc<GroupInner>>,
+    pub(crate) listed: Listed,
     pub(crate) id: Id,
     pub(crate) metadata: Metadata,
 }
 
-/// Allocates a task in the state of [`State::spawned`]: three references, of which the first is
-/// returned; the caller takes the two others with [`assume_ref`].
+/// Allocates a task in the state of [`State::spawned`]; its three references.
 pub(crate) fn allocate<F, A>(
     parts: SpawnParts,
     future: F,
@@ -66,6 +67,7 @@ where
         const { &VtableOf::<F, A>::VTABLE },
         Some(parts.executor),
         parts.group,
+        parts.listed,
         parts.id,
         parts.metadata,
     );
@@ -91,7 +93,15 @@ pub(super) fn stub() -> TaskRef {
         // SAFETY: the stub was made by `Box::new` below, and this is its last reference.
         free: |header| drop(unsafe { Box::from_raw(header.as_ptr()) }),
     };
-    let header = Header::new(State::stub(), &VTABLE, None, None, Id(0), Metadata::new());
+    let header = Header::new(
+        State::stub(),
+        &VTABLE,
+        None,
+        None,
+        Listed::NOWHERE,
+        Id(0),
+        Metadata::new(),
+    );
     let header = NonNull::from(Box::leak(Box::new(header)));
     // SAFETY: `State::stub` counts one reference, and this is it.
     unsafe { TaskRef::from_counted(header) }

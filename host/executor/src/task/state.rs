@@ -110,14 +110,19 @@ pub(crate) enum Reason {
     Closed,
 }
 
-/// What the completer does with the result.
+/// What the completer does.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Completed {
-    /// Nobody will join: drop the result.
-    pub(crate) drop_output: bool,
-    /// Wake the waker in the field, then call [`State::release_join_waker`].
-    pub(crate) wake_joiner: bool,
+pub(crate) enum Completed {
+    /// Nothing more: its references are released.
+    Done(Released),
+    /// Nobody will join: drop the result, then release the references.
+    DropOutput,
+    /// Wake the waker in the field, call [`State::release_join_waker`], then release the references.
+    WakeJoiner {
+        /// Nobody will join: drop the result, too.
+        drop_output: bool,
+    },
 }
 
 /// What a polled join handle may do.
@@ -132,12 +137,22 @@ pub(crate) enum Join {
     CompareWaker,
 }
 
-/// What a dropped join handle does.
+/// What a dropped join handle does; in the end it releases its reference.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct HandleDropped {
     pub(crate) drop_output: bool,
     pub(crate) drop_waker: bool,
+}
+
+/// What a dropped join handle does that never touched the waker field, or is done with it.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Detached {
+    /// Nothing more: its reference is released.
+    Done(Released),
+    /// The task is complete: see [`State::drop_handle`].
+    Complete,
 }
 
 /// Whether a released reference was the last one.
@@ -205,16 +220,27 @@ impl State {
         })
     }
 
-    /// The stage holds the result: publishes it. The Release pairs with the Acquire of
-    /// [`start_join`](Self::start_join).
-    pub(crate) fn complete(&self) -> Completed {
+    /// Whether nobody will join. Final once it is so.
+    pub(crate) fn is_detached(&self) -> bool {
+        // Acquire pairs with the Release of the handle's drop; the stage was never the handle's.
+        self.0.load(Acquire) & JOIN_INTEREST == 0
+    }
+
+    /// The stage holds the result, or is empty where nobody will join: publishes it, and releases `refs` references
+    /// where nothing is left to do. The Release pairs with the Acquire of [`start_join`](Self::start_join).
+    pub(crate) fn complete(&self, refs: usize, output_dropped: bool) -> Completed {
         self.update(|now| {
             debug_assert!(now & RUNNING != 0 && now & COMPLETE == 0);
-            let completed = Completed {
-                drop_output: now & JOIN_INTEREST == 0,
-                wake_joiner: now & JOIN_WAKER != 0,
-            };
-            ((now & !RUNNING) | COMPLETE, completed)
+            debug_assert!(now / REF_ONE >= refs);
+            let then = (now & !RUNNING) | COMPLETE;
+            let drop_output = now & JOIN_INTEREST == 0 && !output_dropped;
+            if now & JOIN_WAKER != 0 {
+                (then, Completed::WakeJoiner { drop_output })
+            } else if drop_output {
+                (then, Completed::DropOutput)
+            } else {
+                (then - refs * REF_ONE, Completed::Done(released(now, refs)))
+            }
         })
     }
 
@@ -243,7 +269,7 @@ impl State {
                 } else {
                     now | QUEUED
                 };
-                (then - REF_ONE, (Wake::Nothing, released(now)))
+                (then - REF_ONE, (Wake::Nothing, released(now, 1)))
             } else {
                 (now | QUEUED, (Wake::Schedule, Released::Shared))
             }
@@ -323,6 +349,28 @@ impl State {
         })
     }
 
+    /// As [`drop_handle`](Self::drop_handle), for a handle that has left nothing in the waker field, and so
+    /// with one atomic operation where the task is not complete.
+    pub(crate) fn detach(&self) -> Detached {
+        self.update(|now| {
+            debug_assert!(now & JOIN_INTEREST != 0 && now & JOIN_WAKER == 0);
+            if now & COMPLETE != 0 {
+                (now, Detached::Complete)
+            } else {
+                (
+                    (now & !JOIN_INTEREST) - REF_ONE,
+                    Detached::Done(released(now, 1)),
+                )
+            }
+        })
+    }
+
+    /// Whether the task is complete and its completer is done with the waker field.
+    pub(crate) fn is_settled(&self) -> bool {
+        // Acquire pairs with the Release of `complete` and of `release_join_waker`.
+        self.0.load(Acquire) & (COMPLETE | JOIN_WAKER) == COMPLETE
+    }
+
     pub(crate) fn drop_handle(&self) -> HandleDropped {
         self.update(|now| {
             debug_assert!(now & JOIN_INTEREST != 0);
@@ -348,8 +396,12 @@ impl State {
     }
 
     pub(crate) fn release_ref(&self) -> Released {
-        // Release, so that whoever frees the task sees all that was done with this reference.
-        let released = released(self.0.fetch_sub(REF_ONE, AcqRel));
+        self.release_refs(1)
+    }
+
+    pub(crate) fn release_refs(&self, refs: usize) -> Released {
+        // Release, so that whoever frees the task sees all that was done with these references.
+        let released = released(self.0.fetch_sub(refs * REF_ONE, AcqRel), refs);
         if released == Released::Last {
             fence(Acquire);
         }
@@ -361,9 +413,9 @@ impl State {
     }
 }
 
-fn released(before: usize) -> Released {
-    debug_assert!(before >= REF_ONE, "a reference was released twice");
-    if before / REF_ONE == 1 {
+fn released(before: usize, refs: usize) -> Released {
+    debug_assert!(before / REF_ONE >= refs, "a reference was released twice");
+    if before / REF_ONE == refs {
         Released::Last
     } else {
         Released::Shared

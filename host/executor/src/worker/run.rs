@@ -1,12 +1,7 @@
 //! Driving a worker until a future completes.
 
 use super::{Step, Worker};
-use crate::{
-    error::Closed,
-    executor::Shared,
-    platform::WorkerId,
-    sync::{self, Ordering::Release},
-};
+use crate::{error::Closed, executor::Strong, platform::WorkerId, sync::Ordering::Release};
 use alloc::{sync::Arc, task::Wake};
 use core::{
     future::Future,
@@ -83,7 +78,7 @@ impl Worker {
 
 /// Wakes the `run` future of a worker.
 struct RunWaker {
-    shared: sync::Arc<Shared>,
+    shared: Strong,
     worker: WorkerId,
 }
 

@@ -155,7 +155,7 @@ impl Worker {
                 }
             }
         }
-        if self.slot().queue.len() == 0 && !self.lane_waits() && !self.shared().is_closed() {
+        if self.slot().queue.is_empty() && !self.lane_waits() && !self.shared().is_closed() {
             self.search(1);
         }
         self.finish_tick(polled, &before)
@@ -165,7 +165,7 @@ impl Worker {
         // Who knows when the next tick is.
         self.stand_down();
         let slot = self.slot();
-        let has_remaining = slot.queue.len() > 0 || self.lane_waits();
+        let has_remaining = !slot.queue.is_empty() || self.lane_waits();
         #[cfg(not(feature = "counters"))]
         {
             let _ = before;
