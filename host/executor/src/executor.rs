@@ -15,7 +15,7 @@ use crate::{
     task::{JoinHandle, TaskBuilder},
 };
 use allocator_api2::alloc::Allocator;
-use core::{fmt, future::Future, time::Duration};
+use core::{fmt, future::Future, mem::ManuallyDrop, time::Duration};
 
 /// An executor: a handle to the part that all its workers share.
 ///
@@ -52,7 +52,8 @@ use core::{fmt, future::Future, time::Duration};
 /// });
 /// ```
 pub struct Executor {
-    shared: Strong,
+    /// All handles together hold one count; the last one gives it back.
+    shared: ManuallyDrop<Strong>,
 }
 
 impl Executor {
@@ -74,7 +75,7 @@ impl Executor {
     /// An executor on the platform given, with room for `workers` workers. More may come: it grows.
     pub fn with_platform(workers: usize, platform: alloc::sync::Arc<dyn Platform>) -> Self {
         Self {
-            shared: Strong::new(Shared::new(workers, platform)),
+            shared: ManuallyDrop::new(Strong::new(Shared::new(workers, platform))),
         }
     }
 
@@ -106,12 +107,12 @@ impl Executor {
     /// The scheduler of the worker that runs on the calling core, if it is one of this executor's.
     pub fn current_scheduler(&self) -> Option<Scheduler> {
         let worker = self.shared.current_worker()?;
-        Some(Scheduler::new(self.shared.clone(), worker))
+        Some(Scheduler::new(Strong::clone(&self.shared), worker))
     }
 
     /// The queue for tasks from outside every worker.
     pub fn injector(&self) -> Injector {
-        Injector::new(self.shared.clone())
+        Injector::new(Strong::clone(&self.shared))
     }
 
     /// How many tasks have been spawned and have not completed.
@@ -254,7 +255,8 @@ impl Clone for Executor {
     fn clone(&self) -> Self {
         self.shared.add_handle();
         Self {
-            shared: self.shared.clone(),
+            // SAFETY: the count that all handles hold is given back by the last of them only.
+            shared: unsafe { self.shared.alias() },
         }
     }
 }
@@ -263,6 +265,8 @@ impl Drop for Executor {
     fn drop(&mut self) {
         if self.shared.drop_handle() {
             self.shared.close();
+            // SAFETY: this was the last handle, and it is not used again.
+            unsafe { ManuallyDrop::drop(&mut self.shared) };
         }
     }
 }

@@ -126,7 +126,8 @@ impl Shared {
     // === handles ===
 
     pub(super) fn add_handle(&self) {
-        self.handles.fetch_add(1, Relaxed);
+        let before = self.handles.fetch_add(1, Relaxed);
+        assert!(before < usize::MAX / 2, "handles to an executor are leaked");
     }
 
     /// Whether it was the last.
@@ -241,6 +242,7 @@ impl Shared {
                 let group = group.clone();
                 self.lane.push(&group, task, self.platform.now());
             }
+            (None, Some(slot)) if slot.is_completing() => slot.queue.push_back(task),
             (None, Some(slot)) => slot.queue.push_next(task),
             (None, None) => self.injector.push(task),
         }
@@ -451,6 +453,7 @@ impl Strong {
     /// # Errors
     ///
     /// [`SpawnError::Closed`], or [`SpawnError::Alloc`] where there is no memory to list it.
+    #[inline]
     pub(crate) fn parts(
         &self,
         slot: Option<&Slot>,

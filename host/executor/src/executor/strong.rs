@@ -32,6 +32,15 @@ impl Strong {
         Self(NonNull::from(Box::leak(Box::new(shared))))
     }
 
+    /// The same pointer once more, not counted.
+    ///
+    /// # Safety
+    ///
+    /// What is counted must outlive the result, which must not be dropped, or dropped instead of it.
+    pub(super) unsafe fn alias(&self) -> ManuallyDrop<Self> {
+        ManuallyDrop::new(Self(self.0))
+    }
+
     pub(crate) fn ptr_eq(a: &Self, b: &Self) -> bool {
         a.0 == b.0
     }
@@ -89,7 +98,10 @@ impl Clone for Strong {
     fn clone(&self) -> Self {
         // Relaxed: the new count is made from one that keeps the shared part alive.
         let before = self.refs.fetch_add(1, Relaxed);
-        assert!(before < usize::MAX / 2, "handles to an executor are leaked");
+        assert!(
+            before < usize::MAX / 2,
+            "references to an executor are leaked"
+        );
         Self(self.0)
     }
 }

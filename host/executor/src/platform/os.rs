@@ -1,11 +1,17 @@
 //! OS threads: one per worker.
 
 use super::{Core, Platform, WorkerId};
+use crate::idle::MAX_WORKERS;
+use alloc::boxed::Box;
+use core::sync::atomic::{
+    AtomicUsize,
+    Ordering::{AcqRel, Acquire},
+};
 use std::{
     cell::Cell,
-    sync::{Arc, Condvar, Mutex, PoisonError, RwLock},
+    sync::{Mutex, OnceLock, PoisonError},
+    thread::{self, Thread},
     time::{Duration, Instant},
-    vec::Vec,
 };
 
 std::thread_local! {
@@ -16,14 +22,74 @@ std::thread_local! {
 /// The platform for OS threads: a thread that calls [`Worker::run`](crate::Worker::run) is a core.
 pub struct StdPlatform {
     started: Instant,
-    /// A parker per worker, made when it first parks or is first unparked.
-    parkers: RwLock<Vec<Arc<Parker>>>,
+    /// A parker per worker, in chunks that are made when one of them is first used and never move.
+    parkers: Box<[OnceLock<Box<[Parker; CHUNK]>>]>,
 }
 
+const CHUNK: usize = 64;
+
+/// Where one worker sleeps.
+///
+/// 1. `park` takes a token if there is one. Else it notes its thread, says `PARKED`, and sleeps until the token is
+///    there, however often the thread is woken for other reasons: `std`'s own token is anybody's.
+/// 2. `unpark` leaves the token, and wakes the thread if it finds `PARKED`.
 #[derive(Default)]
 struct Parker {
-    token: Mutex<bool>,
-    unparked: Condvar,
+    state: AtomicUsize,
+    /// Whose state it is. Written before `PARKED` is, read by who finds that.
+    thread: Mutex<Option<Thread>>,
+}
+
+const EMPTY: usize = 0;
+const PARKED: usize = 1;
+const TOKEN: usize = 2;
+
+impl Parker {
+    fn park(&self, timeout: impl Fn() -> Option<Duration>) {
+        // Acquire pairs with the Release of `unpark`: what was done before it.
+        if self
+            .state
+            .compare_exchange(TOKEN, EMPTY, Acquire, Acquire)
+            .is_ok()
+        {
+            return;
+        }
+        {
+            let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+            let this = thread::current();
+            // A later worker may have the place, on another thread.
+            if thread.as_ref().is_none_or(|known| known.id() != this.id()) {
+                *thread = Some(this);
+            }
+        }
+        // Release pairs with the Acquire of `unpark`: the thread.
+        if self
+            .state
+            .compare_exchange(EMPTY, PARKED, AcqRel, Acquire)
+            .is_ok()
+        {
+            loop {
+                match timeout() {
+                    None => thread::park(),
+                    Some(left) if left.is_zero() => break,
+                    Some(left) => thread::park_timeout(left),
+                }
+                if self.state.load(Acquire) == TOKEN {
+                    break;
+                }
+            }
+        }
+        self.state.swap(EMPTY, AcqRel);
+    }
+
+    fn unpark(&self) {
+        if self.state.swap(TOKEN, AcqRel) == PARKED {
+            let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(thread) = &*thread {
+                thread.unpark();
+            }
+        }
+    }
 }
 
 impl StdPlatform {
@@ -31,21 +97,16 @@ impl StdPlatform {
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
-            parkers: RwLock::new(Vec::new()),
+            parkers: (0..MAX_WORKERS.div_ceil(CHUNK))
+                .map(|_| OnceLock::new())
+                .collect(),
         }
     }
 
-    fn parker(&self, worker: WorkerId) -> Arc<Parker> {
-        let parkers = self.parkers.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(parker) = parkers.get(worker) {
-            return parker.clone();
-        }
-        drop(parkers);
-        let mut parkers = self.parkers.write().unwrap_or_else(PoisonError::into_inner);
-        while parkers.len() <= worker {
-            parkers.push(Arc::default());
-        }
-        parkers[worker].clone()
+    fn parker(&self, worker: WorkerId) -> &Parker {
+        let chunk = self.parkers[worker / CHUNK]
+            .get_or_init(|| Box::new(core::array::from_fn(|_| Parker::default())));
+        &chunk[worker % CHUNK]
     }
 }
 
@@ -63,36 +124,12 @@ impl core::fmt::Debug for StdPlatform {
 
 impl Platform for StdPlatform {
     fn park(&self, worker: WorkerId, until: Option<u64>) {
-        let parker = self.parker(worker);
-        let mut token = parker.token.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*token {
-            match until {
-                None => {
-                    token = parker
-                        .unparked
-                        .wait(token)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
-                Some(until) => {
-                    let left = until.saturating_sub(self.now());
-                    if left == 0 {
-                        return;
-                    }
-                    token = parker
-                        .unparked
-                        .wait_timeout(token, Duration::from_nanos(left))
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0;
-                }
-            }
-        }
-        *token = false;
+        self.parker(worker)
+            .park(|| until.map(|until| Duration::from_nanos(until.saturating_sub(self.now()))));
     }
 
     fn unpark(&self, worker: WorkerId) {
-        let parker = self.parker(worker);
-        *parker.token.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        parker.unparked.notify_one();
+        self.parker(worker).unpark();
     }
 
     fn now(&self) -> u64 {

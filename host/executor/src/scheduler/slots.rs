@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     spare_counts: UnsafeCell<usize>,
     /// Ids for tasks that are spawned here: the next one, and how many are left. Only its own core touches it.
     ids: UnsafeCell<(usize, usize)>,
+    /// A task completes, and its joiner is woken. Only its own core touches it.
+    completing: UnsafeCell<bool>,
     pub(crate) counts: Counts,
 }
 
@@ -63,7 +65,7 @@ pub(crate) struct Counts {
     pub(crate) ended: Counter,
 }
 
-// SAFETY: everything but `current`, `meter`, `spare_counts`, `ids` and the owner's side of `queue` and `live` is
+// SAFETY: everything but `current`, `meter`, `spare_counts`, `ids`, `completing` and the owner's side of `queue` and `live` is
 // `Sync`; these are only touched by the core that runs the worker of this slot, and a worker cannot leave its core
 // while it polls.
 unsafe impl Sync for Slot {}
@@ -93,6 +95,7 @@ impl Slot {
             meter: UnsafeCell::new(Meter::default()),
             spare_counts: UnsafeCell::new(0),
             ids: UnsafeCell::new((0, 0)),
+            completing: UnsafeCell::new(false),
             counts: Counts::default(),
         }
     }
@@ -125,6 +128,26 @@ impl Slot {
             *left -= 1;
             Id(id)
         })
+    }
+
+    /// Whether [`completing`](Self::completing) runs. Only on this worker's own core.
+    pub(crate) fn is_completing(&self) -> bool {
+        // SAFETY: as in `replace_current`.
+        self.completing.with(|completing| unsafe { *completing })
+    }
+
+    /// Runs `wake`, which wakes the joiner of a task that has completed: the joiner goes to the end of the queue,
+    /// because it often joins one of many, and those that are still queued would each wake it once more. Only on this
+    /// worker's own core; `wake` must not panic.
+    pub(crate) fn completing(&self, wake: impl FnOnce()) {
+        let set = |to: bool| {
+            // SAFETY: as in `replace_current`.
+            self.completing
+                .with_mut(|completing| unsafe { completing.replace(to) })
+        };
+        let before = set(true);
+        wake();
+        set(before);
     }
 
     /// Runs `poll` with `task` as the task that is polled. Only on this worker's own core.

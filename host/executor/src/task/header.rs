@@ -371,7 +371,11 @@ impl TaskRef {
                 header.join_waker.with(|waker| {
                     // SAFETY: complete, with JOIN_WAKER set: the field is the completer's, and set.
                     if let Some(waker) = unsafe { &*waker } {
-                        raw::quietly(|| waker.wake_by_ref());
+                        let wake = || raw::quietly(|| waker.wake_by_ref());
+                        match slot {
+                            Some(slot) => slot.completing(wake),
+                            None => wake(),
+                        }
                     }
                 });
                 if header.state.release_join_waker() {

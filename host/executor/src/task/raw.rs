@@ -48,6 +48,7 @@ pub(crate) struct SpawnParts {
 }
 
 /// Allocates a task in the state of [`State::spawned`]; its three references.
+#[inline]
 pub(crate) fn allocate<F, A>(
     parts: SpawnParts,
     future: F,
@@ -62,22 +63,32 @@ where
         .allocate(Layout::new::<Task<F, A>>())
         .map_err(|_| SpawnError::Alloc)?
         .cast::<Task<F, A>>();
-    let header = Header::new(
-        State::spawned(),
-        const { &VtableOf::<F, A>::VTABLE },
-        Some(parts.executor),
-        parts.group,
-        parts.listed,
-        parts.id,
-        parts.metadata,
-    );
-    let task = Task {
-        header,
-        stage: UnsafeCell::new(Stage::Future(future)),
-        allocator,
-    };
+    let task = memory.as_ptr();
+    // Field by field, so that nothing is put together elsewhere first and copied.
     // SAFETY: the allocator just gave us this much memory, so aligned, and nobody else.
-    unsafe { memory.write(task) };
+    let (header, stage, owner) = unsafe {
+        (
+            &raw mut (*task).header,
+            &raw mut (*task).stage,
+            &raw mut (*task).allocator,
+        )
+    };
+    // SAFETY: as above.
+    unsafe {
+        header.write(Header::new(
+            State::spawned(),
+            const { &VtableOf::<F, A>::VTABLE },
+            Some(parts.executor),
+            parts.group,
+            parts.listed,
+            parts.id,
+            parts.metadata,
+        ));
+    }
+    // SAFETY: as above.
+    unsafe { stage.write(UnsafeCell::new(Stage::Future(future))) };
+    // SAFETY: as above.
+    unsafe { owner.write(allocator) };
     let header = memory.cast::<Header>();
     // SAFETY: `State::spawned` counts three references, and these are they.
     Ok([(); 3].map(|()| unsafe { TaskRef::from_counted(header) }))
@@ -247,16 +258,18 @@ unsafe fn free<F: Future, A: Allocator>(header: NonNull<Header>) {
     // SAFETY: nobody refers to the task, so the stage is ours.
     quietly(|| unsafe { drop_in_stage::<F, A>(header) });
     let task = header.cast::<Task<F, A>>();
-    // SAFETY: the task is moved out of its memory, which is not read again. Its stage is `Taken`, so no
-    // pinned future moves.
-    let Task {
-        header,
-        stage,
-        allocator,
-    } = unsafe { task.read() };
-    drop(stage);
     // Wakers and names are foreign code, too.
-    quietly(|| drop(header));
+    // SAFETY: nobody refers to the task, and its header is not looked at again.
+    quietly(|| unsafe { header.drop_in_place() });
+    // SAFETY: nobody refers to the task.
+    let allocator = unsafe { &raw const (*task.as_ptr()).allocator };
+    // SAFETY: moved out, and not read again.
+    let allocator = unsafe { allocator.read() };
+    #[cfg(loom)]
+    // SAFETY: its stage is `Taken`; what is left is loom's.
+    unsafe {
+        (&raw mut (*task.as_ptr()).stage).drop_in_place();
+    }
     // SAFETY: the memory came from this allocator, with this layout.
     unsafe { allocator.deallocate(task.cast(), Layout::new::<Task<F, A>>()) };
 }
