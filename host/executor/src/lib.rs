@@ -69,6 +69,7 @@ pub mod group;
 mod idle;
 mod live;
 mod platform;
+mod pool;
 mod queue;
 mod scheduler;
 mod sync;

@@ -14,6 +14,7 @@
 
 use crate::{
     error::SpawnError,
+    pool::{Block, Pool},
     sync::{
         AtomicPtr, Mutex, MutexGuard,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -54,6 +55,8 @@ pub(crate) struct Live {
     /// Free entries that others gave back.
     returned: AtomicPtr<Header>,
     owned: UnsafeCell<Owned>,
+    /// Memory for the tasks that are spawned here.
+    pool: Pool,
 }
 
 /// What only the owner touches.
@@ -110,11 +113,27 @@ impl Live {
                 free: ptr::null_mut(),
                 made: 0,
             }),
+            pool: Pool::new(),
         }
     }
 
-    /// A free entry (rule 1). Only the owner may call this.
-    pub(crate) fn reserve(&self) -> Result<Listed, SpawnError> {
+    /// A free entry (rule 1), and memory of this layout, if one is given. Only the owner may call this.
+    #[inline]
+    pub(crate) fn reserve(
+        &self,
+        layout: Option<Layout>,
+    ) -> Result<(Listed, Option<Block>), SpawnError> {
+        let listed = self.reserve_entry()?;
+        let block = layout.map(|layout| self.pool.take(layout));
+        if let Some(None) = block {
+            // SAFETY: reserved above, and nobody knows it.
+            unsafe { listed.give_back(Some(self)) };
+            return Err(SpawnError::Alloc);
+        }
+        Ok((listed, block.flatten()))
+    }
+
+    fn reserve_entry(&self) -> Result<Listed, SpawnError> {
         let entry = self.owned.with_mut(|owned| {
             // SAFETY: only the owner touches the field, and nothing below calls back.
             let owned = unsafe { &mut *owned };
@@ -265,6 +284,26 @@ impl Listed {
         Some(unsafe { TaskRef::from_counted(task) })
     }
 
+    /// Gives memory back to the list's pool.
+    ///
+    /// # Safety
+    ///
+    /// It was reserved together with this place, with this layout, and is not used any more; the list is still there.
+    #[inline]
+    pub(crate) unsafe fn free(
+        self,
+        memory: NonNull<u8>,
+        layout: Layout,
+        pooled: bool,
+        owner: Option<&Live>,
+    ) {
+        // SAFETY: the caller's.
+        let list = unsafe { self.list.as_ref() };
+        let is_owner = owner.is_some_and(|owner| ptr::eq(owner, list));
+        // SAFETY: the caller's.
+        unsafe { list.pool.give(memory, layout, pooled, is_owner) };
+    }
+
     /// Makes an entry free that nobody looks for (rule 3). `owner` is the list that the caller owns, if any.
     ///
     /// # Safety
@@ -309,9 +348,12 @@ impl Outside {
     }
 
     /// As [`Live::reserve`].
-    pub(crate) fn reserve(&self) -> Result<Listed, SpawnError> {
+    pub(crate) fn reserve(
+        &self,
+        layout: Option<Layout>,
+    ) -> Result<(Listed, Option<Block>), SpawnError> {
         let _lock: MutexGuard<'_, ()> = self.lock.lock();
-        self.live.reserve()
+        self.live.reserve(layout)
     }
 
     pub(crate) fn take_all(&self, f: impl FnMut(TaskRef)) {

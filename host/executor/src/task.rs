@@ -3,6 +3,7 @@
 mod builder;
 mod header;
 mod join;
+mod memory;
 mod metadata;
 mod raw;
 mod state;
@@ -16,7 +17,7 @@ pub use self::{
 };
 pub(crate) use self::{
     header::{Header, Ran},
-    raw::{SpawnParts, allocate},
+    raw::{SpawnParts, allocate, task_layout},
     state::Reason,
 };
 

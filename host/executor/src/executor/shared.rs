@@ -28,7 +28,7 @@ use crate::{
     },
     task::{Id, Metadata, Reason, SpawnParts, TaskRef},
 };
-use core::{ptr::NonNull, time::Duration};
+use core::{alloc::Layout, ptr::NonNull, time::Duration};
 
 pub(crate) struct Shared {
     /// Counted pointers to this: see [`Strong`].
@@ -448,7 +448,8 @@ impl Strong {
         self.notify();
     }
 
-    /// What a new task needs: `slot` is that of the calling core's worker.
+    /// What a new task needs: `slot` is that of the calling core's worker, `layout` that of the memory, if it is to
+    /// come from the pool.
     ///
     /// # Errors
     ///
@@ -459,21 +460,26 @@ impl Strong {
         slot: Option<&Slot>,
         group: Option<Arc<GroupInner>>,
         metadata: Metadata,
+        layout: Option<Layout>,
     ) -> Result<SpawnParts, SpawnError> {
         if self.is_closed() {
             return Err(SpawnError::Closed);
         }
-        let (id, listed) = match slot {
-            Some(slot) => (slot.next_id(|n| self.next_ids(n)), slot.live.reserve()?),
+        let (id, (listed, block)) = match slot {
+            Some(slot) => (
+                slot.next_id(|n| self.next_ids(n)),
+                slot.live.reserve(layout)?,
+            ),
             None => {
                 let id = self.next_ids(1);
-                (Id(id), self.outside[id % OUTSIDE].reserve()?)
+                (Id(id), self.outside[id % OUTSIDE].reserve(layout)?)
             }
         };
         Ok(SpawnParts {
             executor: self.clone_on(slot),
             group,
             listed,
+            block,
             id,
             metadata,
         })

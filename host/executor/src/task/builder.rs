@@ -1,9 +1,13 @@
 //! Spawning with options.
 
-use super::{JoinHandle, Metadata, allocate};
+use super::{
+    JoinHandle, Metadata, allocate,
+    memory::{Foreign, Home, Memory},
+    task_layout,
+};
 use crate::{error::SpawnError, executor::Executor, group::Group};
 use alloc::borrow::Cow;
-use allocator_api2::alloc::{Allocator, Global};
+use allocator_api2::alloc::Allocator;
 use core::{future::Future, panic::Location};
 
 /// Spawns a task with a name, a kind, a group: made by [`Executor::build_task`].
@@ -101,7 +105,7 @@ impl<'a> TaskBuilder<'a> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.try_spawn_in(future, Global)
+        self.spawn_with(future, Home)
     }
 
     /// Spawns the future into memory of `allocator`, which the task is freed with.
@@ -119,15 +123,25 @@ impl<'a> TaskBuilder<'a> {
         F::Output: Send + 'static,
         A: Allocator + Send + Sync + 'static,
     {
+        self.spawn_with(future, Foreign(allocator))
+    }
+
+    fn spawn_with<F, M>(self, future: F, memory: M) -> Result<JoinHandle<F::Output>, SpawnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+        M: Memory,
+    {
         let shared = self.executor.shared();
         let slot = shared.current_slot();
         let group = match self.group {
             Choice::Inherited => slot.and_then(|slot| slot.current_group()),
             Choice::This(group) => group.map(Group::into_inner),
         };
-        let parts = shared.parts(slot, group, self.metadata)?;
+        let layout = M::POOLED.then(task_layout::<F, M>);
+        let parts = shared.parts(slot, group, self.metadata, layout)?;
         let listed = parts.listed;
-        let [queued, live, handle] = match allocate(parts, future, allocator) {
+        let [queued, live, handle] = match allocate(parts, future, memory) {
             Ok(references) => references,
             Err(error) => {
                 shared.unreserve(slot, listed);

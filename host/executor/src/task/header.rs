@@ -21,7 +21,7 @@ use super::{
 use crate::{
     executor::{Shared, Strong},
     group::GroupInner,
-    live::Listed,
+    live::{Listed, Live},
     scheduler::Slot,
     sync::{Arc, AtomicUsize, Ordering, UnsafeCell},
 };
@@ -63,7 +63,8 @@ pub(crate) struct Vtable {
     /// Drops the result, if nobody took it. Needs the right to the result.
     pub(super) drop_output: unsafe fn(NonNull<Header>),
     /// Frees the task and what is left in it. Needs to be the last reference.
-    pub(super) free: unsafe fn(NonNull<Header>),
+    /// The list of live tasks is the one that the caller owns.
+    pub(super) free: unsafe fn(NonNull<Header>, Option<&Live>),
 }
 
 /// A counted reference to a task, whatever its future is.
@@ -465,7 +466,7 @@ unsafe fn free_on(header: NonNull<Header>, slot: Option<&Slot>) {
     // SAFETY: as above.
     let executor = unsafe { &mut *executor }.take();
     // SAFETY: the caller's.
-    unsafe { (vtable.free)(header) };
+    unsafe { (vtable.free)(header, slot.map(|slot| &slot.live)) };
     if let Some(executor) = executor {
         executor.drop_on(slot);
     }

@@ -4,17 +4,18 @@ use super::{
     Id, Metadata,
     header::{Header, TaskRef, Vtable},
     join::JoinError,
+    memory::Memory,
     state::State,
 };
 use crate::{
     error::SpawnError,
     executor::Strong,
     group::GroupInner,
-    live::Listed,
+    live::{Listed, Live},
+    pool::Block,
     sync::{Arc, UnsafeCell},
 };
 use alloc::boxed::Box;
-use allocator_api2::alloc::Allocator;
 use core::{
     alloc::Layout,
     future::Future,
@@ -29,7 +30,12 @@ use core::{
 struct Task<F: Future, A> {
     header: Header,
     stage: UnsafeCell<Stage<F>>,
-    allocator: A,
+    memory: A,
+}
+
+/// The layout of a task.
+pub(crate) fn task_layout<F: Future, A>() -> Layout {
+    Layout::new::<Task<F, A>>()
 }
 
 enum Stage<F: Future> {
@@ -43,6 +49,8 @@ pub(crate) struct SpawnParts {
     pub(crate) executor: Strong,
     pub(crate) group: Option<Arc<GroupInner>>,
     pub(crate) listed: Listed,
+    /// Memory from the pool.
+    pub(crate) block: Option<Block>,
     pub(crate) id: Id,
     pub(crate) metadata: Metadata,
 }
@@ -52,17 +60,19 @@ pub(crate) struct SpawnParts {
 pub(crate) fn allocate<F, A>(
     parts: SpawnParts,
     future: F,
-    allocator: A,
+    source: A,
 ) -> Result<[TaskRef; 3], SpawnError>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
-    A: Allocator + Send + Sync + 'static,
+    A: Memory,
 {
-    let memory = allocator
-        .allocate(Layout::new::<Task<F, A>>())
-        .map_err(|_| SpawnError::Alloc)?
-        .cast::<Task<F, A>>();
+    let pooled = parts.block.as_ref().is_some_and(|block| block.pooled);
+    let memory = match parts.block {
+        Some(block) => Some(block.memory),
+        None => source.allocate(task_layout::<F, A>()),
+    };
+    let memory = memory.ok_or(SpawnError::Alloc)?.cast::<Task<F, A>>();
     let task = memory.as_ptr();
     // Field by field, so that nothing is put together elsewhere first and copied.
     // SAFETY: the allocator just gave us this much memory, so aligned, and nobody else.
@@ -70,13 +80,13 @@ where
         (
             &raw mut (*task).header,
             &raw mut (*task).stage,
-            &raw mut (*task).allocator,
+            &raw mut (*task).memory,
         )
     };
     // SAFETY: as above.
     unsafe {
         header.write(Header::new(
-            State::spawned(),
+            State::spawned(pooled),
             const { &VtableOf::<F, A>::VTABLE },
             Some(parts.executor),
             parts.group,
@@ -88,7 +98,7 @@ where
     // SAFETY: as above.
     unsafe { stage.write(UnsafeCell::new(Stage::Future(future))) };
     // SAFETY: as above.
-    unsafe { owner.write(allocator) };
+    unsafe { owner.write(source) };
     let header = memory.cast::<Header>();
     // SAFETY: `State::spawned` counts three references, and these are they.
     Ok([(); 3].map(|()| unsafe { TaskRef::from_counted(header) }))
@@ -102,7 +112,7 @@ pub(super) fn stub() -> TaskRef {
         take_output: |_, _| unreachable!("a stub has no handle"),
         drop_output: |_| unreachable!("a stub has no output"),
         // SAFETY: the stub was made by `Box::new` below, and this is its last reference.
-        free: |header| drop(unsafe { Box::from_raw(header.as_ptr()) }),
+        free: |header, _| drop(unsafe { Box::from_raw(header.as_ptr()) }),
     };
     let header = Header::new(
         State::stub(),
@@ -123,7 +133,7 @@ struct VtableOf<F, A>(core::marker::PhantomData<(F, A)>);
 impl<F, A> VtableOf<F, A>
 where
     F: Future,
-    A: Allocator,
+    A: Memory,
 {
     const VTABLE: Vtable = Vtable {
         poll: poll::<F, A>,
@@ -254,24 +264,26 @@ unsafe fn drop_output<F: Future, A>(header: NonNull<Header>) {
 /// # Safety
 ///
 /// `header` is the header of a `Task<F, A>` whose last reference was released.
-unsafe fn free<F: Future, A: Allocator>(header: NonNull<Header>) {
+unsafe fn free<F: Future, A: Memory>(header: NonNull<Header>, owner: Option<&Live>) {
     // SAFETY: nobody refers to the task, so the stage is ours.
     quietly(|| unsafe { drop_in_stage::<F, A>(header) });
     let task = header.cast::<Task<F, A>>();
+    // SAFETY: nobody refers to the task, and its memory is still there.
+    let (listed, pooled) = unsafe { (header.as_ref().listed(), header.as_ref().state.is_pooled()) };
     // Wakers and names are foreign code, too.
     // SAFETY: nobody refers to the task, and its header is not looked at again.
     quietly(|| unsafe { header.drop_in_place() });
     // SAFETY: nobody refers to the task.
-    let allocator = unsafe { &raw const (*task.as_ptr()).allocator };
+    let source = unsafe { &raw const (*task.as_ptr()).memory };
     // SAFETY: moved out, and not read again.
-    let allocator = unsafe { allocator.read() };
+    let source = unsafe { source.read() };
     #[cfg(loom)]
     // SAFETY: its stage is `Taken`; what is left is loom's.
     unsafe {
         (&raw mut (*task.as_ptr()).stage).drop_in_place();
     }
-    // SAFETY: the memory came from this allocator, with this layout.
-    unsafe { allocator.deallocate(task.cast(), Layout::new::<Task<F, A>>()) };
+    // SAFETY: the memory came from there, with this layout.
+    unsafe { source.free(task.cast(), task_layout::<F, A>(), listed, pooled, owner) };
 }
 
 /// Runs foreign code; its panic becomes the error. Without `std` a panic ends the program. Under loom a

@@ -1,4 +1,4 @@
-//! The state of a task, in one word: six flags and the reference count.
+//! The state of a task, in one word: eight flags and the reference count.
 //!
 //! | flag | who sets it | meaning |
 //! | --- | --- | --- |
@@ -6,6 +6,8 @@
 //! | `QUEUED` | a wake | in a queue, or (while `RUNNING`) to be polled again |
 //! | `COMPLETE` | whoever had `RUNNING` | the stage holds the result; final |
 //! | `CANCELLED` | `cancel`, `close` | the future is not polled again |
+//! | `CLOSED` | `close` | why it was cancelled |
+//! | `POOLED` | set at birth | where the memory goes back to |
 //! | `JOIN_INTEREST` | set at birth, cleared by the join handle's drop | the result belongs to the handle |
 //! | `JOIN_WAKER` | the handle; cleared by the handle or, once complete, by the completer | the waker field is set |
 //!
@@ -54,7 +56,9 @@ const CANCELLED: usize = 1 << 3;
 const JOIN_INTEREST: usize = 1 << 4;
 const JOIN_WAKER: usize = 1 << 5;
 const CLOSED: usize = 1 << 6;
-const REF_ONE: usize = 1 << 7;
+/// Set at birth: the task's memory goes back to a pool.
+const POOLED: usize = 1 << 7;
+const REF_ONE: usize = 1 << 8;
 const REF_MAX: usize = usize::MAX / REF_ONE / 2;
 
 pub(crate) struct State(AtomicUsize);
@@ -167,8 +171,11 @@ pub(crate) enum Released {
 impl State {
     /// A spawned task: queued, with a handle; the references of its queue, of the list of live tasks
     /// and of the handle.
-    pub(crate) fn spawned() -> Self {
-        Self(AtomicUsize::new(QUEUED | JOIN_INTEREST | (3 * REF_ONE)))
+    pub(crate) fn spawned(pooled: bool) -> Self {
+        let pooled = if pooled { POOLED } else { 0 };
+        Self(AtomicUsize::new(
+            QUEUED | JOIN_INTEREST | pooled | (3 * REF_ONE),
+        ))
     }
 
     /// A queue's stub: a complete task that only the queue refers to.
@@ -408,6 +415,10 @@ impl State {
         released
     }
 
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.0.load(Relaxed) & POOLED != 0
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
         self.0.load(Acquire) & COMPLETE != 0
     }
@@ -450,6 +461,7 @@ impl fmt::Debug for State {
             (CLOSED, "closed"),
             (JOIN_INTEREST, "join interest"),
             (JOIN_WAKER, "join waker"),
+            (POOLED, "pooled"),
         ] {
             if now & flag != 0 {
                 list.entry(&name);
