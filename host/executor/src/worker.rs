@@ -32,13 +32,9 @@ pub use self::tick::WorkerStats;
 use crate::{
     error::Closed,
     executor::{Executor, Strong},
-    group::GroupInner,
     platform::{Core, WorkerId},
     scheduler::{Scheduler, Slot},
-    sync::{
-        Arc,
-        Ordering::{AcqRel, Relaxed},
-    },
+    sync::Ordering::{AcqRel, Relaxed},
     task::{Ran, TaskRef},
 };
 use core::{fmt, marker::PhantomData, ptr::NonNull};
@@ -212,11 +208,11 @@ impl Worker {
         let _ = self.take_run_woken();
         // Whatever the caller did since the last step was no poll's time.
         self.now = None;
-        self.step_entered()
+        self.step_entered(1)
     }
 
-    /// `step`, on a core whose cell names this worker.
-    fn step_entered(&mut self) -> Step {
+    /// `step`, on a core whose cell names this worker; in the fair lane it may poll up to `most` tasks.
+    fn step_entered(&mut self, most: usize) -> Step {
         if self.shared().is_closed() {
             self.stand_down();
             return Step::Closed;
@@ -225,7 +221,7 @@ impl Worker {
             Phase::Running | Phase::Searching => match self.next() {
                 Some(task) => {
                     self.found();
-                    self.poll(task);
+                    self.poll(task, most);
                     Step::Polled
                 }
                 None => self.search_or_announce(),
@@ -241,7 +237,7 @@ impl Worker {
                 if let Some(task) = self.next() {
                     self.retract();
                     self.found();
-                    self.poll(task);
+                    self.poll(task, most);
                     return Step::Polled;
                 }
                 if self.look_everywhere() > 0 {
@@ -258,7 +254,7 @@ impl Worker {
                 self.now = None;
                 // Woken, or not: a park may end for no reason.
                 self.retract();
-                self.step_entered()
+                self.step_entered(most)
             }
         }
     }
@@ -475,51 +471,78 @@ impl Worker {
 
     // === polling ===
 
-    /// `false` if there was nothing to poll: the task was cancelled while it was queued.
-    fn poll(&mut self, task: TaskRef) -> bool {
+    /// `false` if there was nothing to poll: the task was cancelled while it was queued. In the fair lane it polls
+    /// further tasks, up to `most` in all, while nothing else is at hand.
+    fn poll(&mut self, task: TaskRef, most: usize) -> bool {
+        if task.header().group().is_some() {
+            return self.poll_fair(task, most);
+        }
+        self.now = None;
+        let ran = task.run(self.slot());
+        let polled = self.count(&ran);
+        if let Ran::Requeue(task) = ran {
+            self.shared().requeue(self.slot(), task);
+        }
+        polled
+    }
+
+    /// Counts what came of a poll; whether it was one.
+    fn count(&mut self, ran: &Ran) -> bool {
         self.polls = self.polls.wrapping_add(1);
-        let ran = match task.header().group().cloned() {
-            None => {
-                self.now = None;
-                task.run(self.slot())
-            }
-            Some(group) => self.poll_fair(task, &group),
-        };
         match ran {
             Ran::Skipped => return false,
-            Ran::Pending => {}
+            Ran::Pending | Ran::Requeue(_) => {}
             Ran::Complete => self.slot().counts.completed.add(1),
-            Ran::Requeue(task) => self.shared().requeue(self.slot(), task),
         }
         self.slot().counts.polls.add(1);
         true
     }
 
-    /// Polls a task that was taken from the fair lane, and charges its group.
-    fn poll_fair(&mut self, task: TaskRef, group: &Arc<GroupInner>) -> Ran {
-        let platform = self.shared().platform();
-        let now = self.now.unwrap_or_else(|| platform.now());
-        group.counts.waited(task.header().queued_for(now));
-        self.slot().meter(|meter| meter.begin(now, &**platform));
-        let ran = task.run(self.slot());
-        let now = platform.now();
-        let (began, cpu) = self
-            .slot()
-            .meter(|meter| (meter.began(), meter.end(now, &**platform)));
-        group.counts.charge(cpu);
-        if !matches!(ran, Ran::Skipped) {
-            group.counts.polled();
-        }
-        let lane = self.shared().lane();
-        let (requeue, ran) = match ran {
-            Ran::Requeue(task) => (Some(task), Ran::Pending),
-            other => (None, other),
-        };
-        if lane.finish(group, cpu, began, now, requeue) {
-            self.shared().notify();
+    /// Polls a task that was taken from the fair lane, and those whose turn comes after it, and charges their groups.
+    fn poll_fair(&mut self, task: TaskRef, most: usize) -> bool {
+        let platform = self.shared().platform().clone();
+        let mut now = self.now.unwrap_or_else(|| platform.now());
+        let mut next = Some(task);
+        let (mut polled, mut left) = (false, most);
+        while let Some(task) = next.take() {
+            left -= 1;
+            let group = task.header().group().cloned();
+            let group = group.expect("only tasks of groups are in the fair lane");
+            group.counts.waited(task.header().queued_for(now));
+            self.slot().meter(|meter| meter.begin(now, &*platform));
+            let ran = task.run(self.slot());
+            now = platform.now();
+            let (began, cpu) = self
+                .slot()
+                .meter(|meter| (meter.began(), meter.end(now, &*platform)));
+            group.counts.charge(cpu);
+            if self.count(&ran) {
+                group.counts.polled();
+                polled = true;
+            }
+            let requeue = match ran {
+                Ran::Requeue(task) => Some(task),
+                _ => None,
+            };
+            let and_next = left > 0 && self.has_nothing_else();
+            let lane = self.shared().lane();
+            let finished = lane.finish(&group, cpu, began, now, requeue, and_next);
+            next = finished.next;
+            if finished.notify {
+                self.shared().notify();
+            }
         }
         self.now = Some(now);
-        ran
+        polled
+    }
+
+    /// Whether the worker's next task would come from the fair lane.
+    fn has_nothing_else(&self) -> bool {
+        let shared = self.shared();
+        self.slot().queue.is_empty()
+            && shared.injector().len() == 0
+            && !self.run_woken()
+            && !shared.is_closed()
     }
 
     // === the core's cell ===

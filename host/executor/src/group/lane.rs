@@ -37,7 +37,8 @@
 //! 2. `pop`: the group whose turn it is gives its oldest task and counts one poll in flight.
 //! 3. `charge`, at a preemption point: adds to the virtual time, and says whether somebody else's turn has
 //!    come.
-//! 4. `finish`, after the poll: adds the rest; the task may join its group's queue again.
+//! 4. `finish`, after the poll: adds the rest; the task may join its group's queue again. It may take the next turn at
+//!    the same time. Then nobody is notified of the task that joined the queue: at least one has left it for it.
 //! 5. The number of runnable tasks is raised under the lock and read without: the executor's notification
 //!    orders the two as for any queue.
 
@@ -108,6 +109,15 @@ impl Stretch {
         };
         kept.max(SHORTEST_SLICE.as_nanos() as u64)
     }
+}
+
+/// What the end of a poll leaves to be done.
+#[must_use]
+pub(crate) struct Finished {
+    /// Poll this.
+    pub(crate) next: Option<TaskRef>,
+    /// Notify the executor.
+    pub(crate) notify: bool,
 }
 
 /// How the preemption points of a poll come.
@@ -201,7 +211,12 @@ impl Weight {
     }
 
     fn scale(&self, nanoseconds: u128) -> Virtual {
-        nanoseconds * UNITS * self.under / self.over
+        let units = nanoseconds * UNITS * self.under;
+        // Short times and usual weights: a division of words is many times faster.
+        match (u64::try_from(units), u64::try_from(self.over)) {
+            (Ok(units), Ok(over)) => u128::from(units / over),
+            _ => units / self.over,
+        }
     }
 }
 
@@ -353,8 +368,11 @@ impl Lane {
             // Whoever queues after this look notifies.
             return None;
         }
-        let mut turns = self.turns.lock();
-        self.unpark(&mut turns, now);
+        self.pop_locked(&mut self.turns.lock(), now)
+    }
+
+    fn pop_locked(&self, turns: &mut Turns, now: u64) -> Option<TaskRef> {
+        self.unpark(turns, now);
         let group = loop {
             let group = turns.next(now)?;
             if group.see().polls > 0 || group.exhausted_until(now).is_none() {
@@ -364,14 +382,14 @@ impl Lane {
             turns
                 .running
                 .retain(|running| !Arc::ptr_eq(running, &group));
-            self.line_up(&mut turns, &group, now);
+            self.line_up(turns, &group, now);
         };
         let task = self.take(&group);
         group.standing(|standing| {
             standing.polls += 1;
             standing.began += u128::from(now);
         });
-        self.publish(&turns);
+        self.publish(turns);
         Some(task)
     }
 
@@ -428,7 +446,8 @@ impl Lane {
     }
 
     /// Ends a poll of `group`: it has used `cpu` nanoseconds since it began, or was last charged, at
-    /// `began`. `requeue` is its task, if that was woken meanwhile. Whether the caller has to notify.
+    /// `began`. `requeue` is its task, if that was woken meanwhile. With `and_next` it takes the task whose turn it is
+    /// then, as [`pop`](Self::pop) would, at one lock for both.
     pub(crate) fn finish(
         &self,
         group: &Arc<GroupInner>,
@@ -436,22 +455,39 @@ impl Lane {
         began: u64,
         now: u64,
         requeue: Option<TaskRef>,
-    ) -> bool {
-        let mut notify = requeue.is_some();
+        and_next: bool,
+    ) -> Finished {
         let mut turns = self.turns.lock();
         turns.charge(group, cpu, now);
-        let standing = group.standing(|standing| {
+        let polls = group.standing(|standing| {
             standing.polls -= 1;
             standing.began -= u128::from(began);
-            *standing
+            standing.polls
         });
+        let mut notify = requeue.is_some();
         if let Some(task) = requeue {
             task.header().set_queued_at(now);
             group.queue.tasks.enqueue(task);
             group.standing(|standing| standing.len += 1);
             self.len.fetch_add(1, Relaxed);
         }
-        if standing.polls == 0 {
+        if and_next {
+            self.unpark(&mut turns, now);
+        }
+        if and_next && turns.has_next_turn(group, now) {
+            // Its turn goes on: it stays among the running ones.
+            let task = self.take(group);
+            group.standing(|standing| {
+                standing.polls += 1;
+                standing.began += u128::from(now);
+            });
+            turns.advance(now);
+            return Finished {
+                next: Some(task),
+                notify: false,
+            };
+        }
+        if polls == 0 {
             turns.running.retain(|running| !Arc::ptr_eq(running, group));
             if group.see().len > 0 {
                 self.line_up(&mut turns, group, now);
@@ -462,7 +498,12 @@ impl Lane {
             }
         }
         turns.advance(now);
-        notify
+        let next = if and_next {
+            self.pop_locked(&mut turns, now)
+        } else {
+            None
+        };
+        Finished { next, notify }
     }
 
     /// Takes any task, for nobody to run: for `close`.
@@ -648,6 +689,21 @@ impl Turns {
             .filter(|(_, group)| group.see().len > 0 && group.exhausted_until(now).is_none())
             .map(|(at, group)| (group.deadline_now(now), at))
             .min()
+    }
+
+    /// Whether `group`, of which a poll has just ended, is the one that [`next`](Self::next) would choose.
+    fn has_next_turn(&self, group: &Arc<GroupInner>, now: u64) -> bool {
+        if group.see().len == 0 || group.exhausted_until(now).is_some() {
+            return false;
+        }
+        let deadline = group.deadline_now(now);
+        let waits = self.waiting.first_key_value();
+        if waits.is_some_and(|(key, _)| key.0 <= deadline) {
+            return false;
+        }
+        self.running.iter().all(|other| {
+            Arc::ptr_eq(other, group) || other.see().len == 0 || deadline <= other.deadline_now(now)
+        })
     }
 
     fn has_earlier_than(&self, deadline: Virtual, now: u64) -> bool {

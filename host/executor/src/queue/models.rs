@@ -42,7 +42,7 @@ fn push_against_push_and_take() {
 fn take_against_release() {
     loom::model(|| {
         let queue = Arc::new(RunQueue::new());
-        let _ = queue.push(TaskRef::stub());
+        queue.push(TaskRef::stub());
         let mut taker = queue.try_take().unwrap();
         let theirs = queue.clone();
         let other = thread::spawn(move || match theirs.try_take() {
@@ -65,12 +65,150 @@ fn take_against_release() {
 fn take_against_take() {
     loom::model(|| {
         let queue = Arc::new(RunQueue::new());
-        let _ = queue.push(TaskRef::stub());
-        let _ = queue.push(TaskRef::stub());
+        queue.push(TaskRef::stub());
+        queue.push(TaskRef::stub());
         let theirs = queue.clone();
         let other = thread::spawn(move || drain(&theirs).0);
         let ours = drain(&queue).0;
         let theirs = other.join().unwrap();
         assert_eq!(ours + theirs + drain(&queue).0, 2);
+    });
+}
+
+// === a worker's queue ===
+
+/// Pops everything, as the owner.
+fn pop_all(queue: &LocalQueue) -> usize {
+    let (mut in_a_row, mut popped) = (0, 0);
+    while queue.pop(&mut in_a_row).0.is_some() {
+        popped += 1;
+    }
+    popped
+}
+
+/// Hunts: a thief that reads places of the ring which the owner empties and fills again, all the way round: nothing
+/// is lost, and nothing comes out twice (a reference that was dropped twice would be caught by the stub's count).
+#[test]
+fn ring_push_and_pop_against_steal() {
+    loom::model(|| {
+        let queue = Arc::new(LocalQueue::new());
+        for _ in 0..3 {
+            queue.push_back(TaskRef::stub());
+        }
+        let victim = queue.clone();
+        let thief = thread::spawn(move || {
+            let own = LocalQueue::new();
+            let (moved, _) = victim.move_half(&own, false);
+            assert_eq!(pop_all(&own), moved);
+            moved
+        });
+        let mut popped = 0;
+        for _ in 0..3 {
+            popped += usize::from(queue.pop(&mut 0).0.is_some());
+            queue.push_back(TaskRef::stub());
+        }
+        let stolen = thief.join().unwrap();
+        assert_eq!(popped + stolen + pop_all(&queue), 6);
+        assert!(queue.is_empty());
+    });
+}
+
+/// Hunts: two thieves at one ring, beside its owner.
+#[test]
+fn ring_pop_against_two_thieves() {
+    loom::model(|| {
+        let queue = Arc::new(LocalQueue::new());
+        for _ in 0..3 {
+            queue.push_back(TaskRef::stub());
+        }
+        let thieves = [(); 2].map(|()| {
+            let victim = queue.clone();
+            thread::spawn(move || {
+                let own = LocalQueue::new();
+                let (moved, _) = victim.move_half(&own, false);
+                assert_eq!(pop_all(&own), moved);
+                moved
+            })
+        });
+        let popped = usize::from(queue.pop(&mut 0).0.is_some());
+        let stolen: usize = thieves.map(|thief| thief.join().unwrap()).iter().sum();
+        assert_eq!(popped + stolen + pop_all(&queue), 3);
+    });
+}
+
+/// Hunts: what does not fit into the ring goes to the backlog, from which the owner refills the ring while a thief
+/// takes from both: nothing is lost, and a thief that finds nothing is either too late or told of it.
+#[test]
+fn overflow_and_refill_against_steal() {
+    loom::model(|| {
+        let queue = Arc::new(LocalQueue::new());
+        for _ in 0..ring::RING + 1 {
+            queue.push_back(TaskRef::stub());
+        }
+        assert_eq!(queue.backlog().len(), 1);
+        for _ in 0..ring::RING {
+            assert!(queue.pop(&mut 0).0.is_some());
+        }
+        queue.push_back(TaskRef::stub());
+        assert_eq!(queue.backlog().len(), 2);
+        let victim = queue.clone();
+        let thief = thread::spawn(move || {
+            let own = LocalQueue::new();
+            let (moved, _) = victim.move_half(&own, true);
+            assert_eq!(pop_all(&own), moved);
+            moved
+        });
+        // The refill puts both into the ring, takes one, and says so.
+        let (popped, missed) = queue.pop(&mut 0);
+        let stolen = thief.join().unwrap();
+        let popped = usize::from(popped.is_some());
+        // One is left here: the thief that found none may sleep now, and has to be told.
+        let left = 2 - popped - stolen;
+        assert!(left == 0 || stolen > 0 || missed, "nobody looks at it");
+        assert_eq!(pop_all(&queue), left);
+    });
+}
+
+/// Hunts: a thief and the owner at the slot for the next task, which the owner fills anew meanwhile.
+#[test]
+fn next_task_against_last_resort() {
+    loom::model(|| {
+        let queue = Arc::new(LocalQueue::new());
+        queue.push_next(TaskRef::stub());
+        let victim = queue.clone();
+        let thief = thread::spawn(move || {
+            let own = LocalQueue::new();
+            let (moved, _) = victim.move_half(&own, true);
+            assert_eq!(pop_all(&own), moved);
+            moved
+        });
+        queue.push_next(TaskRef::stub());
+        let popped = usize::from(queue.pop(&mut 0).0.is_some());
+        let stolen = thief.join().unwrap();
+        assert_eq!(popped + stolen + pop_all(&queue), 2);
+    });
+}
+
+/// Hunts: the exception in rule 1 of the idle protocol. The owner puts a task back without a notification and takes
+/// another, which was announced; whoever finds that one gone sees the first.
+#[test]
+fn whoever_sees_the_take_sees_the_requeue() {
+    loom::model(|| {
+        let queue = Arc::new(LocalQueue::new());
+        // Announced: the thief knows of it, because it is there before the thread is.
+        queue.push_next(TaskRef::stub());
+        let victim = queue.clone();
+        let thief = thread::spawn(move || {
+            let own = LocalQueue::new();
+            let (moved, _) = victim.move_half(&own, true);
+            assert_eq!(pop_all(&own), moved);
+            moved
+        });
+        queue.push_back(TaskRef::stub());
+        let first = queue.pop(&mut 0).0.is_some();
+        let stolen = thief.join().unwrap();
+        assert!(first);
+        assert!(stolen == 1, "a task that nobody looks at: it found neither");
+        assert_eq!(pop_all(&queue), 0);
     });
 }

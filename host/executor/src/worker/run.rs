@@ -62,7 +62,7 @@ impl Worker {
                     return Ok(output);
                 }
             }
-            match self.step_entered() {
+            match self.step_entered(RUN_INTERVAL) {
                 Step::Polled => polls += 1,
                 Step::Closed => return Err(Closed),
                 Step::Sleep { until } => {

@@ -18,7 +18,7 @@ fn idle(wakers: usize) -> State {
 #[test]
 fn wake_against_poll() {
     loom::model(|| {
-        let shared = Arc::new((State::spawned(), AtomicUsize::new(0)));
+        let shared = Arc::new((State::spawned(false), AtomicUsize::new(0)));
         assert_eq!(shared.0.start_poll(), StartPoll::Poll);
         let theirs = shared.clone();
         let waker = thread::spawn(move || {
@@ -64,12 +64,12 @@ fn wake_against_wake() {
 #[test]
 fn cancel_against_poll() {
     loom::model(|| {
-        let state = Arc::new(State::spawned());
+        let state = Arc::new(State::spawned(false));
         let theirs = state.clone();
         let canceller = thread::spawn(move || {
             let cancel = theirs.cancel(Reason::Cancelled);
             if cancel == Cancel::DropFuture {
-                let _ = theirs.complete();
+                let _ = theirs.complete(0, false);
             }
             cancel
         });
@@ -78,7 +78,7 @@ fn cancel_against_poll() {
             match state.finish_poll() {
                 FinishPoll::Cancel(reason) => {
                     assert_eq!(reason, Reason::Cancelled);
-                    let _ = state.complete();
+                    let _ = state.complete(0, false);
                     assert_eq!(canceller.join().unwrap(), Cancel::Requested);
                 }
                 finished => {
@@ -98,20 +98,23 @@ fn cancel_against_poll() {
 #[test]
 fn join_against_completion() {
     loom::model(|| {
-        let shared = Arc::new((State::spawned(), loom::cell::UnsafeCell::new(0)));
+        let shared = Arc::new((State::spawned(false), loom::cell::UnsafeCell::new(0)));
         assert_eq!(shared.0.start_poll(), StartPoll::Poll);
         let theirs = shared.clone();
-        let completer = thread::spawn(move || {
-            let completed = theirs.0.complete();
-            let mut dropped_waker = false;
-            if completed.wake_joiner {
+        let completer = thread::spawn(move || match theirs.0.complete(1, false) {
+            Completed::Done(released) => {
+                assert_eq!(released, Released::Shared);
+                (false, false)
+            }
+            Completed::DropOutput => (true, false),
+            Completed::WakeJoiner { drop_output } => {
                 theirs.1.with(|_| ());
-                dropped_waker = theirs.0.release_join_waker();
+                let dropped_waker = theirs.0.release_join_waker();
                 if dropped_waker {
                     theirs.1.with_mut(|_| ());
                 }
+                (drop_output, dropped_waker)
             }
-            (completed.drop_output, dropped_waker)
         });
         for _ in 0..2 {
             let write = match shared.0.start_join() {
@@ -137,5 +140,37 @@ fn join_against_completion() {
         let (drop_output, drop_waker) = completer.join().unwrap();
         assert!(dropped.drop_output != drop_output, "dropped once");
         assert!(dropped.drop_waker != drop_waker, "dropped once");
+    });
+}
+
+/// Hunts: a handle that goes without having been polled, while the task completes and gives up the poller's and the
+/// list's reference in the same step: one side drops the result, and one releases the last reference.
+#[test]
+fn detach_against_completion() {
+    loom::model(|| {
+        let state = Arc::new(State::spawned(false));
+        assert_eq!(state.start_poll(), StartPoll::Poll);
+        let theirs = state.clone();
+        let completer = thread::spawn(move || {
+            let detached = theirs.is_detached();
+            match theirs.complete(2, detached) {
+                Completed::Done(released) => (detached, released),
+                Completed::DropOutput => (true, theirs.release_refs(2)),
+                Completed::WakeJoiner { .. } => unreachable!("there is no waker"),
+            }
+        });
+        let (ours_drops, ours) = match state.detach() {
+            Detached::Done(released) => (false, released),
+            Detached::Complete => {
+                let dropped = state.drop_handle();
+                (dropped.drop_output, state.release_ref())
+            }
+        };
+        let (theirs_drops, theirs) = completer.join().unwrap();
+        assert!(ours_drops != theirs_drops, "the result is dropped once");
+        assert!(
+            (ours == Released::Last) != (theirs == Released::Last),
+            "the task is freed once"
+        );
     });
 }
