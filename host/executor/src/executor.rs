@@ -58,13 +58,13 @@ pub struct Executor {
 
 impl Executor {
     /// An executor on OS threads.
-    #[cfg(all(feature = "std", not(loom)))]
+    #[cfg(all(feature = "std", not(any(loom, shuttle))))]
     pub fn new() -> Self {
         Self::with_capacity(1)
     }
 
     /// An executor on OS threads, with room for `workers` workers. More may come: it grows.
-    #[cfg(all(feature = "std", not(loom)))]
+    #[cfg(all(feature = "std", not(any(loom, shuttle))))]
     pub fn with_capacity(workers: usize) -> Self {
         Self::with_platform(
             workers,
@@ -244,7 +244,7 @@ impl Executor {
     }
 }
 
-#[cfg(all(feature = "std", not(loom)))]
+#[cfg(all(feature = "std", not(any(loom, shuttle))))]
 impl Default for Executor {
     fn default() -> Self {
         Self::new()

@@ -77,7 +77,7 @@ pub mod task;
 mod worker;
 mod yield_now;
 
-#[cfg(all(feature = "std", not(loom)))]
+#[cfg(all(feature = "std", not(any(loom, shuttle))))]
 pub use self::platform::StdPlatform;
 #[cfg(feature = "counters")]
 pub use self::worker::WorkerStats;

@@ -26,15 +26,15 @@ use alloc::alloc::{Layout, alloc, dealloc};
 use core::ptr::{self, NonNull};
 
 /// Lists for tasks that are spawned outside every worker, so that threads that spawn rarely meet. Guessed.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) const OUTSIDE: usize = 8;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 pub(crate) const OUTSIDE: usize = 1;
 
 /// Entries in the first chunk; each further one has twice as many.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 const FIRST_CHUNK: usize = 64;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 const FIRST_CHUNK: usize = 4;
 #[cfg(not(loom))]
 const CHUNKS: usize = if usize::BITS < 64 { 20 } else { 32 };

@@ -4,9 +4,9 @@
 //! two clocks, and a cell per core that says which executor's which worker runs there. Behind it may
 //! be OS threads ([`StdPlatform`]), simulated cores, a guest's single thread, or bare metal.
 
-#[cfg(all(feature = "std", not(loom)))]
+#[cfg(all(feature = "std", not(any(loom, shuttle))))]
 mod os;
-#[cfg(all(feature = "std", not(loom)))]
+#[cfg(all(feature = "std", not(any(loom, shuttle))))]
 pub use self::os::StdPlatform;
 
 use crate::scheduler::Slot;

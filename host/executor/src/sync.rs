@@ -1,5 +1,5 @@
 //! The one place that decides whose atomics, cells, locks and counted pointers the crate uses: loom's under
-//! `--cfg loom`, else core's.
+//! `--cfg loom`, shuttle's atomics and locks under `--cfg shuttle`, else core's.
 //!
 //! Locks are held for a handful of instructions each and never across a call into foreign code (a
 //! poll, a drop, a wake). With `std` they are `std`'s, which sleep; without it they spin, which is
@@ -17,8 +17,10 @@ pub(crate) use loom::{
 
 #[cfg(not(loom))]
 pub(crate) use alloc::sync::Arc;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 
 #[cfg(not(loom))]
 pub(crate) use self::cell::UnsafeCell;
@@ -57,13 +59,13 @@ impl<T> Mutex<T> {
 
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        #[cfg(any(loom, feature = "std"))]
+        #[cfg(any(loom, shuttle, feature = "std"))]
         {
             self.0
                 .lock()
                 .unwrap_or_else(|poisoned| poisoned.into_inner())
         }
-        #[cfg(not(any(loom, feature = "std")))]
+        #[cfg(not(any(loom, shuttle, feature = "std")))]
         {
             self.0.lock()
         }
@@ -75,12 +77,17 @@ mod inner {
     pub(crate) use loom::sync::{Mutex, MutexGuard};
 }
 
-#[cfg(all(not(loom), feature = "std"))]
+#[cfg(shuttle)]
+mod inner {
+    pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+}
+
+#[cfg(all(not(any(loom, shuttle)), feature = "std"))]
 mod inner {
     pub(crate) use std::sync::{Mutex, MutexGuard};
 }
 
-#[cfg(all(not(loom), not(feature = "std")))]
+#[cfg(all(not(any(loom, shuttle)), not(feature = "std")))]
 mod inner {
     pub(crate) use spin::mutex::{SpinMutex as Mutex, SpinMutexGuard as MutexGuard};
 }

@@ -16,14 +16,16 @@ use crate::{
 use alloc::{boxed::Box, vec::Vec};
 use core::ptr::{self, NonNull};
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 const CHUNK: usize = 8;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 const CHUNK: usize = 3;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 const CHUNKS: usize = 512;
 #[cfg(loom)]
 const CHUNKS: usize = 1;
+#[cfg(shuttle)]
+const CHUNKS: usize = 3;
 
 const _: () = assert!(CHUNK * CHUNKS <= MAX_WORKERS);
 
