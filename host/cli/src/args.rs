@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The subcommands. A first argument that is none of these means `run`.
-pub(crate) const SUBCOMMANDS: [&str; 5] = ["run", "compile", "wast", "new", "help"];
+pub(crate) const SUBCOMMANDS: [&str; 6] = ["run", "compile", "wast", "new", "demo", "help"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Wast(WastArgs),
     /// Write a guest project whose tasks are Rust functions
     New(NewArgs),
+    /// Show on this machine what hart does
+    Demo(DemoArgs),
 }
 
 /// How guests are made to let each other run.
@@ -235,6 +237,37 @@ pub(crate) struct NewArgs {
     /// registry
     #[arg(long, value_name = "DIR")]
     pub(crate) sdk_path: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    #[command(subcommand)]
+    pub(crate) demo: Demo,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Demo {
+    /// How late guests respond beside guests that spin, under hart and under tokio with wasmtime
+    Noisy(NoisyArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NoisyArgs {
+    /// How long, for both sides together
+    #[arg(long, value_name = "D", default_value = "20s", value_parser = units::positive_duration)]
+    pub(crate) time: Duration,
+
+    /// Guests that wake every 20 ms and work for 70 us
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) guests: u32,
+
+    /// Guests that spin
+    #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(0..=2000))]
+    pub(crate) spinners: u32,
+
+    /// Threads that run guests [default: one per core]
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub(crate) workers: Option<NonZeroUsize>,
 }
 
 fn workers(text: &str) -> Result<NonZeroUsize, String> {

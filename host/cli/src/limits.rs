@@ -52,6 +52,13 @@ pub(crate) fn group() -> Group<Limits> {
                 set: |limits, value| put(&mut limits.task_cpu_time, positive_duration, value),
             },
             Key {
+                name: "cpu-rate",
+                value: "CORES",
+                default: NONE.into(),
+                help: "How much of the machine the whole run may use: 0.5 is half a core, 2 are two.",
+                set: |limits, value| put(&mut limits.cpu_rate, millicores, value),
+            },
+            Key {
                 name: "fuel",
                 value: "UNITS",
                 default: NONE.into(),
@@ -78,6 +85,20 @@ pub(crate) fn group() -> Group<Limits> {
                 default: Limits::DEFAULT_QUEUED.to_string(),
                 help: "Spawns that wait for a place in the pool of instances.",
                 set: |limits, value| put(&mut limits.queued, count, value),
+            },
+            Key {
+                name: "spawn-rate",
+                value: "N",
+                default: NONE.into(),
+                help: "Spawns per second; more are refused.",
+                set: |limits, value| put(&mut limits.spawn_rate, at_least_one, value),
+            },
+            Key {
+                name: "max-handles",
+                value: "N",
+                default: Limits::DEFAULT_HANDLES.to_string(),
+                help: "Handles (files, streams, tasks) that one task may hold; one more is a trap.",
+                set: |limits, value| put(&mut limits.handles, count32, value),
             },
             Key {
                 name: "max-input",
@@ -127,6 +148,17 @@ fn at_least_one(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Cores, with up to three decimals, in thousandths.
+fn millicores(text: &str) -> Result<u32, String> {
+    let way_out = || format!("`{text}` is no number of cores; 0.5 is half a core, 2 are two");
+    let cores: f64 = text.parse().map_err(|_| way_out())?;
+    let millicores = (cores * 1e3).round();
+    if !(1.0..=4e9).contains(&millicores) {
+        return Err(way_out());
+    }
+    Ok(millicores as u32)
+}
+
 fn count32(text: &str) -> Result<u32, String> {
     u32::try_from(count(text)?).map_err(|_| format!("`{text}` is too large; use less than 2^32"))
 }
@@ -164,6 +196,11 @@ pub(crate) fn explain(reached: LimitReached) -> String {
         LimitKind::Tasks => ("max-tasks", value.to_string(), "-W max-tasks=N"),
         LimitKind::Depth => ("max-depth", value.to_string(), "-W max-depth=N"),
         LimitKind::Queued => ("max-queued", value.to_string(), "-W max-queued=N"),
+        LimitKind::SpawnRate => (
+            "spawn-rate",
+            format!("{value} per second"),
+            "-W spawn-rate=N",
+        ),
         LimitKind::InputBytes => ("max-input", show_size(value), "-W max-input=SIZE"),
         LimitKind::ResultBytes => ("max-result", show_size(value), "-W max-result=SIZE"),
         LimitKind::OutputBytes => ("max-output", show_size(value), "-W max-output=SIZE"),

@@ -6,6 +6,7 @@
 
 mod args;
 mod compile;
+mod demo;
 mod failure;
 mod interrupt;
 mod keys;
@@ -19,7 +20,7 @@ mod units;
 mod wasi;
 mod wast;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Demo, DemoArgs};
 use clap::Parser;
 use failure::{Failure, to_stderr, to_stdout};
 use std::io::IsTerminal;
@@ -50,6 +51,9 @@ fn start() -> Result<u8, Failure> {
         Command::Compile(args) => compile::compile(&args).map(|()| 0),
         Command::Wast(args) => wast::wast(&args),
         Command::New(args) => new::new(&args).map(|()| 0),
+        Command::Demo(DemoArgs {
+            demo: Demo::Noisy(args),
+        }) => demo::noisy(&args),
     }
 }
 

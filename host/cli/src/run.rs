@@ -129,8 +129,13 @@ fn finish(
                     to_stdout(&format!("{}\n", text.trim_end_matches('\n')));
                 }
             }
-            // What the system keeps of an exit code.
-            Ok((outcome.exit_code & 0xff) as u8)
+            // What the system keeps of an exit code, but a failure stays one.
+            let kept = (outcome.exit_code & 0xff) as u8;
+            Ok(if outcome.exit_code == 0 {
+                0
+            } else {
+                kept.max(1)
+            })
         }
         Err(error) => Err(match interrupt.code() {
             Some(code) => Failure::new(code, "interrupted"),

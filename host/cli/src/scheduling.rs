@@ -11,6 +11,8 @@ use hart_host::{Cache, Host, Limits, Preemption};
 /// Options that contradict each other, a slice that is none, or a host that cannot be made.
 pub(crate) fn host(args: &SchedulingArgs, limits: Limits, cache: Cache) -> Result<Host, Failure> {
     let mut builder = Host::builder()
+        // The component is the user's own, or was chosen by them.
+        .backtrace_details(true)
         .preemption(preemption(args, &limits)?)
         .limits(limits)
         .cache(cache);

@@ -101,6 +101,8 @@ impl Report {
             "wall_time": nanoseconds(self.wall),
             "cpu_time": nanoseconds(run.cpu_time),
             "wait_time": nanoseconds(run.wait_time),
+            "preempted_time": nanoseconds(run.preempted_time),
+            "throttled_time": nanoseconds(run.throttled_time),
             "polls": run.polls,
             "preemptions": run.preemptions,
             "spawns": run.spawns,

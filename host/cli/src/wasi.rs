@@ -129,8 +129,8 @@ impl Grants {
         }
         run.wasi(move |context| {
             context
-                .allow_tcp(!no_tcp)
-                .allow_udp(!no_udp)
+                .allow_tcp(network && !no_tcp)
+                .allow_udp(network && !no_udp)
                 .allow_ip_name_lookup(name_lookup);
         })
     }

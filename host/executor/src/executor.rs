@@ -127,7 +127,8 @@ impl Executor {
     }
 
     /// The shortest slice among the groups that compete for workers now, running ones included: how often a
-    /// clock should bring running tasks to their preemption points. `None` if none competes.
+    /// clock should bring running tasks to their preemption points, or every
+    /// [`LONGEST_TICK`](crate::group::LONGEST_TICK), whichever is shorter. `None` if none competes.
     pub fn shortest_slice(&self) -> Option<Duration> {
         self.shared
             .lane()

@@ -31,6 +31,10 @@ pub const DEFAULT_SLICE: Duration = Duration::from_millis(1);
 /// The shortest slice: below it a core would do little but switch.
 pub const SHORTEST_SLICE: Duration = Duration::from_micros(100);
 
+/// How far apart the ticks of a clock may be that brings running tasks to
+/// [`preemption_tick`](Group::preemption_tick), however long slices are: slices are kept to within one.
+pub const LONGEST_TICK: Duration = Duration::from_millis(5);
+
 /// Names a group or a tenant: no other of the same executor has had the same id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(usize);
@@ -305,6 +309,10 @@ impl Group {
     pub fn charge(&self, cpu: Duration) {
         let nanoseconds = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
         self.0.counts.charge(nanoseconds);
+        let executor = &self.0.executor;
+        executor
+            .lane()
+            .charge_aside(&self.0, nanoseconds, executor.platform().now());
     }
 
     /// Notes that it holds `bytes` more. Accounting only: limits are the caller's business.

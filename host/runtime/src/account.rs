@@ -1,15 +1,17 @@
 //! What a group of tasks holds and has used, against its limits.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use hart_executor::group::{DEFAULT_SLICE, DEFAULT_WEIGHT};
 use hart_executor::{Group, Tenant};
 
 use crate::runtime::Inner;
 use crate::sync::lock;
-use crate::tenant::check_weight;
-use crate::{BuildError, LimitKind, LimitReached, Limits, RunStats};
+use crate::tenant::{check_rate, check_weight};
+use crate::{BuildError, LimitKind, LimitReached, Limits, RunStats, TenantStats};
 
 /// The books of one group. Counters are statistics or compared with limits one by one, so all of
 /// them are `Relaxed`: nothing else is published through them.
@@ -27,6 +29,35 @@ pub(crate) struct Account {
     pub(crate) traps: AtomicU64,
     pub(crate) preemptions: AtomicU64,
     pub(crate) output: AtomicU64,
+    /// How long its guests waited to go on after they were preempted, nanoseconds.
+    preempted: AtomicU64,
+    pace: Pace,
+}
+
+/// What a group gets of the machine, compared with others.
+#[derive(Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) weight: u32,
+    pub(crate) slice: Duration,
+}
+
+impl Share {
+    /// The usual weight, with this slice.
+    pub(crate) fn of_slice(slice: Duration) -> Self {
+        Self {
+            slice,
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            weight: DEFAULT_WEIGHT,
+            slice: DEFAULT_SLICE,
+        }
+    }
 }
 
 /// The books of a tenant: what its groups hold together.
@@ -37,7 +68,9 @@ pub(crate) struct TenantAccount {
     live: AtomicU64,
     /// CPU time of groups that are gone, nanoseconds.
     retired_cpu: AtomicU64,
-    groups: Mutex<Vec<Weak<Account>>>,
+    /// Those that are not gone, by address.
+    groups: Mutex<HashMap<usize, Weak<Account>>>,
+    pace: Pace,
 }
 
 impl TenantAccount {
@@ -48,21 +81,55 @@ impl TenantAccount {
             memory: AtomicU64::new(0),
             live: AtomicU64::new(0),
             retired_cpu: AtomicU64::new(0),
-            groups: Mutex::new(Vec::new()),
+            groups: Mutex::default(),
+            pace: Pace::default(),
         })
+    }
+
+    /// What its groups hold and have used together.
+    pub(crate) fn stats(&self) -> TenantStats {
+        TenantStats {
+            name: self.tenant.name().to_owned(),
+            cpu_time: self.cpu_time(),
+            memory: self.memory.load(Ordering::Relaxed),
+            live_tasks: self.live.load(Ordering::Relaxed),
+            groups: lock(&self.groups).len() as u64,
+        }
     }
 
     /// CPU time of all its groups, those that are gone included.
     fn cpu_time(&self) -> Duration {
         let mut total = Duration::from_nanos(self.retired_cpu.load(Ordering::Relaxed));
-        lock(&self.groups).retain(|account| {
-            let Some(account) = account.upgrade() else {
-                return false;
-            };
+        // Let go of after the lock: the last reference takes it, too.
+        let groups: Vec<_> = lock(&self.groups)
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for account in &groups {
             total += account.group.stats().cpu_time;
-            true
-        });
+        }
         total
+    }
+}
+
+/// Keeps events to so many per second, those of one second at once.
+#[derive(Default)]
+struct Pace {
+    /// When all that happened so far would have, had it come evenly: nanoseconds of the platform's clock.
+    even: AtomicU64,
+}
+
+impl Pace {
+    /// One more event at `now`; `false` if it comes too soon.
+    fn admits(&self, per_second: u64, now: u64) -> bool {
+        const SECOND: u64 = 1_000_000_000;
+        let step = SECOND.checked_div(per_second).unwrap_or(u64::MAX).max(1);
+        self.even
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |even| {
+                let next = even.max(now).saturating_add(step);
+                (next <= now.saturating_add(SECOND)).then_some(next)
+            })
+            .is_ok()
     }
 }
 
@@ -83,12 +150,21 @@ impl Account {
     pub(crate) fn open(
         runtime: &Inner,
         name: String,
-        weight: u32,
+        share: Share,
         limits: Limits,
         tenant: Option<Arc<TenantAccount>>,
     ) -> Result<Arc<Self>, BuildError> {
-        check_weight(weight)?;
-        let mut builder = runtime.executor.group().name(name).weight(weight);
+        check_weight(share.weight)?;
+        let mut builder = runtime
+            .executor
+            .group()
+            .name(name)
+            .weight(share.weight)
+            .slice(share.slice);
+        if let Some(rate) = limits.cpu_rate {
+            check_rate(rate)?;
+            builder = builder.cpu_rate(rate);
+        }
         if let Some(tenant) = &tenant {
             builder = builder.tenant(&tenant.tenant);
         }
@@ -99,11 +175,14 @@ impl Account {
     pub(crate) fn stats(&self, id: u64) -> RunStats {
         let group = self.group.stats();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let preempted = Duration::from_nanos(read(&self.preempted));
         RunStats {
             id,
             name: self.group.name().to_owned(),
             cpu_time: group.cpu_time,
-            wait_time: group.wait_time,
+            wait_time: group.wait_time.saturating_sub(preempted),
+            preempted_time: preempted,
+            throttled_time: group.throttled_time,
             polls: group.polls,
             preemptions: read(&self.preemptions),
             spawns: read(&self.spawns),
@@ -133,9 +212,12 @@ impl Account {
             traps: AtomicU64::new(0),
             preemptions: AtomicU64::new(0),
             output: AtomicU64::new(0),
+            preempted: AtomicU64::new(0),
+            pace: Pace::default(),
         });
         if let Some(tenant) = &account.tenant {
-            lock(&tenant.groups).push(Arc::downgrade(&account));
+            let address = Arc::as_ptr(&account).addr();
+            lock(&tenant.groups).insert(address, Arc::downgrade(&account));
         }
         account
     }
@@ -143,8 +225,28 @@ impl Account {
     /// Charges what the present poll has used so far: whoever joins the task that ends in it may look
     /// at the books at once.
     pub(crate) fn charge_poll(&self) {
-        // Charging is all that is wanted: a task that ends has nobody to give way for.
-        let _ = self.group.preemption_point();
+        self.group.charge_poll();
+    }
+
+    /// One of its guests goes on, so long after it was preempted.
+    pub(crate) fn went_on(&self, nanoseconds: u64) {
+        self.preempted.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Counts a spawn at `now` (nanoseconds of the platform's clock), or names the limit that forbids it.
+    pub(crate) fn spawns_at(&self, now: u64) -> Result<(), LimitReached> {
+        if let Some(rate) = self.limits.spawn_rate
+            && !self.pace.admits(rate, now)
+        {
+            return Err(LimitReached::new(LimitKind::SpawnRate, rate));
+        }
+        if let Some(tenant) = &self.tenant
+            && let Some(rate) = tenant.limits.spawn_rate
+            && !tenant.pace.admits(rate, now)
+        {
+            return Err(LimitReached::new(LimitKind::TenantSpawnRate, rate));
+        }
+        Ok(())
     }
 
     /// Bytes held now.
@@ -211,13 +313,14 @@ impl Account {
         self.live.fetch_sub(1, Ordering::AcqRel) - 1
     }
 
-    /// Whether CPU time is limited for the group or its tenant.
+    /// Whether CPU time or its rate is limited for the group or its tenant.
     pub(crate) fn limits_cpu(&self) -> bool {
+        let tenant = self.tenant.as_ref();
         self.limits.cpu_time.is_some()
-            || self
-                .tenant
-                .as_ref()
-                .is_some_and(|t| t.limits.cpu_time.is_some())
+            || self.group.cpu_rate().is_some()
+            || tenant.is_some_and(|tenant| {
+                tenant.limits.cpu_time.is_some() || tenant.tenant.cpu_rate().is_some()
+            })
     }
 
     /// The limit of CPU time that was reached, if any.
@@ -242,6 +345,28 @@ impl Drop for Account {
         if let Some(tenant) = &self.tenant {
             let cpu = u64::try_from(self.group.stats().cpu_time.as_nanos()).unwrap_or(u64::MAX);
             tenant.retired_cpu.fetch_add(cpu, Ordering::Relaxed);
+            lock(&tenant.groups).remove(&std::ptr::from_ref(self).addr());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pace;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    // Fault: a rate that forgives what came too soon, one that never recovers, one that saves up.
+    #[test]
+    fn a_pace_admits_a_second_at_once_and_then_evenly() {
+        let pace = Pace::default();
+        let start = 77 * SECOND;
+        let admitted = |now| (0..1_000).filter(|_| pace.admits(10, now)).count();
+        assert_eq!(admitted(start), 10);
+        assert_eq!(admitted(start + SECOND / 20), 0);
+        assert_eq!(admitted(start + SECOND / 10), 1);
+        assert_eq!(admitted(start + SECOND / 2), 4);
+        assert_eq!(admitted(start + 100 * SECOND), 10);
+        assert!(!Pace::default().admits(0, start));
     }
 }

@@ -6,7 +6,11 @@
 //!
 //! - somebody waits for a core (`Executor::has_waiting`), or
 //! - a guest that may be running was killed (`urgent`), or
-//! - a running guest has a limit of CPU time, which only a preemption point can check (`limited`).
+//! - a running guest has a limit of CPU time or a CPU rate, which only a preemption point can check
+//!   (`limited`).
+//!
+//! Where a group has used up its CPU rate, the clock sleeps no longer than until it may go on, because
+//! every worker may be busy then.
 //!
 //! # Protocol
 //!
@@ -24,9 +28,13 @@
 //!    what the other writes, so that the one whose fence comes second sees both parts.
 //! 4. A poke clears `parked` under the mutex and notifies. The clock holds the mutex from reading
 //!    `parked` to waiting, so the notification is not lost.
-//! 5. While it ticks, the clock sleeps one slice, or until the next deadline if that is sooner,
-//!    increments the engines that are due, and starts over at 1.
-//! 6. Shutdown: `stop` sets the flag under the mutex and notifies; the thread leaves at the next pass.
+//! 5. While it ticks, the clock sleeps one tick, or until the next deadline if that is sooner,
+//!    increments the engines, and starts over at 1. A tick is as long as the shortest slice among the
+//!    groups that compete, as the executor keeps it now, and no longer than an engine's slice. Whoever
+//!    shortens it pokes.
+//! 6. A kill does not wait for a tick: it increments the engines itself, unless that has just been done
+//!    ([`LEAST_PAUSE`]), so that guests which kill each other cannot slow down everybody else.
+//! 7. Shutdown: `stop` sets the flag under the mutex and notifies; the thread leaves at the next pass.
 //!
 //! A watchdog restarts the loop if it panics (see [`thread`]).
 
@@ -37,9 +45,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering,
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use hart_executor::Executor;
+use hart_executor::group::{LONGEST_TICK, SHORTEST_SLICE};
+use hart_executor::{Executor, Platform};
 use wasmtime::{Engine, EngineWeak};
 
+use crate::runtime::Crew;
 use crate::sync::lock;
 pub(crate) use timers::TimerKey;
 use timers::Timers;
@@ -62,6 +72,11 @@ pub(crate) struct Clock {
     epochs: AtomicU64,
     /// Whether the thread sleeps or is about to; see the protocol.
     parked: AtomicBool,
+    /// How long the present tick is, nanoseconds; meaningless while the thread is parked.
+    tick: AtomicU64,
+    /// When a kill last incremented the engines: nanoseconds since `started`.
+    hurried: AtomicU64,
+    started: Instant,
     inner: Mutex<Inner>,
     wake: Condvar,
 }
@@ -76,8 +91,10 @@ struct Inner {
 struct Attached {
     engine: EngineWeak,
     slice: Duration,
-    due: Instant,
 }
+
+/// The least time between two increments, which cost every running guest a callback.
+const LEAST_PAUSE: Duration = SHORTEST_SLICE;
 
 impl Clock {
     pub(crate) fn new() -> Self {
@@ -87,6 +104,9 @@ impl Clock {
             limited: AtomicUsize::new(0),
             epochs: AtomicU64::new(0),
             parked: AtomicBool::new(false),
+            tick: AtomicU64::new(0),
+            hurried: AtomicU64::new(0),
+            started: Instant::now(),
             inner: Mutex::new(Inner {
                 stop: false,
                 timers: Timers::default(),
@@ -100,9 +120,10 @@ impl Clock {
     /// executor's platform refers to the clock, and a ring of references would never be freed.
     pub(crate) fn start(
         self: &Arc<Self>,
-        executor: Executor,
+        crew: Arc<Crew>,
+        platform: Arc<dyn Platform>,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
-        thread::start(self.clone(), executor)
+        thread::start(self.clone(), crew, platform)
     }
 
     /// Ends the thread, at its next pass.
@@ -122,7 +143,6 @@ impl Clock {
         inner.engines.push(Attached {
             engine: engine.weak(),
             slice,
-            due: Instant::now() + slice,
         });
     }
 
@@ -140,7 +160,10 @@ impl Clock {
         // F2 of the protocol.
         fence(Ordering::SeqCst);
         if self.parked.load(Ordering::Relaxed)
-            && (limited || self.urgent.load(Ordering::Relaxed) > 0 || executor.has_waiting())
+            && (limited
+                || self.urgent.load(Ordering::Relaxed) > 0
+                || executor.has_waiting()
+                || executor.next_refill().is_some())
         {
             self.poke();
         }
@@ -158,8 +181,42 @@ impl Clock {
     pub(crate) fn killed(&self) {
         self.urgent.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if self.running.load(Ordering::Relaxed) > 0 && self.parked.load(Ordering::Relaxed) {
+        if self.running.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        if self.parked.load(Ordering::Relaxed) {
             self.poke();
+        }
+        self.hurry();
+    }
+
+    /// Brings running guests to a preemption point now, unless that has just been done: then the clock's
+    /// next tick does.
+    fn hurry(&self) {
+        let now = nanoseconds(self.started.elapsed());
+        let pause = nanoseconds(LEAST_PAUSE);
+        let due =
+            |last: u64| (last == 0 || now.saturating_sub(last) >= pause).then_some(now.max(1));
+        let hurried = self
+            .hurried
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, due);
+        if hurried.is_ok() {
+            self.increment(&mut lock(&self.inner));
+        }
+    }
+
+    /// Increments every engine.
+    fn increment(&self, inner: &mut Inner) {
+        let before = inner.engines.len();
+        inner.engines.retain(|attached| {
+            let engine = attached.engine.upgrade();
+            if let Some(engine) = &engine {
+                engine.increment_epoch();
+            }
+            engine.is_some()
+        });
+        if before > 0 {
+            self.epochs.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -168,10 +225,13 @@ impl Clock {
         self.urgent.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Something was queued that nobody idle will take.
-    pub(crate) fn contended(&self) {
+    /// Something was queued that nobody idle will take, while the shortest slice was `slice`.
+    pub(crate) fn contended(&self, slice: Duration) {
         fence(Ordering::SeqCst);
-        if self.parked.load(Ordering::Relaxed) && self.running.load(Ordering::Relaxed) > 0 {
+        let late = || self.tick.load(Ordering::Relaxed) > nanoseconds(slice.max(LEAST_PAUSE));
+        if (self.parked.load(Ordering::Relaxed) || late())
+            && self.running.load(Ordering::Relaxed) > 0
+        {
             self.poke();
         }
     }
@@ -200,9 +260,25 @@ impl Clock {
                 || executor.has_waiting())
     }
 
+    /// How long a tick is now. Where no engine has epochs it is there to look for workers that are stuck.
+    fn tick(&self, executor: &Executor, inner: &Inner) -> Duration {
+        let engines = inner.engines.iter().map(|attached| attached.slice).min();
+        let tick = match engines {
+            Some(engines) => executor
+                .shortest_slice()
+                .map_or(engines, |groups| groups.min(engines)),
+            None => LONGEST_TICK,
+        };
+        tick.clamp(LEAST_PAUSE, LONGEST_TICK)
+    }
+
     fn poke(&self) {
         let _inner = lock(&self.inner);
         self.parked.store(false, Ordering::Relaxed);
         self.wake.notify_all();
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -208,7 +208,7 @@ pub enum RunError {
         /// The wasm backtrace, a frame per line, without control characters. Empty where there is none.
         backtrace: String,
         /// What wasmtime said.
-        source: wasmtime::Error,
+        source: Option<wasmtime::Error>,
     },
     /// [`Run::cancel`](crate::Run::cancel) ended it.
     Cancelled,
@@ -274,7 +274,8 @@ impl fmt::Display for RunError {
 impl error::Error for RunError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Instantiate(source) | Self::Trapped { source, .. } => source.source(),
+            Self::Instantiate(source) => source.source(),
+            Self::Trapped { source, .. } => source.as_ref()?.source(),
             Self::OutOfFuel(limit)
             | Self::OutOfMemory(limit)
             | Self::TimedOut(limit)

@@ -69,6 +69,7 @@
 //! | [`Limits::tasks`] alive in a run | 100,000 |
 //! | [`Limits::depth`] of spawns | 64 |
 //! | [`Limits::queued`] spawns of a run | 100,000 |
+//! | [`Limits::cpu_rate`], [`Limits::spawn_rate`] of a run | none |
 //! | [`Limits::input_bytes`] of one task | 67,108,864 (64 MiB) |
 //! | [`Limits::result_bytes`] of one task | 67,108,864 (64 MiB) |
 //! | [`Limits::output_bytes`] of a run | none; 16,777,216 (16 MiB) for each stream that is captured |
@@ -77,7 +78,7 @@
 //! | a component's file | 268,435,456 bytes (256 MiB) |
 //! | wasm stack of a task | 524,288 bytes (512 KiB), then a trap |
 //! | bytes that one host call may copy for a guest | 134,217,728 (128 MiB) |
-//! | handles that a guest may hold | 100,000, then a trap |
+//! | [`Limits::handles`] of one task | 100,000, then a trap |
 //! | a name | 64 bytes; a trap's text and its backtrace 4,096 bytes each |
 //!
 //! A fork bomb and a memory bomb end at these, in a process of less than 1 GiB.
@@ -122,7 +123,7 @@ pub use host::{
 pub use limits::{LimitKind, LimitReached, Limits};
 pub use preempt::{Preemption, configure};
 pub use runtime::{Cx, Group, GroupBuilder, Runtime, RuntimeBuilder, Task, TaskError};
-pub use stats::{HostStats, PoolStats, RunStats, WorkerStats};
+pub use stats::{HostStats, PoolStats, RunStats, TenantStats, WorkerStats};
 pub use task::{Kill, Killed, Limited};
 pub use tenant::{Tenant, TenantBuilder};
 

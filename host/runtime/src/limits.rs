@@ -31,6 +31,10 @@ pub struct Limits {
     pub cpu_time: Option<Duration>,
     /// CPU time for one task. Default: none.
     pub task_cpu_time: Option<Duration>,
+    /// How much of a core the whole run may use, in thousandths: 500 is half a core, 2,000 are two.
+    /// Kept over windows of 100 ms; a run that has used its part of one waits for the next. Default:
+    /// none.
+    pub cpu_rate: Option<u32>,
     /// Units of fuel for one task, in [`Preemption::Fuel`](crate::Preemption::Fuel) mode only.
     /// Default: none.
     pub fuel: Option<u64>,
@@ -43,6 +47,11 @@ pub struct Limits {
     pub depth: Option<u32>,
     /// Spawns that wait for a place in the pool of instances. Default 100,000.
     pub queued: Option<u64>,
+    /// Spawns per second, those of one second at once; more are refused. Default: none.
+    pub spawn_rate: Option<u64>,
+    /// Handles of resources that one task may hold: files, sockets, streams, tasks. One more is a trap.
+    /// Default 100,000.
+    pub handles: Option<u32>,
     /// Bytes of one task's input. Default 67,108,864 (64 MiB).
     pub input_bytes: Option<u64>,
     /// Bytes of one task's result. Default 67,108,864 (64 MiB).
@@ -73,6 +82,8 @@ impl Limits {
     pub const DEFAULT_DEPTH: u32 = 64;
     /// The default of [`Limits::queued`].
     pub const DEFAULT_QUEUED: u64 = 100_000;
+    /// The default of [`Limits::handles`].
+    pub const DEFAULT_HANDLES: u32 = 100_000;
     /// The default of [`Limits::input_bytes`]: 64 MiB.
     pub const DEFAULT_INPUT_BYTES: u64 = 64 * MIB;
     /// The default of [`Limits::result_bytes`]: 64 MiB.
@@ -96,6 +107,8 @@ impl Limits {
         cpu_time: Duration,
         /// Sets [`Limits::task_cpu_time`].
         task_cpu_time: Duration,
+        /// Sets [`Limits::cpu_rate`], thousandths of a core.
+        cpu_rate: u32,
         /// Sets [`Limits::fuel`], units.
         fuel: u64,
         /// Sets [`Limits::timeout`].
@@ -106,6 +119,10 @@ impl Limits {
         depth: u32,
         /// Sets [`Limits::queued`].
         queued: u64,
+        /// Sets [`Limits::spawn_rate`], per second.
+        spawn_rate: u64,
+        /// Sets [`Limits::handles`].
+        handles: u32,
         /// Sets [`Limits::input_bytes`].
         input_bytes: u64,
         /// Sets [`Limits::result_bytes`].
@@ -136,6 +153,11 @@ impl Limits {
         self.queued.unwrap_or(Self::DEFAULT_QUEUED)
     }
 
+    /// [`Limits::handles`] or its default.
+    pub fn handles_or_default(&self) -> u32 {
+        self.handles.unwrap_or(Self::DEFAULT_HANDLES)
+    }
+
     /// [`Limits::input_bytes`] or its default.
     pub fn input_bytes_or_default(&self) -> u64 {
         self.input_bytes.unwrap_or(Self::DEFAULT_INPUT_BYTES)
@@ -154,11 +176,14 @@ impl Limits {
             task_memory: self.task_memory.or(defaults.task_memory),
             cpu_time: self.cpu_time.or(defaults.cpu_time),
             task_cpu_time: self.task_cpu_time.or(defaults.task_cpu_time),
+            cpu_rate: self.cpu_rate.or(defaults.cpu_rate),
             fuel: self.fuel.or(defaults.fuel),
             timeout: self.timeout.or(defaults.timeout),
             tasks: self.tasks.or(defaults.tasks),
             depth: self.depth.or(defaults.depth),
             queued: self.queued.or(defaults.queued),
+            spawn_rate: self.spawn_rate.or(defaults.spawn_rate),
+            handles: self.handles.or(defaults.handles),
             input_bytes: self.input_bytes.or(defaults.input_bytes),
             result_bytes: self.result_bytes.or(defaults.result_bytes),
             output_bytes: self.output_bytes.or(defaults.output_bytes),
@@ -194,6 +219,8 @@ pub enum LimitKind {
     Depth,
     /// [`Limits::queued`].
     Queued,
+    /// [`Limits::spawn_rate`].
+    SpawnRate,
     /// [`Limits::input_bytes`].
     InputBytes,
     /// [`Limits::result_bytes`].
@@ -206,6 +233,8 @@ pub enum LimitKind {
     TenantCpuTime,
     /// Live tasks of the tenant.
     TenantTasks,
+    /// Spawns per second of the tenant.
+    TenantSpawnRate,
     /// Places in the host's pool of instances.
     Instances,
 }
@@ -225,12 +254,14 @@ impl LimitKind {
             Self::MaxTasks => "max-tasks",
             Self::Depth => "depth",
             Self::Queued => "queued",
+            Self::SpawnRate => "spawn_rate",
             Self::InputBytes => "input_bytes",
             Self::ResultBytes => "result_bytes",
             Self::OutputBytes => "output_bytes",
             Self::TenantMemory => "tenant memory",
             Self::TenantCpuTime => "tenant cpu_time",
             Self::TenantTasks => "tenant tasks",
+            Self::TenantSpawnRate => "tenant spawn_rate",
             Self::Instances => "instances",
         }
     }
@@ -256,6 +287,7 @@ impl LimitKind {
             | Self::OutputBytes
             | Self::TenantMemory => " bytes",
             Self::Fuel => " units",
+            Self::SpawnRate | Self::TenantSpawnRate => " per second",
             _ => "",
         }
     }
@@ -264,9 +296,10 @@ impl LimitKind {
     fn remedy(self) -> &'static str {
         match self {
             Self::TaskTimeout | Self::MaxTasks => "the guest set it in the task's options",
-            Self::TenantMemory | Self::TenantCpuTime | Self::TenantTasks => {
-                "raise it in the tenant's limits"
-            }
+            Self::TenantMemory
+            | Self::TenantCpuTime
+            | Self::TenantTasks
+            | Self::TenantSpawnRate => "raise it in the tenant's limits",
             Self::Instances => "raise it with `HostBuilder::instances`",
             _ => "raise it in `Limits`",
         }

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use hart_executor::{Core, Platform, StdPlatform, WorkerId};
 
@@ -53,9 +54,9 @@ impl Platform for HostPlatform {
         self.os.set_core(core)
     }
 
-    fn contended(&self) {
+    fn contended_within(&self, slice: Duration) {
         if let Some(clock) = self.clock.get() {
-            clock.contended();
+            clock.contended(slice);
         }
     }
 

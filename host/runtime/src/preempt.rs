@@ -13,7 +13,9 @@ pub enum Preemption {
     /// or a limit, cancel or close concerns a running guest. A guest alone on the machine pays nothing
     /// but the checks in its code.
     Epoch {
-        /// How long a guest may run while others wait. Default: 1 ms.
+        /// How long a guest may run while others wait. Default: 1 ms; less than 100 us counts as that.
+        /// It is shorter (a quarter, at least) while very many wait, and twice as long where few do
+        /// that have not just woken.
         slice: Duration,
     },
     /// A check every `slice` units of fuel (about one unit per instruction). Exact and repeatable: the
@@ -22,8 +24,12 @@ pub enum Preemption {
         /// Units of fuel between two checks.
         slice: u64,
     },
-    /// Never. A guest that loops keeps its worker for as long as it likes, past every time limit, past
+    /// Never. A guest that loops keeps its thread for as long as it likes, past every time limit, past
     /// `cancel` and past `close`. For trusted guests only.
+    ///
+    /// Its neighbours are served all the same: where somebody waits, another thread takes the worker's
+    /// place, and the guest goes on in the background. At most as many as there are workers, or 16, can be
+    /// stuck so at once.
     None,
 }
 

@@ -1,15 +1,17 @@
 //! The second layer: workers, clock and drivers for an embedder who brings wasmtime along.
 
 mod builder;
+mod crew;
 mod group;
 mod threads;
 
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hart_executor::{Executor, TaskRef};
+use hart_executor::Executor;
 use wasmtime::{Engine, EngineWeak};
 
 pub use builder::RuntimeBuilder;
@@ -18,7 +20,9 @@ pub use group::{Cx, Group, GroupBuilder, Task, TaskError};
 use crate::clock::Clock;
 use crate::platform::HostPlatform;
 use crate::sync::lock;
+use crate::task::Control;
 use crate::{BuildError, Preemption, TenantBuilder, WorkerStats};
+pub(crate) use crew::{Crew, Seen};
 use threads::Threads;
 
 /// Worker threads, the epoch clock and WASI's drivers: what guests of any number of engines share.
@@ -76,7 +80,8 @@ pub(crate) struct Inner {
     pub(crate) executor: Executor,
     pub(crate) platform: Arc<HostPlatform>,
     pub(crate) clock: Arc<Clock>,
-    /// One entry per worker, by the worker's number.
+    pub(crate) crew: Arc<Crew>,
+    /// One entry per number that a worker may have.
     counters: Box<[WorkerCounters]>,
     engines: Mutex<Vec<(EngineWeak, Preemption)>>,
     /// Whether an engine that meters fuel was ever attached.
@@ -132,10 +137,11 @@ impl Runtime {
 
     /// How many workers there are.
     pub fn workers(&self) -> usize {
-        self.owner.inner.counters.len()
+        self.owner.inner.workers()
     }
 
-    /// What each worker did.
+    /// What each worker did. There are more than [`workers`](Self::workers) where one was stuck and another
+    /// thread took its place.
     pub fn worker_stats(&self) -> Vec<WorkerStats> {
         self.owner.inner.worker_stats()
     }
@@ -215,7 +221,7 @@ impl Inner {
     }
 
     pub(crate) fn workers(&self) -> usize {
-        self.counters.len()
+        self.crew.workers()
     }
 
     /// Whether a guest may meter fuel. A task is polled in slices from its first poll on, in which its
@@ -242,31 +248,34 @@ impl Inner {
 
     /// Counts something about the worker of this thread, if it is one.
     pub(crate) fn count(&self, counter: impl FnOnce(&WorkerCounters) -> &AtomicU64) {
-        if let Some(worker) = threads::this_worker().and_then(|id| self.counters.get(id)) {
+        if let Some(worker) = crew::this_worker().and_then(|id| self.counters.get(id)) {
             counter(worker).fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Drops what killed tasks hold, on a worker: stores can be big, and the caller may be the clock,
-    /// a guest in the middle of a host call, or the embedder's own event loop.
-    pub(crate) fn reap(&self, tasks: impl IntoIterator<Item = TaskRef>) {
-        let tasks: Vec<TaskRef> = tasks.into_iter().collect();
-        if tasks.is_empty() {
-            return;
-        }
-        let reaper = self
+    /// Runs `work` of the runtime's own on a worker, before any guest's next turn. Once the runtime is
+    /// closed it is dropped.
+    pub(crate) fn spawn_aside(
+        &self,
+        kind: &'static str,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let spawned = self
             .executor
             .build_task()
-            .kind("reaper")
+            .kind(kind)
             .group(None)
-            .try_spawn(async move {
-                for task in tasks {
-                    task.cancel();
-                    hart_executor::yield_now().await;
-                }
-            });
-        // An executor that is closed drops all futures itself.
-        drop(reaper);
+            .try_spawn(work);
+        drop(spawned);
+    }
+
+    /// Drops what a killed task holds, on a worker: a store can be big, and the caller may be the clock, a
+    /// guest in the middle of a host call, or the embedder's own event loop. An executor that is closed drops
+    /// all futures itself.
+    pub(crate) fn reap(&self, control: Arc<Control>) {
+        if control.task().is_some() {
+            self.spawn_aside("reaper", async move { control.dispose() });
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -302,6 +311,9 @@ impl Inner {
                 stats.parks = worker.parks;
             }
         }
+        // Numbers that nobody has had.
+        let used = stats.iter().rposition(|stats| stats.polls > 0);
+        stats.truncate(self.workers().max(used.map_or(0, |last| last + 1)));
         stats
     }
 }

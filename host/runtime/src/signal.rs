@@ -41,10 +41,17 @@ impl Signal {
             wakers.next += 1;
             wakers.next
         });
-        match wakers.waiting.get_mut(&key) {
-            Some(old) => old.clone_from(waker),
-            None => drop(wakers.waiting.insert(key, waker.clone())),
+        if wakers
+            .waiting
+            .get(&key)
+            .is_some_and(|old| old.will_wake(waker))
+        {
+            return;
         }
+        let old = wakers.waiting.insert(key, waker.clone());
+        // A waker is foreign code: not under the lock.
+        drop(wakers);
+        drop(old);
     }
 
     /// Removes a waiter.

@@ -74,8 +74,13 @@ pub struct RunStats {
     pub name: String,
     /// CPU time of all its tasks.
     pub cpu_time: Duration,
-    /// Time its tasks waited in queues for a core.
+    /// Time its tasks waited in queues for a core, after they became runnable.
     pub wait_time: Duration,
+    /// Time they waited to go on after a core was taken from them, or they gave it up, while they ran.
+    pub preempted_time: Duration,
+    /// Time in which none of them could run because the CPU rate was used up. It is part of what they
+    /// waited.
+    pub throttled_time: Duration,
     /// Polls of its tasks.
     pub polls: u64,
     /// Times one of its guests lost a core.
@@ -98,4 +103,20 @@ pub struct RunStats {
     pub peak_memory: u64,
     /// Bytes written to standard output and standard error.
     pub output_bytes: u64,
+}
+
+/// What the groups of a tenant hold and have used together. From [`Tenant::stats`](crate::Tenant::stats).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TenantStats {
+    /// The tenant's name.
+    pub name: String,
+    /// CPU time, that of groups which are gone included.
+    pub cpu_time: Duration,
+    /// Bytes held now.
+    pub memory: u64,
+    /// Tasks that have not ended.
+    pub live_tasks: u64,
+    /// Groups that are not gone.
+    pub groups: u64,
 }

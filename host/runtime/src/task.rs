@@ -15,6 +15,7 @@ mod fuel;
 mod limiter;
 
 pub(crate) use arm::{arm, arm_with};
+use control::Trigger;
 pub(crate) use control::{Control, TaskLimits};
 pub use control::{Kill, Killed};
 pub(crate) use driven::{Driven, Stop, yield_once};

@@ -3,14 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
+use hart_executor::group::DEFAULT_WEIGHT;
+
 use crate::account::TenantAccount;
 use crate::runtime::Inner;
-use crate::{BuildError, Limits, text};
+use crate::{BuildError, Limits, TenantStats, text};
 
 /// A group of groups: its weight is shared among its runs, and its limits hold for all of them
 /// together. From [`Host::tenant`](crate::Host::tenant) or [`Runtime::tenant`](crate::Runtime::tenant).
 #[derive(Clone)]
 pub struct Tenant {
+    /// Whose groups it may have.
+    pub(crate) runtime: Arc<Inner>,
     pub(crate) account: Arc<TenantAccount>,
 }
 
@@ -28,7 +32,7 @@ impl TenantBuilder {
         Self {
             runtime,
             name: String::new(),
-            weight: 100,
+            weight: DEFAULT_WEIGHT,
             limits: Limits::new(),
         }
     }
@@ -45,8 +49,8 @@ impl TenantBuilder {
         self
     }
 
-    /// What all of its runs may use together: `memory`, `cpu_time` and `tasks`, none of which has a
-    /// default here. Other limits are ignored.
+    /// What all of its runs may use together: `memory`, `cpu_time`, `cpu_rate`, `tasks` and
+    /// `spawn_rate`, none of which has a default here. Other limits are ignored.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -56,19 +60,30 @@ impl TenantBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Setting`] for a weight of zero.
+    /// [`BuildError::Setting`] for a weight or a CPU rate of zero.
     pub fn build(self) -> Result<Tenant, BuildError> {
         check_weight(self.weight)?;
-        let tenant = self
+        let mut builder = self
             .runtime
             .executor
             .tenant()
             .name(self.name)
-            .weight(self.weight)
-            .build();
+            .weight(self.weight);
+        if let Some(rate) = self.limits.cpu_rate {
+            check_rate(rate)?;
+            builder = builder.cpu_rate(rate);
+        }
         Ok(Tenant {
-            account: TenantAccount::new(tenant, self.limits),
+            account: TenantAccount::new(builder.build(), self.limits),
+            runtime: self.runtime,
         })
+    }
+}
+
+impl Tenant {
+    /// What its groups hold and have used together, so far.
+    pub fn stats(&self) -> TenantStats {
+        self.account.stats()
     }
 }
 
@@ -76,6 +91,15 @@ pub(crate) fn check_weight(weight: u32) -> Result<(), BuildError> {
     if weight == 0 {
         return Err(BuildError::Setting(
             "a weight of zero would never run: use at least 1".into(),
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_rate(millicores: u32) -> Result<(), BuildError> {
+    if millicores == 0 {
+        return Err(BuildError::Setting(
+            "a CPU rate of zero would never run: use at least 1, a thousandth of a core".into(),
         ));
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Text that came from a guest, made safe to show.
 
+use std::fmt;
+
 /// The longest text that is kept of a trap or a message, in bytes.
 pub(crate) const MAX_TEXT: usize = 4096;
 /// The longest name that is kept, in bytes.
@@ -19,6 +21,28 @@ pub(crate) fn lines(text: &str) -> String {
 /// A name: one line of at most 64 bytes.
 pub(crate) fn name(text: &str) -> String {
     clean(text, MAX_NAME, false)
+}
+
+/// What `shown` says, as [`lines`] would keep it. Only that much of it is ever made.
+pub(crate) fn lines_of(shown: &impl fmt::Display) -> String {
+    struct Bounded(String);
+    impl fmt::Write for Bounded {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            // Enough for `clean` to see that something is missing.
+            let room = (MAX_TEXT + 1).saturating_sub(self.0.len());
+            let end = text.floor_char_boundary(room.min(text.len()));
+            self.0.push_str(&text[..end]);
+            if end < text.len() {
+                Err(fmt::Error)
+            } else {
+                Ok(())
+            }
+        }
+    }
+    let mut bounded = Bounded(String::new());
+    // An error says that there was more.
+    let _ = fmt::write(&mut bounded, format_args!("{shown}"));
+    lines(&bounded.0)
 }
 
 fn clean(text: &str, max: usize, breaks: bool) -> String {
@@ -55,6 +79,24 @@ mod tests {
         assert_eq!(line("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
         assert_eq!(lines("a\nb\r"), "a\nb\\r");
         assert_eq!(line("a\u{202e}b"), "a\\u{202e}b");
+    }
+
+    // Fault: a display of gigabytes that is made whole before it is cut.
+    #[test]
+    fn what_is_not_kept_is_not_made() {
+        struct Endless(std::cell::Cell<usize>);
+        impl fmt::Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    self.0.set(self.0.get() + 1);
+                    f.write_str("0123456789é\n")?;
+                }
+            }
+        }
+        let endless = Endless(std::cell::Cell::new(0));
+        assert!(lines_of(&endless).len() <= MAX_TEXT + '…'.len_utf8());
+        assert!(endless.0.get() < MAX_TEXT);
+        assert_eq!(lines_of(&"a\nb"), "a\nb");
     }
 
     // Fault: a megabyte of name in every line of a trace.

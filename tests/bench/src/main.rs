@@ -49,6 +49,8 @@ enum Suite {
     Kill,
     /// How late guests respond beside guests that spin, against tokio and threads.
     Latency,
+    /// What a group gets whose CPU rate is limited, against the limit.
+    Limits,
     /// What preemption costs a guest that is alone, against bare wasmtime.
     Overhead,
     /// The examples on two workers, against one.
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
             Suite::Fairness => suites::fairness::run(&mut bench),
             Suite::Kill => suites::kill::run(&mut bench),
             Suite::Latency => suites::latency::run(&mut bench),
+            Suite::Limits => suites::limits::run(&mut bench),
             Suite::Overhead => suites::overhead::run(&mut bench),
             Suite::Parallel => suites::parallel::run(&mut bench),
         }

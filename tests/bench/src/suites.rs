@@ -4,5 +4,6 @@ pub(crate) mod executor;
 pub(crate) mod fairness;
 pub(crate) mod kill;
 pub(crate) mod latency;
+pub(crate) mod limits;
 pub(crate) mod overhead;
 pub(crate) mod parallel;

@@ -6,7 +6,15 @@ use crate::support::{Running, command, hart};
 #[test]
 fn help_mentions_every_option() {
     let front = hart(["--help"]).exits(0).stdout;
-    for part in ["run", "compile", "wast", "new", "Examples:", "HART_LOG"] {
+    for part in [
+        "run",
+        "compile",
+        "wast",
+        "new",
+        "demo",
+        "Examples:",
+        "HART_LOG",
+    ] {
         assert!(front.contains(part), "{part}: {front}");
     }
     assert!(front.lines().count() <= 24, "{front}");
@@ -48,6 +56,10 @@ fn help_mentions_every_option() {
     let wast = hart(["wast", "--help"]).exits(0).stdout;
     for part in ["FILE", "--workers", "--preempt", "assert_trap", "Examples:"] {
         assert!(wast.contains(part), "{part}: {wast}");
+    }
+    let noisy = hart(["demo", "noisy", "--help"]).exits(0).stdout;
+    for part in ["--time", "--guests", "--spinners", "--workers"] {
+        assert!(noisy.contains(part), "{part}: {noisy}");
     }
     let new = hart(["new", "--help"]).exits(0).stdout;
     for part in ["NAME", "--sdk-path"] {
@@ -106,4 +118,28 @@ fn without_arguments_it_says_what_it_takes() {
     assert!(ended.stderr.contains("Usage: hart"), "{ended:#?}");
     let version = hart(["--version"]).exits(0).stdout;
     assert_eq!(version, format!("hart {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// Hunts a demonstration that shows nothing, or one side only, or does not end.
+#[test]
+fn the_demonstration_shows_both_sides() {
+    let shown = hart([
+        "demo",
+        "noisy",
+        "--time",
+        "1s",
+        "--guests",
+        "3",
+        "--spinners",
+        "4",
+    ])
+    .exits(0)
+    .stdout;
+    for side in ["hart ", "tokio + wasmtime"] {
+        let line = shown.lines().find(|line| line.starts_with(side));
+        let line = line.unwrap_or_else(|| panic!("{side}: {shown}"));
+        assert!(line.contains(" ms") && line.ends_with("cores"), "{shown}");
+    }
+    let refused = hart(["demo", "noisy", "--guests", "0"]).exits(2);
+    assert!(refused.stderr.contains("--guests"), "{}", refused.stderr);
 }

@@ -42,7 +42,7 @@
 //! 5. The number of runnable tasks is raised under the lock and read without: the executor's notification
 //!    orders the two as for any queue.
 
-use super::{DEFAULT_SLICE, GroupInner, SHORTEST_SLICE, Tenant, rate::Budget};
+use super::{DEFAULT_SLICE, GroupInner, LONGEST_TICK, SHORTEST_SLICE, Tenant, rate::Budget};
 use crate::{
     sync::{Arc, AtomicUsize, Mutex, Ordering::Relaxed, UnsafeCell},
     task::{Header, TaskRef},
@@ -434,10 +434,11 @@ impl Lane {
     }
 
     /// Whether a poll that has gone on for `ran` has used its slice, as nearly as a clock can tell that
-    /// ticks once in the shortest slice. Rounded down by three quarters of a tick (guessed; the suite
+    /// ticks once in the shortest slice, or once in [`LONGEST_TICK`]. Rounded down by three quarters of a tick (guessed; the suite
     /// `latency` of `hart-bench` would settle it): who waits should rather be early than a tick late.
     fn is_used_up(&self, turns: &Turns, group: &GroupInner, ran: u64) -> bool {
-        let tick = self.shortest_slice().unwrap_or(0);
+        let longest = LONGEST_TICK.as_nanos() as u64;
+        let tick = self.shortest_slice().unwrap_or(0).min(longest);
         ran.saturating_add(tick / 4 * 3) >= self.stretch(turns).apply(group.slice())
     }
 
@@ -504,6 +505,17 @@ impl Lane {
             None
         };
         Finished { next, notify }
+    }
+
+    /// Charges `cpu` nanoseconds that were used for `group` outside of its polls.
+    pub(crate) fn charge_aside(&self, group: &Arc<GroupInner>, cpu: u64, now: u64) {
+        let mut turns = self.turns.lock();
+        let waits = turns.take_back(group);
+        turns.charge(group, cpu, now);
+        if waits {
+            turns.wait(group);
+        }
+        turns.advance(now);
     }
 
     /// Takes any task, for nobody to run: for `close`.
@@ -652,6 +664,17 @@ impl Turns {
         let (_, group) = self.waiting.pop_first()?;
         self.woken -= usize::from(group.see().woken);
         Some(group)
+    }
+
+    /// Takes a group out of those that wait, whether or not its turn has come; `false` if it is not among
+    /// them.
+    fn take_back(&mut self, group: &GroupInner) -> bool {
+        let standing = group.see();
+        let waited = self.waiting.remove(&(standing.deadline, group.id.0));
+        if waited.is_some() {
+            self.woken -= usize::from(standing.woken);
+        }
+        waited.is_some()
     }
 
     /// A group that has used no turns for a while is not further behind than its credit.

@@ -6,34 +6,47 @@ use std::sync::atomic::{Ordering, fence};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hart_executor::Executor;
+use hart_executor::group::SHORTEST_SLICE;
+use hart_executor::{Executor, Platform};
 
 use super::{Clock, Inner};
+use crate::runtime::{Crew, Seen};
 use crate::sync::lock;
 
 /// Starts the thread. Without it no guest could be preempted, so the watchdog is the thread's own
 /// outermost loop: whatever panics inside is reported and the clock goes on.
-pub(super) fn start(clock: Arc<Clock>, executor: Executor) -> std::io::Result<JoinHandle<()>> {
+pub(super) fn start(
+    clock: Arc<Clock>,
+    crew: Arc<Crew>,
+    platform: Arc<dyn Platform>,
+) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("hart-clock".into())
         .spawn(move || {
-            while catch_unwind(AssertUnwindSafe(|| run(&clock, &executor))).is_err() {
+            while catch_unwind(AssertUnwindSafe(|| run(&clock, &crew, &*platform))).is_err() {
                 tracing::error!("the epoch clock panicked and was restarted");
+                // What panics at every pass must not fill the log.
+                std::thread::sleep(SHORTEST_SLICE);
             }
         })
 }
 
 /// What a pass of the loop decided.
 enum Next {
-    /// Epochs are needed: the soonest engine is due then.
+    /// Epochs are needed: the next ones then.
     Tick(Instant),
     /// Nothing to do but wait for a deadline, or for a poke.
-    Park(Option<Instant>),
+    Park,
 }
 
-fn run(clock: &Clock, executor: &Executor) {
-    let mut ticking = false;
+fn run(clock: &Clock, crew: &Arc<Crew>, platform: &dyn Platform) {
+    let executor = crew.executor();
+    let mut seen = Seen::default();
+    // When the present tick began, while it ticks.
+    let mut began = None;
     loop {
+        // May poke, so not under the lock.
+        let _ = executor.refill();
         let now = Instant::now();
         let expired = lock(&clock.inner).timers.due(now);
         for target in expired {
@@ -44,21 +57,30 @@ fn run(clock: &Clock, executor: &Executor) {
         if inner.stop {
             return;
         }
-        let next = decide(clock, executor, &mut inner, now, ticking);
-        ticking = matches!(next, Next::Tick(_));
-        let deadline = inner.timers.next();
+        let next = decide(clock, executor, &inner, now, &mut began);
+        // After step 1: whoever parks a group later finds the clock parked, and pokes.
+        let refill = executor
+            .next_refill()
+            .map(|at| Instant::now() + Duration::from_nanos(at.saturating_sub(platform.now())));
+        let deadline = inner.timers.next().into_iter().chain(refill).min();
         match next {
+            Next::Tick(due) if due <= Instant::now() => {
+                if clock.needs_epochs(executor) {
+                    clock.increment(&mut inner);
+                }
+                drop(inner);
+                crew.look(&mut seen);
+                began = Some(Instant::now());
+            }
             Next::Tick(due) => {
                 let until = deadline.map_or(due, |deadline| deadline.min(due));
-                // Held back by nothing but `stop`, `attach` and timers: all of them are brief.
                 let timeout = until.saturating_duration_since(Instant::now());
                 drop(clock.wake.wait_timeout(inner, timeout));
-                tick(clock, executor);
             }
-            Next::Park(_) if !clock.parked.load(Ordering::Relaxed) => {}
-            Next::Park(until) => match until {
-                Some(until) => {
-                    let timeout = until.saturating_duration_since(Instant::now());
+            Next::Park if !clock.parked.load(Ordering::Relaxed) => {}
+            Next::Park => match deadline {
+                Some(deadline) => {
+                    let timeout = deadline.saturating_duration_since(Instant::now());
                     drop(clock.wake.wait_timeout(inner, timeout));
                 }
                 None => drop(clock.wake.wait(inner)),
@@ -72,54 +94,25 @@ fn run(clock: &Clock, executor: &Executor) {
 fn decide(
     clock: &Clock,
     executor: &Executor,
-    inner: &mut Inner,
+    inner: &Inner,
     now: Instant,
-    ticking: bool,
+    began: &mut Option<Instant>,
 ) -> Next {
     clock.parked.store(true, Ordering::Relaxed);
     // F1: pairs with the fences in `enter`, `killed` and `contended`.
     fence(Ordering::SeqCst);
     if clock.needs_epochs(executor) {
-        inner
-            .engines
-            .retain(|attached| attached.engine.upgrade().is_some());
-        if !ticking {
-            // Slices begin now, not at a deadline from before the clock went to sleep.
-            for attached in &mut inner.engines {
-                attached.due = now + attached.slice;
-            }
-        }
-        if let Some(due) = inner.engines.iter().map(|attached| attached.due).min() {
-            clock.parked.store(false, Ordering::Relaxed);
-            return Next::Tick(due);
-        }
+        let tick = clock.tick(executor, inner);
+        clock
+            .tick
+            .store(super::nanoseconds(tick), Ordering::Relaxed);
+        clock.parked.store(false, Ordering::Relaxed);
+        // Slices begin now, where the clock has just woken, and not when it went to sleep.
+        return Next::Tick(*began.get_or_insert(now) + tick);
     }
-    Next::Park(inner.timers.next())
-}
-
-/// Increments the engines that are due.
-fn tick(clock: &Clock, executor: &Executor) {
-    if !clock.needs_epochs(executor) {
-        // It has passed meanwhile, as short waits do.
-        return;
-    }
-    let now = Instant::now();
-    let mut inner = lock(&clock.inner);
-    let mut ticked = false;
-    for attached in &mut inner.engines {
-        if attached.due > now {
-            continue;
-        }
-        if let Some(engine) = attached.engine.upgrade() {
-            engine.increment_epoch();
-            ticked = true;
-        }
-        // From now, not from when it was due: a late clock must not fire a burst.
-        attached.due = now + attached.slice.max(Duration::from_micros(10));
-    }
-    if ticked {
-        clock.epochs.fetch_add(1, Ordering::Relaxed);
-    }
+    *began = None;
+    clock.tick.store(0, Ordering::Relaxed);
+    Next::Park
 }
 
 #[cfg(test)]
@@ -148,7 +141,12 @@ mod tests {
     #[test]
     fn the_clock_survives_a_panic() {
         let clock = Arc::new(Clock::new());
-        let thread = clock.start(Executor::new()).unwrap();
+        let drivers = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let crew = Crew::new(1, Executor::new(), drivers.handle().clone());
+        let platform = Arc::new(hart_executor::StdPlatform::new());
+        let thread = clock.start(Arc::new(crew), platform).unwrap();
         let (panics, rings) = (Arc::new(Panics), Arc::new(Rings(AtomicBool::new(false))));
         let now = Instant::now();
         let target: Arc<dyn Expire> = panics.clone();

@@ -176,18 +176,17 @@ impl Admission {
     }
 
     /// Takes guests out of the queue, because they were killed; returns those that were in it.
-    pub(super) fn withdraw<'a>(
-        &self,
-        guests: impl Iterator<Item = &'a Arc<Guest>>,
-    ) -> Vec<Arc<Guest>> {
+    pub(super) fn withdraw(&self, guests: &[Arc<Guest>]) -> Vec<Arc<Guest>> {
         let mut state = lock(&self.state);
         if state.waiting == 0 {
             return Vec::new();
         }
-        guests
+        let withdrawn: Vec<Waiting> = guests
+            .iter()
             .filter_map(|guest| state.remove(guest))
-            .map(|waiting| waiting.guest)
-            .collect()
+            .collect();
+        drop(state);
+        without_starts(withdrawn)
     }
 
     /// Gives back the places of a guest that has ended. To be followed by [`pump`](Self::pump).
@@ -216,11 +215,12 @@ impl Admission {
         state.waiting = 0;
         state.ring.clear();
         let queues = std::mem::take(&mut state.queues);
-        queues
-            .into_values()
-            .flat_map(|queue| queue.tasks.into_values())
-            .map(|waiting| waiting.guest)
-            .collect()
+        drop(state);
+        without_starts(
+            queues
+                .into_values()
+                .flat_map(|queue| queue.tasks.into_values()),
+        )
     }
 
     /// Admits whoever may go.
@@ -254,6 +254,11 @@ impl Admission {
             }
         }
     }
+}
+
+/// The guests. What they were to do may be the embedder's code: it is dropped here, under no lock.
+fn without_starts(waiting: impl IntoIterator<Item = Waiting>) -> Vec<Arc<Guest>> {
+    waiting.into_iter().map(|waiting| waiting.guest).collect()
 }
 
 impl Expire for Admission {
@@ -390,9 +395,14 @@ impl State {
         }
         // Where even this much is not left, the instantiation says so, with the limit's name.
         let _ = guest.control.reserve(guest.run.component.initial_memory());
+        let _ = guest.control.hold(INSTANCE_BYTES);
         Some(waiting)
     }
 }
+
+/// What is counted as memory for an instance beside its linear memories and tables: the touched pages of its
+/// stack, wasmtime's bookkeeping. A guest that is parked in a host call holds some 47 KiB in all.
+const INSTANCE_BYTES: u64 = 48 << 10;
 
 /// What a run counts about its admitted tasks. All of it is written under the queue's lock or is a
 /// hint, so `Relaxed` is enough.

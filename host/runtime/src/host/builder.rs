@@ -11,7 +11,7 @@ use super::admission::Admission;
 use super::bindings::{tasks, tasks_poll};
 use super::cache::Cache;
 use super::state::GuestState;
-use super::{Handle, Host, HostInner, engine};
+use super::{Handle, Host, HostInner, engine, files};
 use crate::signal::Signal;
 use crate::{BuildError, Limits, Preemption, Runtime, RuntimeBuilder};
 
@@ -26,6 +26,7 @@ pub struct HostBuilder {
     limits: Limits,
     instances: u32,
     cache: Cache,
+    backtrace_details: bool,
     imports: Vec<Imports>,
     data: Option<Data>,
 }
@@ -41,6 +42,7 @@ impl HostBuilder {
             limits: Limits::new(),
             instances: Self::DEFAULT_INSTANCES,
             cache: Cache::default(),
+            backtrace_details: false,
             imports: Vec::new(),
             data: None,
         }
@@ -81,6 +83,14 @@ impl HostBuilder {
     /// Where compiled code is kept. Default: in the user's cache directory.
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = cache;
+        self
+    }
+
+    /// Whether backtraces of traps have files and lines, where a component brings debug information.
+    /// Default: no. It is read when a trap happens, at the host's expense, so say yes only for components
+    /// whose author you trust; names of functions are there in any case.
+    pub fn backtrace_details(mut self, details: bool) -> Self {
+        self.backtrace_details = details;
         self
     }
 
@@ -140,7 +150,12 @@ impl HostBuilder {
                 "a slice of zero would never let a guest run: give it a length".into(),
             ));
         }
-        let engine = engine::engine(self.preemption, self.instances, &self.cache)?;
+        let engine = engine::engine(
+            self.preemption,
+            self.instances,
+            &self.cache,
+            self.backtrace_details,
+        )?;
         let linker = linker(&engine, &self.imports).map_err(BuildError::Imports)?;
         let blocking = self
             .limits
@@ -162,6 +177,7 @@ impl HostBuilder {
             guests: AtomicU64::new(0),
             idle: Signal::default(),
             draining: AtomicBool::new(false),
+            alarm: Mutex::default(),
             closed: AtomicBool::new(false),
         });
         Ok(Host {
@@ -173,6 +189,9 @@ impl HostBuilder {
 fn linker(engine: &wasmtime::Engine, imports: &[Imports]) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    linker.allow_shadowing(true);
+    files::add_to_linker(&mut linker)?;
+    linker.allow_shadowing(false);
     tasks::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
     tasks_poll::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
     for import in imports {

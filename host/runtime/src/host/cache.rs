@@ -14,8 +14,8 @@ pub enum Cache {
     /// In `$XDG_CACHE_HOME/hart`, or else `~/.cache/hart`, with mode 0700.
     #[default]
     Default,
-    /// In a directory of the embedder's choice, which is made with mode 0700 if it is not there and
-    /// is given that mode if it is.
+    /// In a directory of the embedder's choice, which is made with mode 0700 if it is not there. One that
+    /// belongs to another user, or in which others may write, is not used.
     Directory(PathBuf),
 }
 
@@ -69,11 +69,27 @@ fn prepare(directory: &Path) -> io::Result<PathBuf> {
             "it is a symbolic link; name the directory itself",
         ));
     }
-    // Only the owner may do this, so it also says whose directory it is.
     #[cfg(unix)]
-    std::fs::set_permissions(
-        directory,
-        std::os::unix::fs::PermissionsExt::from_mode(0o700),
-    )?;
+    check_owner(directory)?;
     directory.canonicalize()
+}
+
+/// What is there already may have been written by whoever could: it is never made safe, only refused. The
+/// superuser may write anywhere, so the owner is compared and not just tried.
+#[cfg(unix)]
+fn check_owner(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let metadata = std::fs::metadata(directory)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other(
+            "it belongs to another user; name a directory of your own",
+        ));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::other(
+            "others may write there; remove it, or name a directory with mode 0700",
+        ));
+    }
+    Ok(())
 }

@@ -205,6 +205,22 @@ pub(super) fn is_plain(ty: &Type) -> bool {
             result.ok().is_none_or(|ty| is_plain(&ty))
                 && result.err().is_none_or(|ty| is_plain(&ty))
         }
-        _ => true,
+        Type::Map(map) => is_plain(&map.key()) && is_plain(&map.value()),
+        Type::FixedLengthList(list) => is_plain(&list.ty()),
+        Type::Bool
+        | Type::S8
+        | Type::U8
+        | Type::S16
+        | Type::U16
+        | Type::S32
+        | Type::U32
+        | Type::S64
+        | Type::U64
+        | Type::Float32
+        | Type::Float64
+        | Type::Char
+        | Type::String
+        | Type::Enum(_)
+        | Type::Flags(_) => true,
     }
 }

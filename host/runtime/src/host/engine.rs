@@ -19,13 +19,14 @@ const MAX_INSTANCES: u32 = 10_000;
 
 /// Elements that a table may have. A pool sets this aside as address space only.
 const TABLE_ELEMENTS: usize = 100_000;
-/// Bytes of wasmtime's own bookkeeping for one instance of a component: four times wasmtime's
-/// default, so that big programs load.
-const COMPONENT_INSTANCE_SIZE: usize = 4 << 20;
+/// Bytes of wasmtime's own bookkeeping for one instance of a component. A limit of memory, too: it is in
+/// no linear memory.
+const COMPONENT_INSTANCE_SIZE: usize = 1 << 20;
 /// The same for a core instance.
-const CORE_INSTANCE_SIZE: usize = 4 << 20;
+const CORE_INSTANCE_SIZE: usize = 1 << 20;
 /// How much of a memory is zeroed by hand when it is reused, instead of by the system. Instances of
-/// guests with a small stack fit whole; 1,000 places keep at most 256 MiB. `tests/bench` settles it.
+/// guests with a small stack fit whole; of 1,000 places with two memories each, used once, 512 MiB stay
+/// resident. `tests/bench` settles it.
 const MEMORY_KEEP_RESIDENT: usize = 256 << 10;
 /// The same for a table.
 const TABLE_KEEP_RESIDENT: usize = 16 << 10;
@@ -41,6 +42,7 @@ pub(super) fn engine(
     preemption: Preemption,
     instances: u32,
     cache: &Cache,
+    backtrace_details: bool,
 ) -> Result<Engine, BuildError> {
     if instances == 0 || instances > MAX_INSTANCES {
         return Err(BuildError::Setting(format!(
@@ -49,7 +51,11 @@ pub(super) fn engine(
     }
     let mut config = Config::new();
     configure(&mut config, preemption);
-    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    config.wasm_backtrace_details(if backtrace_details {
+        WasmBacktraceDetails::Enable
+    } else {
+        WasmBacktraceDetails::Disable
+    });
     config.wasm_backtrace_max_frames(BACKTRACE_FRAMES);
     config.cache(super::cache::open(cache));
 

@@ -19,6 +19,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
 
 use super::bindings::Rights;
 use super::outcome::Ended;
@@ -40,6 +41,8 @@ pub(super) struct Guest {
     pub(super) denied: Rights,
     /// Its own timeout, if it was given one.
     pub(super) timeout: Option<LimitReached>,
+    /// When that is over, or a timeout of a task above it.
+    deadline: Option<Instant>,
     parent: Weak<Guest>,
     /// The caps it counts against: those of its parent.
     caps: Option<Arc<Cap>>,
@@ -82,6 +85,7 @@ pub(super) struct Traits {
     pub(super) depth: u32,
     pub(super) denied: Rights,
     pub(super) timeout: Option<LimitReached>,
+    pub(super) deadline: Option<Instant>,
     pub(super) parent: Weak<Guest>,
     /// The caps it counts against: those of its parent.
     pub(super) caps: Option<Arc<Cap>>,
@@ -134,6 +138,7 @@ impl Guest {
             depth,
             denied,
             timeout,
+            deadline,
             parent,
             caps,
             child_caps,
@@ -147,6 +152,7 @@ impl Guest {
             control,
             denied,
             timeout,
+            deadline,
             parent,
             caps,
             child_caps,
@@ -161,6 +167,33 @@ impl Guest {
             result_bytes: AtomicU64::new(0),
             waits: AtomicU32::new(0),
         })
+    }
+
+    /// Sets the timer that ends it in time, if it has a deadline.
+    pub(super) fn set_timer(self: &Arc<Self>) {
+        if let Some(deadline) = self.deadline {
+            let target: Arc<dyn Expire> = self.clone();
+            self.control.set_timer(deadline, Arc::downgrade(&target));
+        }
+    }
+
+    /// The timeout of a task that this one spawns with `own`, and when it is over: what is below a task
+    /// has no more time than the task. The root's belongs to the run, which ends with the root.
+    pub(super) fn timeout_below(
+        &self,
+        own: Option<Duration>,
+    ) -> (Option<LimitReached>, Option<Instant>) {
+        let own = own.and_then(|own| {
+            let reached = LimitReached::time(LimitKind::TaskTimeout, own);
+            Some((reached, Instant::now().checked_add(own)?))
+        });
+        let above = (self.depth > 0)
+            .then_some(self.timeout.zip(self.deadline))
+            .flatten();
+        own.into_iter()
+            .chain(above)
+            .min_by_key(|(_, deadline)| *deadline)
+            .unzip()
     }
 
     /// Takes `child` into this guest's scope; `false` if the scope is closed.
@@ -188,13 +221,15 @@ impl Guest {
     pub(super) fn kill(self: &Arc<Self>, kill: Kill) {
         let mut victims = self.close_scope();
         victims.push(self.clone());
-        self.run.host.bury(&victims, kill);
+        self.run.host.bury(victims, kill);
     }
 
     /// Ends everything below the guest, which goes on and can spawn no more.
     pub(super) fn kill_children(self: &Arc<Self>, kill: Kill) {
         let victims = self.close_scope();
-        self.run.host.bury(&victims, kill);
+        if !victims.is_empty() {
+            self.run.host.bury(victims, kill);
+        }
     }
 
     /// Closes the scopes of this guest and of everything below it; returns what is below.
@@ -271,12 +306,13 @@ impl Guest {
         self.ended.notify();
     }
 
-    /// Counts a result that a joiner will take; one that is too large is none.
+    /// Counts what a joiner will take; a result that is too large is none.
     fn hold_result(&self, ended: Ended) -> Ended {
-        let (Ended::Returned(bytes) | Ended::Failed(bytes)) = &ended else {
+        if self.depth == 0 {
+            // Nobody joins it.
             return ended;
-        };
-        let size = bytes.len() as u64;
+        }
+        let (ended, size) = ended.for_keeping();
         let limit = self.run.account.limits.result_bytes_or_default();
         if size > limit {
             return Ended::Limit(LimitReached::new(LimitKind::ResultBytes, limit));

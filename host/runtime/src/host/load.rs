@@ -121,6 +121,31 @@ fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
     })
 }
 
+/// The longest name of a function. Names are copied into every frame of a backtrace.
+const MAX_FUNCTION_NAME: usize = 16 << 10;
+
+/// Refuses names that would make a trap expensive.
+fn check_names(bytes: &[u8], offset: usize) -> Result<(), LoadError> {
+    let names = wasmparser::NameSectionReader::new(wasmparser::BinaryReader::new(bytes, offset));
+    for section in names {
+        // A name section that cannot be read is no error: nobody will find names in it.
+        let Ok(wasmparser::Name::Function(functions)) = section else {
+            continue;
+        };
+        let longest = functions
+            .into_iter()
+            .filter_map(Result::ok)
+            .map(|naming| naming.name.len())
+            .max();
+        if let Some(longest) = longest.filter(|longest| *longest > MAX_FUNCTION_NAME) {
+            return Err(LoadError::Invalid(format!(
+                "a function's name has {longest} bytes, and {MAX_FUNCTION_NAME} are the most: strip the names"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Says what these bytes are, if not a component that this host runs.
 fn inspect(bytes: &[u8]) -> Result<(), LoadError> {
     let mut depth = 0_u32;
@@ -138,6 +163,9 @@ fn inspect(bytes: &[u8]) -> Result<(), LoadError> {
                 ..
             } if depth == 0 => return Err(LoadError::CoreModule),
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::CustomSection(section) if section.name() == "name" => {
+                check_names(section.data(), section.data_offset())?;
+            }
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports.into_iter().flatten() {

@@ -6,6 +6,7 @@ mod builder;
 mod cache;
 mod component;
 mod engine;
+mod files;
 mod guest;
 mod invoke;
 mod load;
@@ -39,6 +40,7 @@ pub use state::GuestState;
 pub use stdio::Stdio;
 pub use wasi::DirAccess;
 
+use crate::clock::Expire;
 use crate::signal::Signal;
 use crate::sync::lock;
 use crate::task::Kill;
@@ -108,6 +110,8 @@ struct HostInner {
     /// Notified when a run is over.
     idle: Signal,
     draining: AtomicBool,
+    /// Closes the host when the grace of a shutdown is over.
+    alarm: Mutex<Option<Arc<dyn Expire>>>,
     closed: AtomicBool,
 }
 
@@ -326,8 +330,9 @@ impl Host {
         }
     }
 
-    /// Statistics of the runs that are not over.
-    pub fn runs(&self) -> Vec<RunStats> {
+    /// Statistics of the groups of this host, one for each run that is not over. What a
+    /// [`Group`](crate::Group) or a [`Tenant`](crate::Tenant) has used, it tells itself.
+    pub fn groups(&self) -> Vec<RunStats> {
         let mut runs: Vec<RunStats> = self
             .inner()
             .live_runs()
@@ -463,19 +468,31 @@ impl HostInner {
         let _run = lock(&self.runs).remove(&id);
     }
 
-    /// Ends these guests for this reason, on whatever thread this is.
-    fn bury(&self, victims: &[Arc<Guest>], kill: Kill) {
+    /// Ends these guests for this reason. Whatever thread this is (the clock's, a worker in the middle of a
+    /// guest's call), it only learns the reasons: there may be very many guests, and the rest is done aside.
+    fn bury(self: &Arc<Self>, victims: Vec<Arc<Guest>>, kill: Kill) {
+        /// Guests that are disposed of between two looks at other tasks.
+        const AT_ONCE: usize = 16;
+
         // All reasons first: what ends one of them may end others, for another reason.
-        for guest in victims {
+        for guest in &victims {
             guest.control.kill(kill);
         }
-        let withdrawn = self.admission.withdraw(victims.iter());
-        self.runtime
-            .reap(victims.iter().filter_map(|guest| guest.control.task()));
-        for guest in withdrawn {
-            let kill = guest.control.killed().unwrap_or(kill);
-            guest.finish(Ended::Killed(kill));
-        }
+        let host = self.clone();
+        let bury = async move {
+            for victims in victims.chunks(AT_ONCE) {
+                for guest in host.admission.withdraw(victims) {
+                    let kill = guest.control.killed().unwrap_or(kill);
+                    guest.finish(Ended::Killed(kill));
+                }
+                for guest in victims {
+                    guest.control.dispose();
+                }
+                hart_executor::yield_now().await;
+            }
+        };
+        // Closed: whoever waits for a place was told so, and the executor disposes of the others.
+        self.runtime.spawn_aside("reaper", bury);
     }
 
     /// 1. Nobody is admitted or accepted any more. 2. Every guest has its reason. 3. Those that waited

@@ -22,7 +22,8 @@ pub(super) enum Ended {
     Trapped {
         trap: String,
         backtrace: String,
-        source: wasmtime::Error,
+        /// What the owner of a run is told. Joiners get texts, and it may be large: there is none for them.
+        source: Option<wasmtime::Error>,
     },
     Killed(Kill),
     Limit(LimitReached),
@@ -54,9 +55,7 @@ impl Ended {
         if let (Some(Trap::OutOfFuel), Some(fuel)) = (trap, control.limits.fuel) {
             return Self::Limit(LimitReached::new(LimitKind::Fuel, fuel));
         }
-        let backtrace = error
-            .downcast_ref::<WasmBacktrace>()
-            .map(ToString::to_string);
+        let backtrace = error.downcast_ref::<WasmBacktrace>().map(text::lines_of);
         if trap.is_none() && backtrace.is_none() {
             // Not from inside the guest: wasmtime or the system refused something.
             return if instantiating {
@@ -71,10 +70,8 @@ impl Ended {
         };
         Self::Trapped {
             trap: text::line(trap.strip_prefix("wasm trap: ").unwrap_or(&trap)),
-            backtrace: backtrace
-                .map(|frames| text::lines(&frames))
-                .unwrap_or_default(),
-            source: error,
+            backtrace: backtrace.unwrap_or_default(),
+            source: Some(error),
         }
     }
 }
@@ -85,6 +82,34 @@ impl From<Stop> for Ended {
             Stop::Killed(kill) => Self::Killed(kill),
             Stop::Panicked(message) => Self::Other(format!("a host function panicked: {message}")),
         }
+    }
+}
+
+impl Ended {
+    /// What is kept of it for a joiner, and how many bytes that takes.
+    pub(super) fn for_keeping(self) -> (Self, u64) {
+        let kept = match self {
+            Self::Trapped {
+                trap, backtrace, ..
+            } => Self::Trapped {
+                trap,
+                backtrace,
+                source: None,
+            },
+            Self::Instantiate(error) => {
+                Self::Other(text::line(&format!("cannot instantiate: {error:#}")))
+            }
+            other => other,
+        };
+        let bytes = match &kept {
+            Self::Returned(bytes) | Self::Failed(bytes) => bytes.len(),
+            Self::Trapped {
+                trap, backtrace, ..
+            } => trap.len() + backtrace.len(),
+            Self::Other(text) => text.len(),
+            _ => 0,
+        };
+        (kept, bytes as u64)
     }
 }
 

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use super::HostInner;
 use crate::clock::Expire;
+use crate::sync::lock;
 
-/// Resolves when nothing of the host's runs is left. From [`Host::shutdown`](crate::Host::shutdown).
-#[must_use = "the host is closed when this is awaited or waited for"]
+/// Resolves when nothing of the host's runs is left. From [`Host::shutdown`](crate::Host::shutdown). The host
+/// closes when the grace is over, whether or not anybody still waits for this.
+#[must_use = "it resolves when nothing is left"]
 pub struct Shutdown {
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -29,6 +31,9 @@ impl Expire for Alarm {
         self.rung.store(true, Ordering::Release);
         if let Some(host) = self.host.upgrade() {
             host.idle.notify();
+            // Whether or not anybody waits for it. Not here: the clock has other things to do.
+            let runtime = host.runtime.clone();
+            runtime.spawn_aside("shutdown", async move { host.close() });
         }
     }
 }
@@ -41,6 +46,8 @@ impl Shutdown {
             host: Arc::downgrade(&host),
         });
         let target: Arc<dyn Expire> = alarm.clone();
+        // It rings even where the future is dropped before.
+        *lock(&host.alarm) = Some(target.clone());
         let timer = Instant::now()
             .checked_add(grace)
             .map(|at| host.runtime.clock.at(at, Arc::downgrade(&target)));
@@ -48,10 +55,10 @@ impl Shutdown {
             host.idle
                 .wait(|| alarm.rung.load(Ordering::Acquire) || host.is_idle())
                 .await;
+            host.close();
             if let Some(timer) = timer {
                 host.runtime.clock.forget(timer);
             }
-            host.close();
             host.idle.wait(|| host.is_idle()).await;
         });
         Self { future }

@@ -1,6 +1,7 @@
 //! The life of a guest task once it has a place: its store, its instance, its call.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -93,9 +94,12 @@ impl<F> Drop for GuestTask<F> {
     /// However the executor disposes of the task (cancelled, closed, completed): the store first, then
     /// the outcome, if there is none yet.
     fn drop(&mut self) {
-        self.driven.clear();
-        let kill = self.why_dropped();
-        self.guest.finish(Ended::Killed(kill));
+        // What the embedder keeps in the store may panic; the run must end all the same.
+        let ended = match catch_unwind(AssertUnwindSafe(|| self.driven.clear())) {
+            Ok(()) => Ended::Killed(self.why_dropped()),
+            Err(_) => Ended::Other("a destructor of the host's panicked".into()),
+        };
+        self.guest.finish(ended);
     }
 }
 
@@ -113,6 +117,7 @@ async fn instantiate_and_call(guest: &Arc<Guest>, start: Start) -> Result<Ended,
     let mut store =
         Store::try_new(guest.run.host.engine(), GuestState::new(guest.clone())).map_err(failed)?;
     arm(&control, &mut store).map_err(failed)?;
+    store.set_max_component_handles(guest.run.account.limits.handles_or_default() as usize);
     let instance = component
         .pre()
         .instantiate_async(&mut store)

@@ -4,8 +4,9 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use hart_executor::Platform;
 use wasmtime::component::Resource;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
@@ -15,7 +16,6 @@ use super::guest::{Blocked, Cap, Guest, Traits};
 use super::outcome::{Ended, for_joiner};
 use super::start::Start;
 use super::state::GuestState;
-use crate::clock::Expire;
 use crate::task::{Control, Kill, TaskLimits, yield_once};
 use crate::{LimitKind, LimitReached, text};
 
@@ -28,9 +28,21 @@ pub struct TaskHandle {
     guest: Arc<Guest>,
 }
 
+/// What is counted as memory for a handle of a task: about what the host keeps for a task that has ended.
+/// A guess on the safe side, or handles would be memory without a limit.
+const HANDLE_BYTES: u64 = 1024;
+
+impl TaskHandle {
+    fn new(guest: Arc<Guest>) -> Result<Self, LimitReached> {
+        guest.run.account.hold(HANDLE_BYTES)?;
+        Ok(Self { guest })
+    }
+}
+
 impl Drop for TaskHandle {
     /// Dropped by the guest or with its store: the task is detached.
     fn drop(&mut self) {
+        self.guest.run.account.release(HANDLE_BYTES);
         self.guest.detach();
     }
 }
@@ -97,6 +109,9 @@ fn spawn(
     if run.host.admission.waiting_of(run.id) >= most {
         return Err(limit(LimitReached::new(LimitKind::Queued, most)));
     }
+    run.account
+        .spawns_at(run.host.runtime.platform.now())
+        .map_err(limit)?;
 
     let caps = parent.child_caps().clone();
     Cap::enter(&caps).map_err(limit)?;
@@ -111,6 +126,7 @@ fn spawn(
     };
     let control = Control::new(run.host.runtime.clone(), run.account.clone(), own);
     let held = control.hold(entry.len() as u64 + input.len() as u64);
+    let (timeout, deadline) = parent.timeout_below(options.timeout);
     let traits = Traits {
         name: if options.name.is_empty() {
             text::name(&entry)
@@ -119,9 +135,8 @@ fn spawn(
         },
         depth: parent.depth + 1,
         denied: parent.denied | options.denied,
-        timeout: options
-            .timeout
-            .map(|timeout| LimitReached::time(LimitKind::TaskTimeout, timeout)),
+        timeout,
+        deadline,
         parent: Arc::downgrade(parent),
         child_caps: options
             .max_tasks
@@ -138,12 +153,7 @@ fn spawn(
         guest.finish(Ended::Killed(Kill::Closed));
         return Err(SpawnError::Closed);
     }
-    if let Some(timeout) = options.timeout
-        && let Some(deadline) = Instant::now().checked_add(timeout)
-    {
-        let target: Arc<dyn Expire> = guest.clone();
-        guest.control.set_timer(deadline, Arc::downgrade(&target));
-    }
+    guest.set_timer();
     if !run
         .host
         .admission
@@ -209,7 +219,13 @@ impl tasks::Host for GuestState {
         };
         let parent = self.guest().clone();
         match spawn(&parent, entry, input, options) {
-            Ok(guest) => Ok(Ok(self.table().push(TaskHandle { guest })?)),
+            Ok(guest) => match TaskHandle::new(guest.clone()) {
+                Ok(handle) => Ok(Ok(self.table().push(handle)?)),
+                Err(reached) => {
+                    guest.kill(Kill::Cancelled);
+                    Ok(Err(limit(reached)))
+                }
+            },
             Err(error) => Ok(Err(error)),
         }
     }
@@ -269,7 +285,10 @@ impl tasks::HostTask for GuestState {
 
     fn cancel(&mut self, task: Resource<TaskHandle>) -> wasmtime::Result<()> {
         let guest = self.table().get(&task)?.guest.clone();
-        if !guest.is_finished() {
+        if guest.is_finished() {
+            // What it left behind.
+            guest.kill_children(Kill::Cancelled);
+        } else {
             guest.kill(Kill::Cancelled);
         }
         Ok(())

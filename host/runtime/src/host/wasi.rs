@@ -41,8 +41,7 @@ pub(super) struct Grants {
 pub(super) struct Recipe {
     args: Vec<String>,
     env: Vec<(String, String)>,
-    dirs: Vec<(PathBuf, String, DirAccess)>,
-    /// The directories, opened once.
+    /// The directories, the hook's too, opened once.
     files: WasiFilesystemCtx,
     /// The same without the right to write.
     files_read_only: WasiFilesystemCtx,
@@ -100,6 +99,9 @@ impl Recipe {
                     RunError::Setup(format!("cannot open the directory {}: {error:#}", shown()))
                 })?;
             }
+            if let Some(hook) = grants.hook.as_ref().filter(|_| !read_only) {
+                hook(&mut builder);
+            }
             Ok(builder.build().filesystem().clone())
         };
         if grants.stdin == Stdio::Capture {
@@ -114,7 +116,6 @@ impl Recipe {
             stderr: sink(&grants.stderr, Sink::Stderr, "standard error")?,
             args: grants.args,
             env: grants.env,
-            dirs: grants.dirs,
             stdin: grants.stdin,
             network: grants.network,
             hook: grants.hook,
@@ -134,25 +135,18 @@ impl Recipe {
             *context.filesystem() = self.files(denied);
             return context;
         };
-        if !denied.contains(Rights::FILESYSTEM) && !denied.contains(Rights::FILESYSTEM_WRITE) {
-            for (host, guest, access) in &self.dirs {
-                // It was there when the run started; a guest without it sees that it is gone.
-                if let Err(error) = builder.preopened_dir(host, guest, perms(*access)) {
-                    tracing::warn!("the directory {} is gone: {error:#}", host.display());
-                }
-            }
-        }
         hook(&mut builder);
         let mut context = builder.build();
         self.narrow(&mut context, account, denied, root);
         context
     }
 
-    /// Takes back what the hook may have granted and the task was denied.
+    /// Takes back what the hook may have granted and the task was denied, and the hook's directories as it
+    /// has just opened them.
     fn narrow(&self, context: &mut WasiCtx, account: &Arc<Account>, denied: Rights, root: bool) {
-        if denied.contains(Rights::FILESYSTEM) || denied.contains(Rights::FILESYSTEM_WRITE) {
-            *context.filesystem() = self.files(denied);
-        }
+        // Those that were opened when the run started: a path may lead elsewhere by now, and it may be a
+        // guest that has seen to that.
+        *context.filesystem() = self.files(denied);
         if denied.contains(Rights::NETWORK) {
             *context.sockets() = WasiCtx::default().sockets().clone();
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use hart_executor::Executor;
 
+use super::crew::Crew;
 use super::threads::Threads;
 use super::{Inner, Owner, Runtime, WorkerCounters};
 use crate::clock::Clock;
@@ -94,15 +95,17 @@ impl RuntimeBuilder {
         let executor = Executor::with_platform(workers, platform.clone());
         let clock = Arc::new(Clock::new());
         platform.set_clock(clock.clone());
-        let threads = match Threads::start(workers, &executor, &clock, &tokio, drivers) {
-            Ok(threads) => threads,
-            Err(error) => return Err(BuildError::Thread(error)),
-        };
+        let crew = Arc::new(Crew::new(workers, executor.clone(), tokio));
+        let threads =
+            Threads::start(crew.clone(), &clock, &platform, drivers).map_err(BuildError::Thread)?;
         let inner = Arc::new(Inner {
             executor,
             platform,
             clock,
-            counters: (0..workers).map(|_| WorkerCounters::default()).collect(),
+            counters: (0..crew.numbers())
+                .map(|_| WorkerCounters::default())
+                .collect(),
+            crew,
             engines: Mutex::new(Vec::new()),
             meters_fuel: AtomicBool::new(false),
             closed: AtomicBool::new(false),

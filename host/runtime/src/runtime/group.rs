@@ -6,13 +6,13 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hart_executor::JoinHandle;
 use wasmtime::{ResourceLimiter, Store};
 
 use super::Inner;
-use crate::account::Account;
+use crate::account::{Account, Share};
 use crate::clock::Expire;
 use crate::task::{Control, Driven, Kill, Limited, Stop, TaskLimits, arm, arm_with, yield_once};
 use crate::{BuildError, LimitKind, LimitReached, Limits, RunStats, Tenant, text};
@@ -22,7 +22,7 @@ use crate::{BuildError, LimitKind, LimitReached, Limits, RunStats, Tenant, text}
 pub struct GroupBuilder {
     runtime: Arc<Inner>,
     name: String,
-    weight: u32,
+    share: Share,
     limits: Limits,
     tenant: Option<Tenant>,
 }
@@ -76,7 +76,7 @@ impl GroupBuilder {
         Self {
             runtime,
             name: String::new(),
-            weight: 100,
+            share: Share::default(),
             limits: Limits::new(),
             tenant: None,
         }
@@ -90,11 +90,18 @@ impl GroupBuilder {
 
     /// Its share of the machine compared with other groups'. Default 100.
     pub fn weight(mut self, weight: u32) -> Self {
-        self.weight = weight;
+        self.share.weight = weight;
         self
     }
 
-    /// What its tasks may use: `memory`, `cpu_time` and `tasks` together, `task_memory`,
+    /// Its slice: how long one of its tasks may run while others wait. A shorter one buys earlier turns
+    /// for the same share: interactive work wants a short one. Default 1 ms, at least 100 us.
+    pub fn slice(mut self, slice: Duration) -> Self {
+        self.share.slice = slice;
+        self
+    }
+
+    /// What its tasks may use: `memory`, `cpu_time`, `cpu_rate` and `tasks` together, `task_memory`,
     /// `task_cpu_time`, `fuel` and `timeout` (from its spawn) each. The other limits concern guests
     /// that spawn, which only [`Host`](crate::Host) knows.
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -112,10 +119,19 @@ impl GroupBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Setting`] for a weight of zero.
+    /// [`BuildError::Setting`] for a weight or a CPU rate of zero, and for a tenant of another runtime.
     pub fn build(self) -> Result<Group, BuildError> {
+        if self
+            .tenant
+            .as_ref()
+            .is_some_and(|tenant| !Arc::ptr_eq(&tenant.runtime, &self.runtime))
+        {
+            return Err(BuildError::Setting(
+                "the tenant was made by another runtime: make it with this one".into(),
+            ));
+        }
         let tenant = self.tenant.map(|tenant| tenant.account);
-        let account = Account::open(&self.runtime, self.name, self.weight, self.limits, tenant)?;
+        let account = Account::open(&self.runtime, self.name, self.share, self.limits, tenant)?;
         Ok(Group {
             id: self.runtime.next_id(),
             runtime: self.runtime,
@@ -174,16 +190,20 @@ impl Group {
             fuel: limits.fuel,
         };
         let control = Control::new(self.runtime.clone(), self.account.clone(), own);
+        // Before the caller's closure, which may panic: then this closes the books.
+        let ended = Ended(control.clone());
         let future = task(Cx {
             control: control.clone(),
         });
         let armed = Armed {
             driven: Driven::new(control.clone(), future),
-            ended: Ended(control.clone()),
+            ended,
         };
-        if let Some(timeout) = limits.timeout {
+        if let Some(timeout) = limits.timeout
+            && let Some(deadline) = Instant::now().checked_add(timeout)
+        {
             let target: Weak<dyn Expire> = Arc::downgrade(&(control.clone() as Arc<dyn Expire>));
-            control.set_timer(Instant::now() + timeout, target);
+            control.set_timer(deadline, target);
         }
         let spawned = self
             .runtime
@@ -294,7 +314,7 @@ impl<T> Task<T> {
     pub fn cancel(&self) {
         if let State::Spawned { control, .. } = &self.state {
             control.kill(Kill::Cancelled);
-            control.runtime.reap(control.task());
+            control.runtime.reap(control.clone());
         }
     }
 
@@ -420,6 +440,6 @@ impl Expire for Control {
     fn expire(self: Arc<Self>) {
         let timeout = self.account.limits.timeout.unwrap_or_default();
         self.kill(Kill::Limit(LimitReached::time(LimitKind::Timeout, timeout)));
-        self.runtime.reap(self.task());
+        self.runtime.clone().reap(self);
     }
 }

@@ -6,98 +6,67 @@
 //! 3. `join` waits for the count, for as long as its patience lasts: a guest that cannot be preempted,
 //!    or a host function that blocks, must not hang whoever drops the runtime. Threads that did leave
 //!    are joined; the others are reported and left to themselves.
-//! 4. The clock is stopped after the workers, because it is what makes running guests end.
+//! 4. The clock is stopped after the workers, because it is what makes running guests end. A thread that it
+//!    starts meanwhile, in the place of one that is stuck, finds the executor closed and leaves.
 //! 5. A thread never joins itself: a runtime dropped by one of its own tasks skips that thread.
 
-use std::cell::Cell;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hart_executor::{Executor, Worker};
-
+use super::crew::Crew;
 use crate::clock::Clock;
+use crate::platform::HostPlatform;
 use crate::sync::lock;
 
 /// How long dropping a runtime waits for its threads. Guessed: two slices are enough for any guest
 /// that can be preempted, and nobody wants to wait longer for one that cannot.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-thread_local! {
-    static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
-/// The number of the worker that this thread is.
-pub(super) fn this_worker() -> Option<usize> {
-    WORKER.get()
-}
-
 pub(super) struct Threads {
-    workers: Mutex<Vec<JoinHandle<()>>>,
+    crew: Arc<Crew>,
     clock: Mutex<Option<JoinHandle<()>>>,
-    left: Arc<Left>,
     /// The drivers of WASI where the caller brought none. Dropped last, in the background.
     drivers: Mutex<Option<tokio::runtime::Runtime>>,
 }
 
-/// How many workers have left.
-#[derive(Default)]
-struct Left {
-    count: Mutex<usize>,
-    changed: Condvar,
-}
-
 impl Threads {
     pub(super) fn start(
-        count: usize,
-        executor: &Executor,
+        crew: Arc<Crew>,
         clock: &Arc<Clock>,
-        tokio: &tokio::runtime::Handle,
+        platform: &Arc<HostPlatform>,
         drivers: Option<tokio::runtime::Runtime>,
     ) -> std::io::Result<Self> {
         let threads = Self {
-            workers: Mutex::new(Vec::with_capacity(count)),
-            clock: Mutex::new(Some(clock.start(executor.clone())?)),
-            left: Arc::default(),
+            crew,
+            clock: Mutex::new(None),
             drivers: Mutex::new(drivers),
         };
-        for number in 0..count {
-            match start_worker(number, executor, tokio, &threads.left) {
-                Ok(handle) => lock(&threads.workers).push(handle),
-                Err(error) => {
-                    executor.close();
-                    threads.join(clock, PATIENCE);
-                    return Err(error);
-                }
+        let crew = &threads.crew;
+        let start_all = || {
+            *lock(&threads.clock) = Some(clock.start(crew.clone(), platform.clone())?);
+            (0..crew.workers()).try_for_each(|_| crew.start())
+        };
+        match start_all() {
+            Ok(()) => Ok(threads),
+            Err(error) => {
+                crew.executor().close();
+                // The drivers go in the background: the caller may be async code.
+                threads.join(clock, PATIENCE);
+                Err(error)
             }
         }
-        Ok(threads)
     }
 
     pub(super) fn join(&self, clock: &Clock, patience: Duration) {
-        let me = std::thread::current().id();
-        let handles = std::mem::take(&mut *lock(&self.workers));
-        let mine = handles
-            .iter()
-            .filter(|handle| handle.thread().id() == me)
-            .count();
-        let all_left = self.left.wait_for(handles.len() - mine, patience);
-        for handle in handles {
-            if handle.thread().id() == me || !(all_left || handle.is_finished()) {
-                continue;
-            }
-            if handle.join().is_err() {
-                tracing::error!("a worker thread panicked");
-            }
-        }
-        if !all_left {
+        if !self.crew.join(patience) {
             tracing::warn!(
                 "worker threads did not end within {patience:?}: a host function blocks, or a guest runs that cannot be preempted"
             );
         }
         clock.stop();
         if let Some(handle) = lock(&self.clock).take()
-            && handle.thread().id() != me
+            && handle.thread().id() != std::thread::current().id()
             && handle.join().is_err()
         {
             tracing::error!("the clock's thread panicked");
@@ -106,53 +75,4 @@ impl Threads {
             drivers.shutdown_background();
         }
     }
-}
-
-impl Left {
-    /// Waits until `count` workers have left; `false` if `patience` ran out.
-    fn wait_for(&self, count: usize, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
-        let mut left = lock(&self.count);
-        while *left < count {
-            let Some(rest) = until.checked_duration_since(Instant::now()) else {
-                return false;
-            };
-            let waited = self.changed.wait_timeout(left, rest);
-            left = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
-        }
-        true
-    }
-}
-
-fn start_worker(
-    number: usize,
-    executor: &Executor,
-    tokio: &tokio::runtime::Handle,
-    left: &Arc<Left>,
-) -> std::io::Result<JoinHandle<()>> {
-    /// Counts out however the thread ends.
-    struct CountOut(Arc<Left>);
-    impl Drop for CountOut {
-        fn drop(&mut self) {
-            *lock(&self.0.count) += 1;
-            self.0.changed.notify_all();
-        }
-    }
-
-    let (executor, tokio, left) = (executor.clone(), tokio.clone(), left.clone());
-    std::thread::Builder::new()
-        .name(format!("hart-worker-{number}"))
-        .spawn(move || {
-            let _count_out = CountOut(left);
-            // Everything in WASI that looks for a reactor finds this one; no guest runs on its scheduler.
-            let _entered = tokio.enter();
-            wasmtime::Engine::tls_eager_initialize();
-            let Ok(mut worker) = Worker::new(&executor) else {
-                return;
-            };
-            WORKER.set(Some(worker.id()));
-            let Err(hart_executor::Closed { .. }) =
-                worker.run(std::future::pending::<std::convert::Infallible>());
-            WORKER.set(None);
-        })
 }

@@ -7,7 +7,7 @@ use hart_executor::Verdict;
 use wasmtime::{ResourceLimiter, Result, Store, UpdateDeadline, format_err};
 
 use super::limiter::CurrentTask;
-use super::{Control, Killed, Limited, yield_once};
+use super::{Control, Killed, Limited, Trigger, yield_once};
 use crate::Preemption;
 
 /// Arms `store` for the task of `control`, with no limiter of the embedder's own.
@@ -56,12 +56,12 @@ fn hook<T: 'static>(control: &Arc<Control>, store: &mut Store<T>) -> Result<()> 
 
 /// What a guest does at an epoch check that finds its deadline passed.
 fn at_deadline(control: &Control) -> Result<UpdateDeadline> {
-    match control.preemption_point() {
+    match control.preemption_point(Trigger::Epoch) {
         Err(kill) => Err(Killed(kill).into()),
-        Ok(Verdict::Yield) if control.slice_began_before_this_epoch() => {
-            control.count_preemption();
+        Ok(Verdict::Yield) => {
+            control.preempted();
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(yield_once())))
         }
-        Ok(_) => Ok(UpdateDeadline::Continue(1)),
+        Ok(Verdict::Continue) => Ok(UpdateDeadline::Continue(1)),
     }
 }

@@ -55,6 +55,15 @@ pub(crate) struct TaskLimits {
     pub(crate) fuel: Option<u64>,
 }
 
+/// What brought a guest to a preemption point.
+#[derive(Clone, Copy)]
+pub(super) enum Trigger {
+    /// A tick of the clock, however much of its slice it has used.
+    Epoch,
+    /// The end of a slice of fuel.
+    Fuel,
+}
+
 const KILLED: u8 = 1;
 const ENDED: u8 = 2;
 
@@ -81,8 +90,8 @@ pub(crate) struct Control {
     cpu_used: AtomicU64,
     /// The thread's CPU clock when the present poll began.
     poll_began: AtomicU64,
-    /// The clock's epoch when the present poll began.
-    poll_epoch: AtomicU64,
+    /// When it was preempted, if it has not gone on since: nanoseconds of the platform's clock.
+    preempted_at: AtomicU64,
     /// The guest asked to yield in the present poll.
     pub(crate) yielded: AtomicBool,
     /// A wake during the poll may be a fuel yield.
@@ -107,7 +116,7 @@ impl Control {
             held: AtomicU64::new(0),
             cpu_used: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
-            poll_epoch: AtomicU64::new(0),
+            preempted_at: AtomicU64::new(0),
             yielded: AtomicBool::new(false),
             fuel,
         })
@@ -153,12 +162,12 @@ impl Control {
     }
 
     /// Remembers the executor's task; to be called once, after the spawn.
-    pub(crate) fn spawned(&self, task: TaskRef) {
+    pub(crate) fn spawned(self: &Arc<Self>, task: TaskRef) {
         // A second call would be a bug of ours, and the first task is the one that counts.
         let _ = self.task.set(task);
         // A kill that came before found no task to cancel.
         if self.killed().is_some() && !self.has_ended() {
-            self.runtime.reap(self.task.get().cloned());
+            self.runtime.reap(self.clone());
         }
     }
 
@@ -169,6 +178,17 @@ impl Control {
         } else {
             self.task.get().cloned()
         }
+    }
+
+    /// Drops the task's future, and its store with it, and charges that to its group. On a worker.
+    pub(crate) fn dispose(&self) {
+        let Some(task) = self.task() else {
+            return;
+        };
+        let began = self.runtime.platform.cpu_time();
+        task.cancel();
+        let used = self.runtime.platform.cpu_time().saturating_sub(began);
+        self.account.group.charge(Duration::from_nanos(used));
     }
 
     /// Calls `expire` of `target` at `deadline`; forgotten when the task ends.
@@ -188,11 +208,15 @@ impl Control {
 
     /// A poll begins on this thread.
     pub(super) fn enter(&self) {
+        self.runtime.crew.beat();
         self.runtime
             .clock
             .enter(self.limited, &self.runtime.executor);
-        self.poll_epoch
-            .store(self.runtime.clock.epochs(), Ordering::Relaxed);
+        if self.preempted_at.load(Ordering::Relaxed) != 0 {
+            let since = self.preempted_at.swap(0, Ordering::Relaxed);
+            self.account
+                .went_on(self.runtime.platform.now().saturating_sub(since));
+        }
         if self.limits.cpu_time.is_some() {
             self.poll_began
                 .store(self.runtime.platform.cpu_time(), Ordering::Relaxed);
@@ -201,6 +225,7 @@ impl Control {
 
     /// The poll ends.
     pub(super) fn leave(&self) {
+        self.runtime.crew.beat();
         self.runtime.clock.leave(self.limited);
         if self.limits.cpu_time.is_some() {
             self.cpu_used
@@ -216,12 +241,16 @@ impl Control {
     }
 
     /// A preemption point was reached in the present poll: must the guest end, give way, or go on?
-    pub(super) fn preemption_point(&self) -> Result<Verdict, Kill> {
+    pub(super) fn preemption_point(&self, trigger: Trigger) -> Result<Verdict, Kill> {
+        self.runtime.crew.passes_point();
         if let Some(kill) = self.killed() {
             return Err(kill);
         }
         // Before the limits are compared: it charges the time since the last charge.
-        let verdict = self.account.group.preemption_point();
+        let verdict = match trigger {
+            Trigger::Epoch => self.account.group.preemption_tick(),
+            Trigger::Fuel => self.account.group.preemption_point(),
+        };
         if self.limited
             && let Some(limit) = self.cpu_limit_reached()
         {
@@ -231,14 +260,10 @@ impl Control {
         Ok(verdict)
     }
 
-    /// Whether the clock has ticked since the present poll began. A guest that comes back from a wait
-    /// finds its deadline long past, and has not used its slice.
-    pub(super) fn slice_began_before_this_epoch(&self) -> bool {
-        self.runtime.clock.epochs() != self.poll_epoch.load(Ordering::Relaxed)
-    }
-
     /// The guest gives way at a preemption point.
-    pub(super) fn count_preemption(&self) {
+    pub(super) fn preempted(&self) {
+        self.preempted_at
+            .store(self.runtime.platform.now().max(1), Ordering::Relaxed);
         self.account.preemptions.fetch_add(1, Ordering::Relaxed);
         self.runtime.count(|worker| &worker.preemptions);
     }

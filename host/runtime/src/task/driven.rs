@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use hart_executor::Verdict;
 
 use super::fuel::FuelWaker;
-use super::{Control, Kill, current};
+use super::{Control, Kill, Trigger, current};
 
 /// Why a driven future has no output.
 #[derive(Debug)]
@@ -62,8 +62,7 @@ impl<F: Future> Future for Driven<F> {
             panic!("a driven future was polled after it was ready");
         };
         if let Some(kill) = control.killed() {
-            *slot = None;
-            return Poll::Ready(Err(Stop::Killed(kill)));
+            return Poll::Ready(dispose(slot, Err(Stop::Killed(kill))));
         }
         let _entered = current::enter(control);
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -74,26 +73,24 @@ impl<F: Future> Future for Driven<F> {
             }
         }));
         match polled {
-            Ok(Poll::Ready(output)) => {
-                *slot = None;
-                Poll::Ready(Ok(output))
-            }
+            Ok(Poll::Ready(output)) => Poll::Ready(dispose(slot, Ok(output))),
             Ok(Poll::Pending) => match control.killed() {
-                Some(kill) => {
-                    *slot = None;
-                    Poll::Ready(Err(Stop::Killed(kill)))
-                }
+                Some(kill) => Poll::Ready(dispose(slot, Err(Stop::Killed(kill)))),
                 None => Poll::Pending,
             },
             Err(panic) => {
                 let text = panic_text(&*panic);
-                // What is left of a store after a panic may panic again when it is dropped.
-                if catch_unwind(AssertUnwindSafe(|| *slot = None)).is_err() {
-                    tracing::error!("dropping a task that had panicked panicked again");
-                }
-                Poll::Ready(Err(Stop::Panicked(text)))
+                Poll::Ready(dispose(slot, Err(Stop::Panicked(text))))
             }
         }
+    }
+}
+
+/// Drops the future, whose store may hold anything of the embedder's; a panic there is the task's.
+fn dispose<F, T>(slot: &mut Option<F>, result: Result<T, Stop>) -> Result<T, Stop> {
+    match (catch_unwind(AssertUnwindSafe(|| *slot = None)), result) {
+        (Err(panic), Ok(_) | Err(Stop::Killed(_))) => Err(Stop::Panicked(panic_text(&*panic))),
+        (_, result) => result,
     }
 }
 
@@ -120,10 +117,10 @@ fn poll_in_slices<F: Future>(
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        match control.preemption_point() {
+        match control.preemption_point(Trigger::Fuel) {
             Ok(Verdict::Continue) => {}
             Ok(Verdict::Yield) => {
-                control.count_preemption();
+                control.preempted();
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

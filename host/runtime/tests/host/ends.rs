@@ -151,7 +151,7 @@ fn dropping_a_run_detaches_it() {
         (2, 0, 1, 1),
         "{stats:?}"
     );
-    assert!(host.runs().is_empty());
+    assert!(host.groups().is_empty());
     assert_nothing_left(&host);
 }
 
@@ -247,4 +247,40 @@ fn bad_settings_are_refused() {
     }
     assert!(host.tenant().weight(0).build().is_err());
     assert_nothing_left(&host);
+}
+
+/// Fault: a shutdown that nobody waits for to its end, after which the host refuses runs and never closes.
+#[test]
+fn a_shutdown_ends_the_host_whoever_waits() {
+    let host = host();
+    let lab = lab(&host);
+    let spinner = run(&host, &lab, &spin()).start().unwrap();
+    eventually("it runs", || host.pool().stacks == 1);
+    drop(host.shutdown(Duration::from_millis(10)));
+    assert!(matches!(spinner.wait(), Err(RunError::Closed)));
+    assert_nothing_left(&host);
+}
+
+/// Fault: a destructor of the embedder's that panics and leaves a run without an end.
+#[test]
+fn a_panic_in_a_destructor_ends_the_run() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("in a destructor, on purpose");
+        }
+    }
+    let host = builder().data(|| Panics).build().unwrap();
+    let lab = lab(&host);
+    let error = run(&host, &lab, &say(b'x'))
+        .start()
+        .unwrap()
+        .wait()
+        .unwrap_err();
+    assert!(error.to_string().contains("on purpose"), "{error}");
+    let waits = run(&host, &lab, &sleep(250)).start().unwrap();
+    eventually("it runs", || host.pool().stacks == 1);
+    waits.cancel();
+    assert!(waits.wait().is_err());
+    assert_eq!(host.live_guests(), 0);
 }

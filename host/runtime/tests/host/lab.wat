@@ -187,7 +187,8 @@
 
     ;; Runs the script; returns 0 for ok, 1 for an error, 2 for "so many bytes from 0" (in $out).
     (func $run (param $at i32) (param $len i32) (result i32)
-      (local $end i32) (local $op i32) (local $arg i32) (local $value i64)
+      (local $end i32) (local $op i32) (local $arg i32) (local $value i64) (local $start i32)
+      (local.set $start (local.get $at))
       (local.set $end (i32.add (local.get $at) (local.get $len)))
       (block $done
         (loop $next
@@ -307,6 +308,21 @@
             (drop (memory.grow (i32.load16_u (local.get $at))))
             (local.set $at (i32.add (local.get $at) (i32.const 2)))
             (br $next)))
+          ;; r: from the beginning, with no tasks. h: take pollables for ever. f pages16: fill memory for ever.
+          (if (i32.eq (local.get $op) (i32.const 114)) (then
+            (local.set $at (local.get $start))
+            (global.set $spawned (i32.const 0))
+            (br $next)))
+          (if (i32.eq (local.get $op) (i32.const 104)) (then
+            (loop $ever
+              (drop (call $subscribe-duration (i64.const 3600000000000)))
+              (br $ever))))
+          (if (i32.eq (local.get $op) (i32.const 102)) (then
+            (local.set $arg (i32.mul (i32.load16_u (local.get $at)) (i32.const 65536)))
+            (drop (memory.grow (i32.load16_u (local.get $at))))
+            (loop $ever
+              (memory.fill (i32.const 65536) (i32.const 7) (local.get $arg))
+              (br $ever))))
           ;; F: return an error. Q: exit(err). q: exit(ok).
           (if (i32.eq (local.get $op) (i32.const 70)) (then (return (i32.const 1))))
           (if (i32.eq (local.get $op) (i32.const 81)) (then (call $exit (i32.const 1))))

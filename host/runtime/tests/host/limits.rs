@@ -1,8 +1,8 @@
 //! Every limit has a name, and saves the others.
 
 use crate::support::*;
-use hart_host::{LimitKind, Limits, Preemption, RunError, Stdio};
-use std::time::Duration;
+use hart_host::{Host, LimitKind, Limits, Preemption, RunError, RunStats, Stdio};
+use std::time::{Duration, Instant};
 
 fn root_reaches(mode: Preemption, limits: Limits, script: &Script) -> LimitKind {
     let (host, lab) = limited(mode, limits);
@@ -262,4 +262,226 @@ fn a_tenants_limits_hold_for_all_of_its_runs() {
         );
     }
     assert_nothing_left(&host);
+}
+
+/// Fault: a timeout that a task escapes by leaving its work to a child and ending.
+#[test]
+fn what_is_below_a_task_has_no_more_time_than_the_task() {
+    for mode in MODES {
+        let (host, lab) = limited(mode, Limits::new());
+        let escapes = spawn(&spin())
+            .option(b't', 3_600_000_000_000)
+            .spawn(&spin());
+        let script = Script::default()
+            .option(b't', 50_000_000)
+            .spawn(&escapes)
+            .join(0);
+        let run = run(&host, &lab, &script.sleep(200)).start().unwrap();
+        eventually("they are gone", || {
+            let stats = run.stats();
+            stats.tasks == 4 && stats.live_tasks <= 1
+        });
+        assert_eq!(said(run.wait()).unwrap(), "k");
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: a cancel that does nothing to what a task left behind when it ended.
+#[test]
+fn cancelling_a_task_that_has_ended_reaches_its_children() {
+    let host = host();
+    let lab = lab(&host);
+    let leaves = spawn(&spin()).spawn(&sleep(250).sleep(250));
+    let script = spawn(&leaves).wait_any(1).cancel(0).sleep(250);
+    let run = run(&host, &lab, &script).start().unwrap();
+    eventually("they are there", || run.stats().tasks == 4);
+    eventually("they are gone", || run.stats().live_tasks == 1);
+    assert_eq!(said(run.wait()).unwrap(), "0");
+    assert_nothing_left(&host);
+}
+
+/// Fault: spawns that come as fast as a guest can make them, whatever the limit says; a refusal for good.
+#[test]
+fn spawns_per_second_are_limited() {
+    let (host, lab) = limited(Preemption::default(), Limits::new().spawn_rate(3));
+    let four = Script::default().times(4, &spawn(&say(b'x'))).explain();
+    let refused = output(&host, &lab, &four);
+    assert!(
+        refused.starts_with('L') && refused.contains("`spawn_rate` of 3 per second"),
+        "{refused}"
+    );
+    let patient = Script::default()
+        .times(3, &spawn(&say(b'x')))
+        .times(2, &sleep(250))
+        .spawn(&say(b'y'))
+        .join(3);
+    assert_eq!(output(&host, &lab, &patient), "k(y)");
+
+    let tenant = host
+        .tenant()
+        .limits(Limits::new().spawn_rate(2))
+        .build()
+        .unwrap();
+    let unlimited = Limits::new().spawn_rate(1_000).timeout(HANG);
+    let runs = [(); 3].map(|()| {
+        let run = run(&host, &lab, &spawn(&say(b'x')).explain());
+        let run = run.limits(unlimited).tenant(&tenant).start().unwrap();
+        said(run.wait()).unwrap()
+    });
+    assert_eq!(
+        runs.iter()
+            .filter(|said| said.contains("tenant spawn_rate"))
+            .count(),
+        1,
+        "{runs:?}"
+    );
+    assert_nothing_left(&host);
+}
+
+/// The CPU time of a run in so many milliseconds on the clock.
+fn cpu_in(milliseconds: u64, stats: impl Fn() -> RunStats) -> Duration {
+    let (before, began) = (stats().cpu_time, Instant::now());
+    while began.elapsed() < Duration::from_millis(milliseconds) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stats().cpu_time - before
+}
+
+/// Fault: a CPU rate that a guest which is alone, and so comes to no preemption points, does not notice; one
+/// after which it never goes on, because every worker is busy with others when it may. Upper bounds only: how
+/// much a test gets of a busy machine nobody knows.
+#[test]
+fn a_cpu_rate_holds_alone_and_beside_others() {
+    for mode in MODES {
+        let (host, lab) = limited(mode, Limits::new());
+        let limits = Limits::new().cpu_rate(200).timeout(HANG);
+        let slow = run(&host, &lab, &spin()).limits(limits).start().unwrap();
+        eventually("it has used its first window", || {
+            slow.stats().throttled_time > Duration::ZERO
+        });
+        // A window more than ten times 20 ms, and what it runs over at the end of one.
+        let used = cpu_in(1_000, || slow.stats());
+        assert!(used < Duration::from_millis(260), "{mode}: {used:?}");
+        let spinners = [(); 4].map(|()| run(&host, &lab, &spin()).start().unwrap());
+        let before = slow.stats().throttled_time;
+        eventually("it goes on, again and again", || {
+            slow.stats().throttled_time > before + Duration::from_millis(300)
+        });
+        for run in spinners.into_iter().chain([slow]) {
+            run.cancel();
+            let _ = run.wait();
+        }
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: a tenant's rate that holds for each of its runs.
+#[test]
+fn a_tenants_cpu_rate_holds_for_all_of_its_runs() {
+    let host = host();
+    let lab = lab(&host);
+    let tenant = host
+        .tenant()
+        .limits(Limits::new().cpu_rate(200))
+        .build()
+        .unwrap();
+    let runs = [(); 3].map(|()| run(&host, &lab, &spin()).tenant(&tenant).start().unwrap());
+    eventually("they have used the first window", || {
+        runs.iter()
+            .any(|run| run.stats().throttled_time > Duration::ZERO)
+    });
+    let (before, began) = (tenant.stats().cpu_time, Instant::now());
+    std::thread::sleep(Duration::from_millis(1_000));
+    let used = tenant.stats().cpu_time - before;
+    let most = Duration::from_millis(100) + began.elapsed() / 5;
+    assert!(used < most, "{used:?} of {most:?}");
+    assert_eq!((tenant.stats().groups, tenant.stats().live_tasks), (3, 3));
+    for run in runs {
+        run.cancel();
+        let _ = run.wait();
+    }
+    eventually("its groups are gone", || tenant.stats().groups == 0);
+    assert_eq!(tenant.stats().live_tasks, 0);
+    assert_nothing_left(&host);
+}
+
+/// Fault: books that stand still while a guest is alone, because nobody brings it to a preemption point.
+#[test]
+fn what_a_lone_guest_uses_can_be_read_while_it_runs() {
+    let host = host();
+    let run = run(&host, &lab(&host), &spin()).start().unwrap();
+    eventually("it has used some time", || {
+        run.stats().cpu_time > Duration::from_millis(20)
+    });
+    assert_eq!(host.groups()[0].id, run.stats().id);
+    assert_eq!(host.stats().epochs, 0);
+    run.cancel();
+    let _ = run.wait();
+}
+
+/// Fault: the two sorts of waiting mixed up: for a first turn, and for the next one.
+#[test]
+fn preempted_time_is_kept_apart_from_waiting() {
+    let host = builder().workers(1).build().unwrap();
+    let lab = lab(&host);
+    let runs = [(); 2].map(|()| run(&host, &lab, &spin()).start().unwrap());
+    eventually("both have waited for their next turn", || {
+        runs.iter()
+            .all(|run| run.stats().preempted_time > Duration::from_millis(5))
+    });
+    for run in runs {
+        run.cancel();
+        let _ = run.wait();
+    }
+}
+
+/// Fault: traps whose texts nobody counts, kept for as long as nobody joins.
+#[test]
+fn what_is_kept_of_a_trap_is_counted() {
+    let host = host();
+    let lab = lab(&host);
+    let script = spawn(&recurse()).wait_any(1).sleep(250).join(0);
+    let run = run(&host, &lab, &script).start().unwrap();
+    let held = |run: &hart_host::Run| run.stats().memory;
+    eventually("it has trapped", || run.stats().traps == 1);
+    let kept = held(&run);
+    let canceller = run.canceller();
+    assert!(
+        said(run.wait())
+            .unwrap()
+            .starts_with("0t(call stack exhausted")
+    );
+    assert!(kept > 0);
+    assert_eq!(canceller.stats().memory, 0);
+}
+
+/// Fault: settings that panic, or mean something else, at the ends of their ranges; tenants that cross hosts.
+#[test]
+fn strange_settings_are_refused_or_harmless() {
+    let forever = Limits::new().timeout(Duration::MAX);
+    let host = builder()
+        .preemption(Preemption::Epoch {
+            slice: Duration::MAX,
+        })
+        .limits(forever)
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    assert_eq!(output(&host, &lab, &spawn(&say(b'x')).join(0)), "k(x)");
+    let group = host
+        .runtime()
+        .group()
+        .limits(forever)
+        .slice(Duration::MAX)
+        .build();
+    assert_eq!(group.unwrap().spawn(async |_| 1).wait().unwrap(), 1);
+    let zero = Limits::new().cpu_rate(0);
+    assert!(host.tenant().limits(zero).build().is_err());
+    assert!(host.runtime().group().limits(zero).build().is_err());
+    assert!(run(&host, &lab, &say(b'x')).limits(zero).start().is_err());
+    let other = Host::builder().workers(1).build().unwrap();
+    let foreign = other.tenant().build().unwrap();
+    let refused = run(&host, &lab, &say(b'x')).tenant(&foreign).start();
+    assert!(matches!(refused, Err(RunError::Setup(_))));
+    assert!(host.runtime().group().tenant(&foreign).build().is_err());
 }

@@ -1,7 +1,7 @@
 //! Bytes that are not what they should be.
 
 use crate::support::*;
-use hart_host::{CallError, LoadError, Preemption};
+use hart_host::{Cache, CallError, LoadError, Preemption};
 
 const ADD: &str = r#"(component
     (core module $m (func (export "f") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))
@@ -199,4 +199,42 @@ fn calls_in_wave_are_checked() {
     assert_eq!(component.exports(), ["add"]);
     assert!(!component.is_command() && !component.has_entry());
     assert!(lab(&host).has_entry());
+}
+
+/// Fault: names of megabytes, which every frame of a backtrace would copy.
+#[test]
+fn endless_names_are_refused() {
+    let host = host();
+    let component = |name: String| {
+        let text = format!("(component (core module (func ${name} unreachable)))");
+        host.load(&wat::parse_str(text).unwrap())
+    };
+    assert!(component("f".repeat(16_000)).is_ok());
+    let error = component("f".repeat(17_000)).unwrap_err().to_string();
+    assert!(
+        error.contains("17000 bytes") && error.contains("strip"),
+        "{error}"
+    );
+}
+
+/// Fault: native code out of a directory that others may write to.
+#[test]
+#[cfg(unix)]
+fn a_cache_that_others_may_write_is_not_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = std::env::temp_dir().join(format!("hart-open-cache-{}", std::process::id()));
+    for (mode, used) in [(0o777, false), (0o700, true)] {
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).unwrap();
+        let cache = Cache::Directory(directory.clone());
+        let host = builder().cache(cache).build().unwrap();
+        lab(&host);
+        drop(host);
+        let kept = std::fs::read_dir(&directory).unwrap().count() > 0;
+        assert_eq!(kept, used, "{mode:o}");
+        let now = std::fs::metadata(&directory).unwrap().permissions().mode();
+        assert_eq!(now & 0o777, mode);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

@@ -6,6 +6,7 @@ mod ends;
 mod layers;
 mod limits;
 mod load;
+mod neighbours;
 mod preemption;
 mod support;
 mod tasks;

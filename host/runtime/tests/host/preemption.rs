@@ -188,3 +188,84 @@ fn without_preemption_guests_still_wait_and_end() {
     );
     assert_nothing_left(&host);
 }
+
+/// Fault: a latency class that waits for the slices of others: its slice is how often the clock ticks, and its
+/// turn comes before theirs. Counted in how often the spinner lost its core before it had used its own slice.
+#[test]
+fn a_short_slice_buys_earlier_turns() {
+    let host = builder()
+        .workers(1)
+        .preemption(Preemption::Epoch {
+            slice: Duration::from_secs(5),
+        })
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    let spinner = run(&host, &lab, &spin()).start().unwrap();
+    eventually("it runs", || host.pool().stacks == 1);
+    let waits = Script::default().times(20, &sleep(2).busy(10)).say(b'x');
+    let quick = run(&host, &lab, &waits)
+        .slice(Duration::from_micros(200))
+        .start()
+        .unwrap();
+    assert_eq!(said(quick.wait()).unwrap(), "x");
+    assert!(spinner.stats().preemptions >= 20, "{:?}", spinner.stats());
+    spinner.cancel();
+    let _ = spinner.wait();
+}
+
+/// Fault: a host whose slice is short or long and whose runs are preempted by the default one.
+#[test]
+fn the_hosts_slice_is_that_of_its_runs() {
+    let host = builder()
+        .workers(1)
+        .preemption(Preemption::Epoch {
+            slice: Duration::from_millis(100),
+        })
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    let runs = [(); 3].map(|()| run(&host, &lab, &spin()).start().unwrap());
+    eventually("they have taken turns", || {
+        runs.iter().all(|run| run.stats().preemptions > 0)
+    });
+    let stats = runs.each_ref().map(|run| run.stats());
+    let used: Duration = stats.iter().map(|stats| stats.cpu_time).sum();
+    let preemptions: u64 = stats.iter().map(|stats| stats.preemptions).sum();
+    // A quarter of the slice, where very many wait, is the least that is kept.
+    assert!(used / 25 > Duration::from_millis(preemptions), "{stats:?}");
+    for run in runs {
+        run.cancel();
+        let _ = run.wait();
+    }
+}
+
+/// Fault: a worker that is stuck in a guest which cannot be preempted, and all of its neighbours with it; one
+/// thread more each time, for ever.
+#[test]
+fn a_stuck_worker_is_replaced() {
+    let host = builder()
+        .workers(2)
+        .preemption(Preemption::None)
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    // Long enough to be found stuck, and over some time: nothing else could end it.
+    let long = Script::default().times(12, &busy(60_000));
+    for _ in 0..2 {
+        let stuck = [(); 3].map(|()| run(&host, &lab, &long).start().unwrap());
+        eventually("they have begun", || host.pool().stacks > 0);
+        let script = spawn(&sleep(5).busy(10).say(b'x')).join(0);
+        let good = run(&host, &lab, &script).start().unwrap();
+        assert_eq!(said(good.wait()).unwrap(), "k(x)");
+        for run in stuck {
+            // Without effect until it comes back by itself.
+            run.cancel();
+            let _ = run.wait();
+        }
+    }
+    let workers = host.stats().workers;
+    assert!(workers.len() > 2 && workers.len() <= 18, "{workers:?}");
+    assert_eq!(host.workers(), 2);
+    assert_nothing_left(&host);
+}

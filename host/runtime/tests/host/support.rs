@@ -167,6 +167,12 @@ steps! {
     /// Grows its memory for ever.
     grow_forever = b'G'();
     grow = b'g'(pages: u16);
+    /// Starts over, having forgotten its tasks: for ever.
+    repeat = b'r'();
+    /// Takes pollables for ever and keeps them.
+    hoard = b'h'();
+    /// Fills so many pages of memory with one instruction, for ever.
+    fill = b'f'(pages: u16);
     /// Ends the script with an error.
     fail = b'F'();
     exit_err = b'Q'();

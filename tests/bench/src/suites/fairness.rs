@@ -7,7 +7,7 @@
 mod contest;
 
 use crate::{
-    ground::Kind,
+    ground::{Kind, WORKERS},
     measure::Bench,
     row::{Figure, Row, median},
 };
@@ -23,9 +23,14 @@ const KINDS: [Kind; 3] = [Kind::Hart, Kind::TokioMillisecond, Kind::Threads];
 pub(crate) fn run(bench: &mut Bench) {
     for groups in [2, 3, 5, 7] {
         let name = format!("equal/{groups}");
-        compare(bench, &name, Contest::Weights(&[104; 7][..groups]));
+        compare(bench, &name, Contest::Weights(&[104; 7][..groups], 1));
     }
-    compare(bench, "weights", Contest::Weights(&[13, 26, 52, 104]));
+    // The heaviest has more than one core's worth coming: one spinner could not take it.
+    compare(
+        bench,
+        "weights",
+        Contest::Weights(&[13, 26, 52, 104], WORKERS),
+    );
     compare(bench, "groups", Contest::Sizes(&[100, 2]));
     compare(bench, "sleepers", Contest::Sleeper);
     compare(bench, "chatter", Contest::Chatter);
@@ -38,7 +43,12 @@ fn compare(bench: &mut Bench, case: &str, contest: Contest) {
     }
     let pace = bench.pace();
     let quick = bench.is_quick();
-    let rounds = if quick { 1 } else { 5 };
+    // Ten seconds are many rounds of turns by themselves.
+    let rounds = match contest {
+        _ if quick => 1,
+        Contest::Weights(..) | Contest::Sizes(_) => 3,
+        _ => 5,
+    };
     let (outcomes, repeated) = bench.repeat(rounds, |round| {
         let mut outcomes: [Option<Outcome>; KINDS.len()] = Default::default();
         for turn in 0..KINDS.len() {

@@ -97,6 +97,12 @@ fn compare(bench: &mut Bench, name: &str, load: Load, spinners: usize) {
                 figure("median", "ms", |outcome| outcome.p50),
                 figure("worst", "ms", |outcome| outcome.worst),
                 figure("the spinners got", "cores", |outcome| outcome.spinners),
+                Figure {
+                    name: "waited for a worker, per response",
+                    unit: "ms",
+                    hart: median(&column(Kind::Hart, |outcome| outcome.waited)),
+                    peer: None,
+                },
             ],
         });
     }

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 use wasmtime::component::Val;
 use wasmtime_wasi::WasiCtxBuilder;
 
 use super::Run;
-use crate::account::Account;
-use crate::clock::Expire;
+use crate::account::{Account, Share};
 use crate::host::admission::depth_for;
 use crate::host::bindings::Rights;
 use crate::host::component::Component;
@@ -26,7 +25,7 @@ use crate::host::wasi::{DirAccess, Grants, Recipe};
 use crate::host::{Host, HostInner};
 use crate::sync::lock;
 use crate::task::{Control, Kill, TaskLimits};
-use crate::{LimitKind, LimitReached, Limits, RunError, Tenant, text};
+use crate::{LimitKind, LimitReached, Limits, Preemption, RunError, Tenant, text};
 
 /// What a run is to do, what it is granted and what it may use. From
 /// [`Host::command`](crate::Host::command), [`Host::invoke`](crate::Host::invoke) or
@@ -39,7 +38,7 @@ pub struct RunBuilder {
     name: Option<String>,
     grants: Grants,
     limits: Limits,
-    weight: u32,
+    share: Share,
     tenant: Option<Tenant>,
 }
 
@@ -58,7 +57,10 @@ impl RunBuilder {
             name: None,
             grants: Grants::default(),
             limits: Limits::new(),
-            weight: 100,
+            share: match host.preemption() {
+                Preemption::Epoch { slice } => Share::of_slice(slice),
+                Preemption::Fuel { .. } | Preemption::None => Share::default(),
+            },
             tenant: None,
         }
     }
@@ -147,7 +149,16 @@ impl RunBuilder {
 
     /// Its share of the machine compared with other runs'. Default 100.
     pub fn weight(mut self, weight: u32) -> Self {
-        self.weight = weight;
+        self.share.weight = weight;
+        self
+    }
+
+    /// Its slice: how long one of its tasks may run while others wait. A shorter one buys earlier turns
+    /// for the same share of the machine, so that interactive work is served first and nobody starves.
+    /// Default: the host's slice, where it preempts by epochs; at least 100 us. Where it preempts by fuel,
+    /// a slice of fuel is what a task may use, and this orders the turns.
+    pub fn slice(mut self, slice: Duration) -> Self {
+        self.share.slice = slice;
         self
     }
 
@@ -159,7 +170,8 @@ impl RunBuilder {
 
     /// A hook for what has no method here, called for the context of every task of the run. Rights
     /// that a task was denied are taken away again afterwards; arguments, environment and standard
-    /// streams that the hook sets are the root's only.
+    /// streams that the hook sets are the root's only. Directories are opened once, by the call for the
+    /// run itself; a task that may not write has only those of [`dir`](Self::dir).
     pub fn wasi<F>(mut self, hook: F) -> Self
     where
         F: Fn(&mut WasiCtxBuilder) + Send + Sync + 'static,
@@ -185,6 +197,15 @@ impl RunBuilder {
                 "the component was loaded by another host: load it with this one".into(),
             ));
         }
+        if self
+            .tenant
+            .as_ref()
+            .is_some_and(|tenant| !Arc::ptr_eq(&tenant.runtime, &host.runtime))
+        {
+            return Err(RunError::Setup(
+                "the tenant was made by another host: make it with this one".into(),
+            ));
+        }
         let start = start_of(&self.component, self.target)?;
         let limits = self.limits.or(&host.limits);
         let places = host.admission.places();
@@ -202,7 +223,7 @@ impl RunBuilder {
         let name = self.name.unwrap_or_else(|| default_name(&self.grants.args));
         let recipe = Recipe::new(self.grants)?;
         let tenant = self.tenant.map(|tenant| tenant.account);
-        let account = Account::open(&host.runtime, name.clone(), self.weight, limits, tenant)
+        let account = Account::open(&host.runtime, name.clone(), self.share, limits, tenant)
             .map_err(|error| RunError::Setup(error.to_string()))?;
         account.task_starts().map_err(RunError::Limit)?;
 
@@ -228,6 +249,9 @@ impl RunBuilder {
             timeout: limits
                 .timeout
                 .map(|timeout| LimitReached::time(LimitKind::Timeout, timeout)),
+            deadline: limits
+                .timeout
+                .and_then(|timeout| Instant::now().checked_add(timeout)),
             parent: Weak::new(),
             caps: None,
             child_caps: None,
@@ -236,12 +260,7 @@ impl RunBuilder {
         shared.set_root(root.clone());
         host.runs_started.fetch_add(1, Ordering::Relaxed);
         lock(&host.runs).insert(id, Arc::downgrade(&shared));
-        if let Some(timeout) = limits.timeout
-            && let Some(deadline) = Instant::now().checked_add(timeout)
-        {
-            let target: Arc<dyn Expire> = root.clone();
-            root.control.set_timer(deadline, Arc::downgrade(&target));
-        }
+        root.set_timer();
         // A host that is closed meanwhile: the run's outcome says so.
         if !host.admission.submit(root.clone(), start) {
             root.finish(Ended::Killed(Kill::Closed));

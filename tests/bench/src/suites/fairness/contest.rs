@@ -13,8 +13,8 @@ use std::{
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Contest {
-    /// Groups of one spinner, with these weights.
-    Weights(&'static [u32]),
+    /// Groups of so many spinners, with these weights.
+    Weights(&'static [u32], usize),
     /// Groups of so many spinners, with equal weights.
     Sizes(&'static [usize]),
     /// A group that sleeps 20 ms and then works for 10 ms, in turn, beside four that spin. It is off by what
@@ -44,9 +44,13 @@ pub(crate) struct Extra {
 impl Contest {
     pub(crate) fn run(self, kind: Kind, quick: bool, pace: Pace) -> Outcome {
         let ground = kind.start();
-        let time = Duration::from_secs(if quick { 1 } else { 4 });
+        let time = Duration::from_secs(match self {
+            _ if quick => 1,
+            Self::Weights(..) | Self::Sizes(_) => 10,
+            _ => 4,
+        });
         match self {
-            Self::Weights(weights) => weights_of(&*ground, weights, time, pace),
+            Self::Weights(weights, spinners) => weights_of(&*ground, weights, spinners, time, pace),
             Self::Sizes(sizes) => sizes_of(&*ground, sizes, time, pace),
             Self::Sleeper => sleeper(&*ground, time, pace),
             Self::Chatter => chatter(&*ground, time, pace),
@@ -74,12 +78,18 @@ impl Competitor {
     }
 }
 
-fn weights_of(ground: &dyn Ground, weights: &[u32], time: Duration, pace: Pace) -> Outcome {
+fn weights_of(
+    ground: &dyn Ground,
+    weights: &[u32],
+    spinners: usize,
+    time: Duration,
+    pace: Pace,
+) -> Outcome {
     let sum: u32 = weights.iter().sum();
     let competitors = weights.iter().map(|&weight| {
         let group = ground.group(weight);
         Competitor {
-            spinners: Spinners::of(ground, &group, 1, pace),
+            spinners: Spinners::of(ground, &group, spinners, pace),
             group,
             fair: f64::from(weight) / f64::from(sum),
         }

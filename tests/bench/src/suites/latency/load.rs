@@ -7,6 +7,7 @@ use crate::{
     spinners::{PIECE, Spinners},
 };
 use std::{
+    cell::RefCell,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -38,6 +39,9 @@ pub(crate) struct Outcome {
     pub(crate) worst: f64,
     /// How many cores' work the spinners did.
     pub(crate) spinners: f64,
+    /// Hart's own books: how long, per response, the guests that are served waited for a worker, in
+    /// milliseconds. Zero for peers, which keep none.
+    pub(crate) waited: f64,
 }
 
 impl Load {
@@ -48,11 +52,15 @@ impl Load {
         let responses = Arc::new(Responses::default());
         let crowd = Arc::new(Crowd::default());
         let before = (Instant::now(), spun.pieces());
+        let served = RefCell::new(Vec::new());
         let serve = |guests: u32, call: Call, rest: Duration, steps: u32, slice| {
             for guest in 0..guests {
                 let group = ground.group(WEIGHT);
-                if let (Some(hart), Some(slice)) = (&group.hart, slice) {
-                    hart.executor_group().set_slice(slice);
+                if let Some(hart) = &group.hart {
+                    if let Some(slice) = slice {
+                        hart.executor_group().set_slice(slice);
+                    }
+                    served.borrow_mut().push(hart.clone());
                 }
                 let mut state = State::new(&crowd);
                 state.responses = responses.clone();
@@ -108,6 +116,12 @@ impl Load {
         let elapsed = before.0.elapsed();
         let pieces = spun.pieces() - before.1;
         spun.stop();
+        let waited: Duration = served
+            .take()
+            .iter()
+            .map(|group| group.stats())
+            .map(|stats| stats.wait_time + stats.preempted_time)
+            .sum();
         let responses: Vec<f64> = responses
             .take()
             .iter()
@@ -117,6 +131,7 @@ impl Load {
             p50: quantile(&responses, 0.5),
             p99: quantile(&responses, 0.99),
             worst: quantile(&responses, 1.0),
+            waited: waited.as_secs_f64() * 1e3 / responses.len() as f64,
             spinners: pieces as f64 * PIECE.as_secs_f64() / elapsed.as_secs_f64(),
         }
     }
