@@ -262,7 +262,7 @@ impl Group {
     /// What it has used so far.
     ///
     /// CPU time that was not charged yet, because a task of it has come to no preemption point since,
-    /// counts as time on the clock.
+    /// counts as time on the clock. Where other processes had the core meanwhile, a later reading may be less.
     pub fn stats(&self) -> GroupStats {
         let executor = &self.0.executor;
         let in_flight = executor

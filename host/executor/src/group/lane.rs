@@ -349,7 +349,7 @@ impl Lane {
         if was_idle {
             // Who runs alone is not charged for long: what it has used counts before others are compared.
             turns.advance(now);
-            self.activate(&mut turns, group);
+            self.activate(&mut turns, group, now);
             group.standing(|standing| standing.woken = true);
         }
         group.queue.tasks.enqueue(task);
@@ -418,6 +418,7 @@ impl Lane {
         group.standing(|standing| {
             standing.began = standing.began + u128::from(now) - u128::from(began);
         });
+        turns.keep_up(group, now);
         self.unpark(&mut turns, now);
         turns.advance(now);
         if group.exhausted_until(now).is_some() {
@@ -465,6 +466,7 @@ impl Lane {
             standing.began -= u128::from(began);
             standing.polls
         });
+        turns.keep_up(group, now);
         let mut notify = requeue.is_some();
         if let Some(task) = requeue {
             task.header().set_queued_at(now);
@@ -522,7 +524,7 @@ impl Lane {
     pub(crate) fn drain(&self) -> Option<TaskRef> {
         let mut turns = self.turns.lock();
         while let Some((_, group)) = turns.parked.pop_first() {
-            self.rejoin(&mut turns, &group);
+            self.rejoin(&mut turns, &group, 0);
             turns.wait(&group);
         }
         if let Some(group) = turns.pop_waiting() {
@@ -545,7 +547,7 @@ impl Lane {
     // === who competes ===
 
     /// A group begins to compete: an idle one, or one that was parked.
-    fn activate(&self, turns: &mut Turns, group: &GroupInner) {
+    fn activate(&self, turns: &mut Turns, group: &GroupInner, now: u64) {
         if let Some(tenant) = &group.tenant {
             let weight = group.weight.load(Relaxed);
             tenant.active_weight().fetch_add(weight, Relaxed);
@@ -555,7 +557,7 @@ impl Lane {
         group.standing(|standing| standing.active_slice = slice);
         turns.add_slice(slice);
         self.publish(turns);
-        turns.keep_up(group);
+        turns.keep_up(group, now);
     }
 
     /// A group stops competing.
@@ -613,7 +615,7 @@ impl Lane {
                 break;
             }
             let group = first.remove();
-            let since = self.rejoin(turns, &group);
+            let since = self.rejoin(turns, &group, now);
             group.counts.throttled(now.saturating_sub(since));
             // Parked again, where its tenant's rate is what is used up now.
             self.line_up(turns, &group, now);
@@ -623,11 +625,11 @@ impl Lane {
     }
 
     /// A group that was parked, and is in no list now, competes again; returns since when it was.
-    fn rejoin(&self, turns: &mut Turns, group: &GroupInner) -> u64 {
+    fn rejoin(&self, turns: &mut Turns, group: &GroupInner, now: u64) -> u64 {
         let (since, tasks) = group.standing(|standing| (standing.parked.take(), standing.len));
         self.parked.fetch_sub(1, Relaxed);
         self.len.fetch_add(tasks, Relaxed);
-        self.activate(turns, group);
+        self.activate(turns, group, now);
         since.unwrap_or_default()
     }
 }
@@ -677,10 +679,12 @@ impl Turns {
         waited.is_some()
     }
 
-    /// A group that has used no turns for a while is not further behind than its credit.
-    fn keep_up(&self, group: &GroupInner) {
+    /// A group that has used no turns for a while, or less of them than the clock said, is not further behind
+    /// than its credit. What it has in flight now counts for it.
+    fn keep_up(&self, group: &GroupInner, now: u64) {
         let floor = self.least.saturating_sub(group.credit_units());
-        group.standing(|standing| standing.virtual_time = standing.virtual_time.max(floor));
+        let behind = floor.saturating_sub(group.virtual_now(now));
+        group.standing(|standing| standing.virtual_time += behind);
     }
 
     /// The group whose turn it is; it is among the running ones now.
@@ -749,7 +753,6 @@ impl Turns {
         group.charge_rates(cpu, now);
         let units = Weight::of(group).scale(u128::from(cpu));
         group.standing(|standing| standing.virtual_time += units);
-        self.keep_up(group);
     }
 
     /// Moves `least` to where the group is that is furthest behind.
