@@ -354,14 +354,15 @@ fn cpu_in(milliseconds: u64, stats: impl Fn() -> RunStats) -> Duration {
 fn a_cpu_rate_holds_alone_and_beside_others() {
     for mode in MODES {
         let (host, lab) = limited(mode, Limits::new());
-        let limits = Limits::new().cpu_rate(200).timeout(HANG);
+        // Two milliseconds of each window: it would get more than that on the busiest of machines.
+        let limits = Limits::new().cpu_rate(20).timeout(HANG);
         let slow = run(&host, &lab, &spin()).limits(limits).start().unwrap();
         eventually("it has used its first window", || {
             slow.stats().throttled_time > Duration::ZERO
         });
-        // A window more than ten times 20 ms, and what it runs over at the end of one.
+        // A window more than ten times 2 ms, and what it runs over at the end of one.
         let used = cpu_in(1_000, || slow.stats());
-        assert!(used < Duration::from_millis(260), "{mode}: {used:?}");
+        assert!(used < Duration::from_millis(40), "{mode}: {used:?}");
         let spinners = [(); 4].map(|()| run(&host, &lab, &spin()).start().unwrap());
         let before = slow.stats().throttled_time;
         eventually("it goes on, again and again", || {
