@@ -310,8 +310,10 @@ impl Listed {
     ///
     /// The entry is reserved and holds no task, and the list is still there.
     pub(crate) unsafe fn give_back(self, owner: Option<&Live>) {
-        // SAFETY: the caller's.
-        let (list, entry) = unsafe { (self.list.as_ref(), self.entry.as_ref()) };
+        // SAFETY: the list is still there, says the caller.
+        let list = unsafe { self.list.as_ref() };
+        // SAFETY: and so are its entries.
+        let entry = unsafe { self.entry.as_ref() };
         let this = self.entry.as_ptr().cast::<Header>();
         if owner.is_some_and(|owner| ptr::eq(owner, list)) {
             list.owned.with_mut(|owned| {

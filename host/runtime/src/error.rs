@@ -193,7 +193,6 @@ impl fmt::Display for CallError {
 impl error::Error for CallError {}
 
 /// Why a run has no outcome.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError {
     /// The run could not start: a directory that is not there, a component without the export that
@@ -247,6 +246,30 @@ impl RunError {
             | Self::TimedOut(limit)
             | Self::Limit(limit) => Some(*limit),
             _ => None,
+        }
+    }
+}
+
+/// What [`Display`](fmt::Display) says, with the variant's name, and the backtrace after a trap: a `main` that
+/// returns the error shows this, so nothing of a guest's may be in it as it came.
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self {
+            Self::Setup(_) => "Setup",
+            Self::Instantiate(_) => "Instantiate",
+            Self::Trapped { .. } => "Trapped",
+            Self::Cancelled => "Cancelled",
+            Self::Closed => "Closed",
+            Self::OutOfFuel(_) => "OutOfFuel",
+            Self::OutOfMemory(_) => "OutOfMemory",
+            Self::TimedOut(_) => "TimedOut",
+            Self::Limit(_) => "Limit",
+            Self::Other(_) => "Other",
+        };
+        write!(f, "{variant}: {self}")?;
+        match self {
+            Self::Trapped { backtrace, .. } if !backtrace.is_empty() => write!(f, "\n{backtrace}"),
+            _ => Ok(()),
         }
     }
 }

@@ -284,3 +284,26 @@ fn a_panic_in_a_destructor_ends_the_run() {
     assert!(waits.wait().is_err());
     assert_eq!(host.live_guests(), 0);
 }
+
+/// Fault: a guest's names that move the cursor where a `main` returns the error of a run.
+#[test]
+fn what_debug_shows_of_an_error_is_escaped() {
+    let host = host();
+    let text = b"(component
+        (core module $m (func $\"a\\1b[2Jb\" (unreachable)) (func (export \"f\") (call $\"a\\1b[2Jb\")))
+        (core instance $i (instantiate $m))
+        (func (export \"f\") (canon lift (core func $i \"f\"))))";
+    let traps = host.load(text).unwrap();
+    let error = host
+        .call(&traps, "f", Vec::new())
+        .start()
+        .unwrap()
+        .wait()
+        .unwrap_err();
+    let shown = format!("{error:?}");
+    assert!(
+        shown.contains("unreachable") && shown.contains("[2Jb"),
+        "{shown}"
+    );
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+}
