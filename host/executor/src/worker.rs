@@ -32,7 +32,7 @@ pub use self::tick::WorkerStats;
 use crate::{
     error::Closed,
     executor::{Executor, Shared},
-    group::GroupInner,
+    group::{GroupInner, Meter},
     platform::{Core, WorkerId},
     scheduler::{Scheduler, Slot, Stealer},
     sync::{
@@ -80,6 +80,10 @@ pub struct Worker {
     skipped: usize,
     /// When the last step ended, if that was a poll in the fair lane: the next one begins there.
     now: Option<u64>,
+    /// Of what it stole last, the task to poll next. Were it in the queue, two idle workers could take it
+    /// from one another for ever. Here only from a search to the next step; [`Self::offer_queue`] puts it
+    /// into the queue if that step does not come.
+    hand: Option<TaskRef>,
     random: fastrand::Rng,
     /// The cell that says "this worker runs here" is its thread's.
     _not_send: PhantomData<*mut ()>,
@@ -134,6 +138,10 @@ impl Worker {
         }
         let shared = executor.shared();
         let id = shared.add_worker();
+        if let Some(slot) = shared.slots().get(id) {
+            // An earlier worker of this place read another thread's CPU clock.
+            slot.meter(|meter| *meter = Meter::default());
+        }
         Ok(Self {
             executor: executor.clone(),
             id,
@@ -141,6 +149,7 @@ impl Worker {
             polls: 0,
             skipped: 0,
             now: None,
+            hand: None,
             // Workers must not all begin at the same victim.
             random: fastrand::Rng::with_seed(
                 shared
@@ -308,7 +317,10 @@ impl Worker {
 
     /// Before anything but the next task of the own queue: `requeue` may have queued one without a
     /// notification.
-    fn offer_queue(&self) {
+    fn offer_queue(&mut self) {
+        if let Some(task) = self.hand.take() {
+            let _ = self.slot().queue.push(task);
+        }
         if self.slot().queue.len() > 0 {
             self.shared().notify();
         }
@@ -332,6 +344,12 @@ impl Worker {
     /// The task to poll next from what is at hand: the own queue, the fair lane, and now and then the
     /// injector.
     fn next(&mut self) -> Option<TaskRef> {
+        if let Some(task) = self.hand.take() {
+            if task.header().group().is_none() {
+                self.skipped += 1;
+            }
+            return Some(task);
+        }
         if self.polls % INJECTOR_INTERVAL == INJECTOR_INTERVAL - 1 {
             // Counted as a poll, so that a look that found nothing is not repeated.
             self.polls = self.polls.wrapping_add(1);
@@ -416,7 +434,8 @@ impl Worker {
             slot.counts.stolen.add(tasks);
             // A searcher sees to this when it stops searching. Others might have looked for the tasks while
             // they were on their way here. One task alone is polled next, by this worker.
-            if self.phase == Phase::Running && slot.queue.len() > 1 {
+            let at_hand = slot.queue.len() + usize::from(self.hand.is_some());
+            if self.phase == Phase::Running && at_hand > 1 {
                 self.shared().notify();
             }
         }
@@ -434,18 +453,27 @@ impl Worker {
             if victim == self.id {
                 continue;
             }
-            let Some(slot) = self.shared().slots().get(victim) else {
-                continue;
-            };
-            if let Ok(mut stealer) = Stealer::new(self.shared(), &slot.queue) {
-                let half = stealer.half();
-                let stolen = self.stole(stealer.move_to(self.slot(), half));
-                if stolen > 0 {
-                    return stolen;
-                }
+            let (hand, more) = self.steal_half(victim);
+            if hand.is_some() {
+                self.hand = hand;
+                return self.stole(1 + more);
             }
         }
         0
+    }
+
+    /// Half of a worker's queue: the oldest task for the hand, and how many others are in the own queue now.
+    fn steal_half(&self, victim: WorkerId) -> (Option<TaskRef>, usize) {
+        let Some(slot) = self.shared().slots().get(victim) else {
+            return (None, 0);
+        };
+        let Ok(mut stealer) = Stealer::new(self.shared(), &slot.queue) else {
+            return (None, 0);
+        };
+        let half = stealer.half();
+        let hand = stealer.pop();
+        let more = stealer.move_to(self.slot(), half.saturating_sub(1));
+        (hand, more)
     }
 
     // === polling ===
@@ -520,8 +548,7 @@ impl Drop for Entered {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.retract();
-        self.found();
+        self.stand_down();
         self.shared().remove_worker(self.id);
     }
 }
