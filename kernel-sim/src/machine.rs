@@ -125,7 +125,10 @@ impl Machine {
     /// The hart's worker was dropped. Comes back when the hart is on line again.
     pub(crate) fn went_offline(&self, hart: usize) {
         let mut state = self.lock();
-        if let Some(worker) = state.harts[hart].worker.take() {
+        if let Some(worker) = state.harts[hart].worker.take()
+            && state.hart_of[worker] == Some(hart)
+        {
+            // Else another hart's worker has its place already.
             state.hart_of[worker] = None;
         }
         state.record(Some(hart), Event::Offline);

@@ -105,12 +105,6 @@ pub fn run(config: &Config, start: impl FnOnce(&Sim)) -> Outcome {
         stacks,
         max_steps: config.max_steps,
     };
-    if let Some(at) = machine.lock().close_at {
-        let sim = runner.sim.clone();
-        runner.sim.outside(at, move || sim.close());
-        // It is no reason to wait.
-        machine.lock().calls = 0;
-    }
     start(&runner.sim);
     runner.go();
     runner.finish()
@@ -212,6 +206,7 @@ impl Runner {
         match what {
             Occurrence::Timer { hart, waker } => self.sim.interrupt(hart, waker),
             Occurrence::Call(f) => f(),
+            Occurrence::Close => self.sim.close(),
             Occurrence::Interrupt { hart } => {
                 let mut state = machine.lock();
                 state.interrupts -= 1;

@@ -74,6 +74,8 @@ pub(crate) enum Occurrence {
     Online {
         hart: usize,
     },
+    /// A fault; no reason to wait for it.
+    Close,
     /// Something from outside every hart.
     Call(Box<dyn FnOnce() + Send>),
 }
@@ -110,7 +112,6 @@ pub(crate) struct State {
     pub(crate) rng: Rng,
     pub(crate) faults: Faults,
     next_fault: u64,
-    pub(crate) close_at: Option<u64>,
     pub(crate) trace: Trace,
     pub(crate) failure: Option<Failure>,
     pub(crate) steps: u64,
@@ -181,7 +182,6 @@ impl State {
             picker: Picker::new(config.schedule, config.seed, config.harts),
             faults,
             next_fault: u64::MAX,
-            close_at,
             trace: Trace::new(config.keep_trace),
             failure: None,
             steps: 0,
@@ -207,6 +207,9 @@ impl State {
         for hart in 0..config.harts {
             let at = state.rng.u64(0..=cost::BOOT);
             state.make_ready(hart, at);
+        }
+        if let Some(at) = close_at {
+            state.schedule(at, Occurrence::Close);
         }
         if state.outside_faults().next().is_some() {
             state.next_fault = state.draw_fault_time();
