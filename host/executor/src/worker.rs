@@ -33,6 +33,7 @@ use crate::{
     error::Closed,
     executor::{Executor, Shared},
     group::{GroupInner, Meter},
+    planted::{Planted, is_planted},
     platform::{Core, WorkerId},
     scheduler::{Scheduler, Slot, Stealer},
     sync::{
@@ -233,6 +234,11 @@ impl Worker {
                 }
                 None => self.search_or_announce(),
             },
+            Phase::Announced if is_planted(Planted::LostWake) => {
+                self.shared().idle().announce(self.id, false);
+                self.phase = Phase::Asleep;
+                Step::Sleep { until: None }
+            }
             Phase::Announced => {
                 if self.run_woken() {
                     self.retract();
@@ -283,6 +289,11 @@ impl Worker {
             return Step::Stole(stolen);
         }
         let searching = self.phase == Phase::Searching;
+        if is_planted(Planted::LostWake) {
+            let _ = searching && self.shared().idle().found();
+            self.phase = Phase::Announced;
+            return Step::Announced;
+        }
         self.shared().idle().announce(self.id, searching);
         self.phase = Phase::Announced;
         Step::Announced
@@ -350,7 +361,8 @@ impl Worker {
             }
             return Some(task);
         }
-        if self.polls % INJECTOR_INTERVAL == INJECTOR_INTERVAL - 1 {
+        let interval = self.polls % INJECTOR_INTERVAL == INJECTOR_INTERVAL - 1;
+        if interval && !is_planted(Planted::InjectorStarves) {
             // Counted as a poll, so that a look that found nothing is not repeated.
             self.polls = self.polls.wrapping_add(1);
             self.take_from_injector();
@@ -471,7 +483,15 @@ impl Worker {
             return (None, 0);
         };
         let half = stealer.half();
-        let hand = stealer.pop();
+        let mut hand = stealer.pop();
+        if is_planted(Planted::StealDuplicates)
+            && let Some(task) = &hand
+        {
+            let _ = slot.queue.push(task.clone());
+        }
+        if is_planted(Planted::StealDrops) {
+            hand = stealer.pop();
+        }
         let more = stealer.move_to(self.slot(), half.saturating_sub(1));
         (hand, more)
     }

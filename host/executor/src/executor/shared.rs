@@ -18,6 +18,7 @@ use crate::{
     group::{DEFAULT_SLICE, GroupInner, Lane, lane::Pace},
     idle::{Idle, Notify},
     live::Live,
+    planted::{Planted, is_planted},
     platform::{Core, Platform, WorkerId},
     queue::{RunQueue, Taker},
     scheduler::{Slot, Slots},
@@ -281,6 +282,11 @@ impl Shared {
             let began = meter.began();
             (began, meter.end(now, &*self.platform), meter.poll_began())
         });
+        let cpu = if is_planted(Planted::ContinueIsFree) {
+            0
+        } else {
+            cpu
+        };
         group.counts.charge(cpu);
         let pace = if by_time {
             Pace::Time(now.saturating_sub(poll_began))
@@ -312,6 +318,9 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.idle.close();
         while let Some(task) = self.live.pop() {
+            if is_planted(Planted::CloseForgetsIdle) && task.claim_for_queue().is_some() {
+                continue;
+            }
             task.cancel_for(Reason::Closed);
         }
         self.empty_queues();

@@ -39,6 +39,7 @@
 
 use super::{GroupInner, Tenant, rate::Budget};
 use crate::{
+    planted::{Planted, is_planted},
     sync::{Arc, AtomicUsize, Mutex, Ordering::Relaxed, UnsafeCell},
     task::{Header, TaskRef},
 };
@@ -421,6 +422,9 @@ impl Lane {
         turns.add_slice(slice);
         self.publish(turns);
         let floor = turns.least.saturating_sub(group.slice_units());
+        if is_planted(Planted::SleepForgives) {
+            group.standing(|standing| standing.virtual_time = floor);
+        }
         group.standing(|standing| standing.virtual_time = standing.virtual_time.max(floor));
     }
 
