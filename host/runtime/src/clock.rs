@@ -30,6 +30,7 @@
 //!
 //! A watchdog restarts the loop if it panics (see [`thread`]).
 
+mod simulated;
 mod thread;
 mod timers;
 
@@ -40,6 +41,7 @@ use std::time::{Duration, Instant};
 use hart_executor::Executor;
 use wasmtime::{Engine, EngineWeak};
 
+use crate::simulate::SharedMachine;
 use crate::sync::lock;
 pub(crate) use timers::TimerKey;
 use timers::Timers;
@@ -52,6 +54,8 @@ pub(crate) trait Expire: Send + Sync {
 
 /// The clock's shared part.
 pub(crate) struct Clock {
+    /// Whose time it is, where no thread runs it.
+    machine: Option<simulated::Time>,
     /// Guests being polled right now, over all workers.
     running: AtomicUsize,
     /// Guests that were killed and have not ended. Signed: the end may be counted before the kill.
@@ -80,8 +84,9 @@ struct Attached {
 }
 
 impl Clock {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(machine: Option<SharedMachine>) -> Self {
         Self {
+            machine: machine.map(simulated::Time::new),
             running: AtomicUsize::new(0),
             urgent: AtomicI64::new(0),
             limited: AtomicUsize::new(0),
@@ -122,7 +127,7 @@ impl Clock {
         inner.engines.push(Attached {
             engine: engine.weak(),
             slice,
-            due: Instant::now() + slice,
+            due: self.now() + slice,
         });
     }
 

@@ -147,7 +147,7 @@ mod tests {
     // Fault: one panic on the clock thread, after which no guest is preempted and no timeout comes.
     #[test]
     fn the_clock_survives_a_panic() {
-        let clock = Arc::new(Clock::new());
+        let clock = Arc::new(Clock::new(None));
         let thread = clock.start(Executor::new()).unwrap();
         let (panics, rings) = (Arc::new(Panics), Arc::new(Rings(AtomicBool::new(false))));
         let now = Instant::now();

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::async_trait;
@@ -139,7 +139,7 @@ fn spawn(
         return Err(SpawnError::Closed);
     }
     if let Some(timeout) = options.timeout
-        && let Some(deadline) = Instant::now().checked_add(timeout)
+        && let Some(deadline) = run.host.runtime.clock.now().checked_add(timeout)
     {
         let target: Arc<dyn Expire> = guest.clone();
         guest.control.set_timer(deadline, Arc::downgrade(&target));

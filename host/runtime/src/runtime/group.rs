@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use hart_executor::JoinHandle;
 use wasmtime::{ResourceLimiter, Store};
@@ -183,7 +182,7 @@ impl Group {
         };
         if let Some(timeout) = limits.timeout {
             let target: Weak<dyn Expire> = Arc::downgrade(&(control.clone() as Arc<dyn Expire>));
-            control.set_timer(Instant::now() + timeout, target);
+            control.set_timer(self.runtime.clock.now() + timeout, target);
         }
         let spawned = self
             .runtime
@@ -327,6 +326,7 @@ impl<T> Future for Task<T> {
                     Ok(Ok(output)) => Ok(output),
                     Ok(Err(Stop::Killed(kill))) => Err(kill.into()),
                     Ok(Err(Stop::Panicked(text))) => Err(TaskError::Panicked(text)),
+                    Ok(Err(Stop::Trapped)) => Err(TaskError::Panicked("a simulated trap".into())),
                     Err(error) if error.is_closed() => Err(TaskError::Closed),
                     Err(error) if error.is_panic() => {
                         Err(TaskError::Panicked("in a destructor".into()))

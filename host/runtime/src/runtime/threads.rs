@@ -48,6 +48,16 @@ struct Left {
 }
 
 impl Threads {
+    /// For a machine that needs none.
+    pub(super) fn none() -> Self {
+        Self {
+            workers: Mutex::default(),
+            clock: Mutex::default(),
+            left: Arc::default(),
+            drivers: Mutex::default(),
+        }
+    }
+
     pub(super) fn start(
         count: usize,
         executor: &Executor,

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use wasmtime::Engine;
 use wasmtime::component::Val;
@@ -200,7 +199,7 @@ impl RunBuilder {
             )));
         };
         let name = self.name.unwrap_or_else(|| default_name(&self.grants.args));
-        let recipe = Recipe::new(self.grants)?;
+        let recipe = Recipe::new(self.grants, host.runtime.machine.is_some())?;
         let tenant = self.tenant.map(|tenant| tenant.account);
         let account = Account::open(&host.runtime, name.clone(), self.weight, limits, tenant)
             .map_err(|error| RunError::Setup(error.to_string()))?;
@@ -237,7 +236,7 @@ impl RunBuilder {
         host.runs_started.fetch_add(1, Ordering::Relaxed);
         lock(&host.runs).insert(id, Arc::downgrade(&shared));
         if let Some(timeout) = limits.timeout
-            && let Some(deadline) = Instant::now().checked_add(timeout)
+            && let Some(deadline) = host.runtime.clock.now().checked_add(timeout)
         {
             let target: Arc<dyn Expire> = root.clone();
             root.control.set_timer(deadline, Arc::downgrade(&target));
