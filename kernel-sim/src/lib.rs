@@ -4,6 +4,7 @@ mod alloc;
 mod case;
 mod cost;
 mod faults;
+mod guest;
 mod machine;
 mod oracle;
 mod random;
@@ -19,6 +20,7 @@ mod workload;
 pub use self::{
     case::{Case, Template},
     faults::{Fault, Faults},
+    guest::{Guest, GuestError, GuestOutcome, SLICE},
     machine::Machine,
     oracle::{Failure, Oracle},
     run::{Config, MAX_HARTS, Outcome, run},
