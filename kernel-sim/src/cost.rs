@@ -24,3 +24,11 @@ pub(crate) const SEND: u64 = 150;
 pub(crate) const INTERRUPT: u64 = 1_500;
 /// Bringing a hart on line.
 pub(crate) const BOOT: u64 = 20_000;
+
+/// Hundredths of a nanosecond that a unit of fuel takes.
+const FUEL: u64 = 50;
+
+/// What so many units of fuel take.
+pub(crate) fn fuel(units: u64) -> u64 {
+    units * FUEL / 100
+}

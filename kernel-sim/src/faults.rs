@@ -24,11 +24,15 @@ pub enum Fault {
     Close,
     /// The clock jumps ahead.
     Jump,
+    /// A guest traps at a preemption point.
+    Trap,
+    /// A pool with few places for guests.
+    Pool,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Stall,
         Self::Slow,
         Self::Late,
@@ -38,6 +42,8 @@ impl Fault {
         Self::Cancel,
         Self::Close,
         Self::Jump,
+        Self::Trap,
+        Self::Pool,
     ];
 
     /// Its name on the command line.
@@ -52,6 +58,8 @@ impl Fault {
             Self::Cancel => "cancel",
             Self::Close => "close",
             Self::Jump => "jump",
+            Self::Trap => "trap",
+            Self::Pool => "pool",
         }
     }
 }
@@ -111,6 +119,24 @@ impl Faults {
     /// Nanoseconds between two of the faults that come from outside, on average.
     pub(crate) fn interval(self) -> u64 {
         if self.light { 400_000 } else { 40_000 }
+    }
+
+    /// One in how many preemption points is a trap.
+    pub(crate) fn traps(self) -> u64 {
+        if self.light { 20_000 } else { 1_000 }
+    }
+
+    /// Whether these can end a guest that has done nothing wrong, or refuse it something.
+    pub fn harm_guests(self) -> bool {
+        [
+            Fault::Alloc,
+            Fault::Cancel,
+            Fault::Close,
+            Fault::Trap,
+            Fault::Pool,
+        ]
+        .into_iter()
+        .any(|kind| self.has(kind))
     }
 
     /// One in how many interrupts is late, or allocations fail.

@@ -1,25 +1,33 @@
 //! A deterministic machine of virtual harts that runs the hart executor.
 
 mod alloc;
+mod case;
 mod cost;
 mod faults;
+mod guest;
 mod machine;
 mod oracle;
 mod random;
 mod run;
 mod schedule;
+mod shrink;
 mod sim;
 mod stats;
 mod switch;
 mod trace;
+mod workload;
 
 pub use self::{
+    case::{Case, Template},
     faults::{Fault, Faults},
+    guest::{Guest, GuestError, GuestOutcome, SLICE},
     machine::Machine,
     oracle::{Failure, Oracle},
     run::{Config, MAX_HARTS, Outcome, run},
     schedule::Schedule,
+    shrink::shrink,
     sim::{Join, Sim, SimGroup, Sleep, TaskBuilder},
     stats::{HartStats, Stats},
     trace::{Event, Record, TaskNumber},
+    workload::{Part, Shape, Workload},
 };

@@ -125,7 +125,10 @@ impl Machine {
     /// The hart's worker was dropped. Comes back when the hart is on line again.
     pub(crate) fn went_offline(&self, hart: usize) {
         let mut state = self.lock();
-        if let Some(worker) = state.harts[hart].worker.take() {
+        if let Some(worker) = state.harts[hart].worker.take()
+            && state.hart_of[worker] == Some(hart)
+        {
+            // Else another hart's worker has its place already.
             state.hart_of[worker] = None;
         }
         state.record(Some(hart), Event::Offline);
@@ -185,8 +188,9 @@ impl Machine {
         let mut state = self.lock();
         let Some(hart) = state.current else { return };
         state.harts[hart].pending += cost::SEND;
-        if state.harts[hart].polling.is_some() && !state.pause_in_wakes {
-            // A task may hold a lock here.
+        let quiet = state.harts[hart].polling.is_some() && !state.pause_in_wakes;
+        if quiet || state.harts[hart].shields > 0 {
+            // A task may hold a lock here, or a guest's stack be under it.
             return;
         }
         state.harts[hart].at_send = true;
@@ -209,6 +213,20 @@ impl Machine {
         }
     }
 
+    /// Until what this gives is dropped, nobody else goes on while the hart that runs ends a guest.
+    pub(crate) fn shield(&self, task: TaskNumber) -> Option<Shield<'_>> {
+        let mut state = self.lock();
+        let hart = state.current?;
+        if !state.tasks[task as usize].guest {
+            return None;
+        }
+        state.harts[hart].shields += 1;
+        Some(Shield {
+            machine: self,
+            hart,
+        })
+    }
+
     pub(crate) fn live_outputs(&self) -> u64 {
         self.outputs.load(Relaxed)
     }
@@ -217,6 +235,18 @@ impl Machine {
 impl std::fmt::Debug for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Machine").finish_non_exhaustive()
+    }
+}
+
+/// See [`Machine::shield`].
+pub(crate) struct Shield<'a> {
+    machine: &'a Machine,
+    hart: usize,
+}
+
+impl Drop for Shield<'_> {
+    fn drop(&mut self) {
+        self.machine.lock().harts[self.hart].shields -= 1;
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Oracle {
     NothingLeft,
     /// What the workload itself expects.
     Workload,
+    /// A guest that nothing was done to ends well.
+    Guest,
 }
 
 impl Oracle {
@@ -58,6 +60,7 @@ impl Oracle {
             Self::Progress => "the machine gets done",
             Self::NothingLeft => "nothing is left at the end",
             Self::Workload => "the workload's own expectation",
+            Self::Guest => "the guest exits with 0",
         }
     }
 }

@@ -5,13 +5,14 @@ use crate::{
     machine::{Machine, Next, Occurrence, Status},
     oracle::{Failure, Oracle},
     schedule::Schedule,
-    sim::{Inner, Sim},
+    sim::{GuestHost, Inner, Sim},
     stats::Stats,
     switch::Stack,
     trace::{Event, Record},
 };
 use hart_executor::{Executor, Platform, Step, Worker};
 use std::{
+    borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
 };
@@ -38,6 +39,8 @@ pub struct Config {
     /// Lets other harts go on where a task's wake or spawn has just sent an interrupt. Finds more; but no
     /// task may call a waker, or spawn, while it holds a lock that others want.
     pub pause_in_wakes: bool,
+    /// Counts a guest that fails, though no fault harmed it, as a broken promise.
+    pub guest_must_succeed: bool,
 }
 
 impl Config {
@@ -51,6 +54,7 @@ impl Config {
             keep_trace: false,
             max_steps: 20_000_000,
             pause_in_wakes: false,
+            guest_must_succeed: false,
         }
     }
 }
@@ -63,10 +67,12 @@ pub struct Outcome {
     pub stats: Stats,
     /// The first promise that was broken.
     pub failure: Option<Failure>,
+    /// The last events.
+    pub last: Vec<Record>,
     /// Every event, where the configuration says to keep them.
     pub trace: Vec<Record>,
     /// Names of tasks, by number, with the group.
-    pub tasks: Vec<(&'static str, Option<u32>)>,
+    pub tasks: Vec<(Cow<'static, str>, Option<u32>)>,
     /// Names of groups.
     pub groups: Vec<String>,
 }
@@ -85,12 +91,24 @@ pub fn run(config: &Config, start: impl FnOnce(&Sim)) -> Outcome {
     );
     let machine = Arc::new(Machine::new(config));
     let executor = Executor::with_platform(config.harts, machine.clone());
+    run_on(config, machine, executor, None, start)
+}
+
+/// Runs a machine whose executor is there already.
+pub(crate) fn run_on(
+    config: &Config,
+    machine: Arc<Machine>,
+    executor: Executor,
+    host: Option<Box<dyn GuestHost>>,
+    start: impl FnOnce(&Sim),
+) -> Outcome {
     let sim = Sim {
         inner: Arc::new(Inner {
             machine: machine.clone(),
             executor: executor.clone(),
             refs: Mutex::new(Vec::new()),
             keep_refs: config.faults.has(Fault::Cancel),
+            host,
         }),
     };
     let stacks = (0..config.harts)
@@ -105,12 +123,6 @@ pub fn run(config: &Config, start: impl FnOnce(&Sim)) -> Outcome {
         stacks,
         max_steps: config.max_steps,
     };
-    if let Some(at) = machine.lock().close_at {
-        let sim = runner.sim.clone();
-        runner.sim.outside(at, move || sim.close());
-        // It is no reason to wait.
-        machine.lock().calls = 0;
-    }
     start(&runner.sim);
     runner.go();
     runner.finish()
@@ -172,9 +184,17 @@ impl Runner {
                 });
                 return;
             }
-            if state.live == 0 && state.calls == 0 && !state.closing {
+            if state.live == 0 && state.calls == 0 && !state.closing && self.no_guests() {
                 drop(state);
                 self.sim.close();
+                continue;
+            }
+            if let Some(host) = &self.sim.inner.host
+                && let Some(at) = host.next_deadline()
+                && state.is_due(at)
+            {
+                drop(state);
+                host.expire();
                 continue;
             }
             match state.next() {
@@ -199,7 +219,7 @@ impl Runner {
                 }
                 Next::Quiet if state.closed => return,
                 Next::Quiet => {
-                    state.check_quiet();
+                    state.check_quiet(self.no_guests());
                     drop(state);
                     self.sim.close();
                 }
@@ -207,11 +227,20 @@ impl Runner {
         }
     }
 
+    fn no_guests(&self) -> bool {
+        self.sim
+            .inner
+            .host
+            .as_ref()
+            .is_none_or(|host| host.is_idle())
+    }
+
     fn handle(&self, what: Occurrence) {
         let machine = self.sim.machine();
         match what {
             Occurrence::Timer { hart, waker } => self.sim.interrupt(hart, waker),
             Occurrence::Call(f) => f(),
+            Occurrence::Close => self.sim.close(),
             Occurrence::Interrupt { hart } => {
                 let mut state = machine.lock();
                 state.interrupts -= 1;
@@ -250,7 +279,7 @@ impl Runner {
         let tasks = state
             .tasks
             .iter()
-            .map(|info| (info.name, info.group))
+            .map(|info| (info.name.clone(), info.group))
             .collect();
         let groups = state
             .groups
@@ -267,6 +296,7 @@ impl Runner {
                 harts: state.harts.iter().map(|hart| hart.stats).collect(),
             },
             failure: state.failure.take(),
+            last: state.trace.last(),
             trace: state.trace.take_all(),
             tasks,
             groups,

@@ -1,6 +1,6 @@
 //! What a workload sees: spawn, join, spend, sleep.
 
-mod guard;
+pub(crate) mod guard;
 mod join;
 mod sleep;
 
@@ -31,6 +31,21 @@ pub(crate) struct Inner {
     /// Of live tasks, for cancels that come from nowhere.
     pub(crate) refs: Mutex<Vec<Option<TaskRef>>>,
     pub(crate) keep_refs: bool,
+    /// Whose guests run on the machine.
+    pub(crate) host: Option<Box<dyn GuestHost>>,
+}
+
+/// A host of guests, as the runner sees it.
+pub(crate) trait GuestHost: Send + Sync {
+    /// Closes it and its executor.
+    fn close(&self);
+    /// Cancels some run.
+    fn cancel(&self);
+    /// Whether no guest is left, those included that are no tasks yet.
+    fn is_idle(&self) -> bool;
+    /// When it wants `expire` to be called.
+    fn next_deadline(&self) -> Option<u64>;
+    fn expire(&self);
 }
 
 /// A group of tasks on the machine.
@@ -108,7 +123,7 @@ impl Sim {
 
     /// A future that is ready after so many virtual nanoseconds.
     pub fn sleep(&self, nanoseconds: u64) -> Sleep {
-        Sleep::new(self.clone(), nanoseconds)
+        Sleep::new(self.inner.machine.clone(), nanoseconds)
     }
 
     /// Makes a group of tasks.
@@ -170,7 +185,10 @@ impl Sim {
         let current = state.current;
         state.record(current, Event::Closed);
         drop(state);
-        self.executor().close();
+        match &self.inner.host {
+            Some(host) => host.close(),
+            None => self.executor().close(),
+        }
         let mut state = self.machine().lock();
         if first {
             // A second close may return while the first is under way.
@@ -228,6 +246,12 @@ impl Sim {
 
     /// Cancels some live task.
     pub(crate) fn cancel_any(&self) {
+        if let Some(host) = &self.inner.host {
+            let current = None;
+            self.machine().lock().record(current, Event::CancelledRun);
+            host.cancel();
+            return;
+        }
         let task = {
             let mut state = self.machine().lock();
             if state.tasks.is_empty() {
@@ -261,7 +285,7 @@ impl Sim {
         let mut state = self.machine().lock();
         let info = &state.tasks[task as usize];
         if info.ending.is_none() && !info.polling && !state.closing {
-            let name = info.name;
+            let name = info.name.clone();
             state.fail(Oracle::Cancel, || {
                 format!("the future of task {task} ({name}) is there after its cancel returned, and nobody polls it")
             });

@@ -59,6 +59,10 @@ pub enum Event {
     Late { nanoseconds: u64 },
     /// Fault: an allocation failed.
     NoMemory,
+    /// Fault: a run was cancelled.
+    CancelledRun,
+    /// Fault: a guest traps at a preemption point.
+    Trapped { task: TaskNumber },
 }
 
 /// One line of the trace.
@@ -109,6 +113,8 @@ impl Event {
             Self::Jump { nanoseconds } => (22, nanoseconds),
             Self::Late { nanoseconds } => (23, nanoseconds),
             Self::NoMemory => (24, 0),
+            Self::CancelledRun => (25, 0),
+            Self::Trapped { task } => (26, task.into()),
         }
     }
 }

@@ -68,6 +68,10 @@ mod executor;
 pub mod group;
 mod idle;
 mod live;
+#[cfg(feature = "planted-faults")]
+pub mod planted;
+#[cfg(not(feature = "planted-faults"))]
+mod planted;
 mod platform;
 mod pool;
 mod queue;

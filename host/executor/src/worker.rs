@@ -32,6 +32,8 @@ pub use self::tick::WorkerStats;
 use crate::{
     error::Closed,
     executor::{Executor, Strong},
+    group::Meter,
+    planted::{Planted, is_planted},
     platform::{Core, WorkerId},
     scheduler::{Scheduler, Slot},
     sync::Ordering::{AcqRel, Relaxed},
@@ -80,6 +82,10 @@ pub struct Worker {
     in_a_row: usize,
     /// When the last step ended, if that was a poll in the fair lane: the next one begins there.
     now: Option<u64>,
+    /// Of what it stole last, the task to poll next. Were it in the queue, two idle workers could take it
+    /// from one another for ever. Here only from a search to the next step; [`Self::offer_queue`] puts it
+    /// into the queue if that step does not come.
+    hand: Option<TaskRef>,
     random: fastrand::Rng,
     /// The cell that says "this worker runs here" is its thread's.
     _not_send: PhantomData<*mut ()>,
@@ -136,6 +142,8 @@ impl Worker {
         let id = shared.add_worker();
         let slot = shared.slots().get(id);
         let slot = slot.expect("a worker's place is made before the worker");
+        // An earlier worker of this place read another thread's CPU clock.
+        slot.meter(|meter| *meter = Meter::default());
         Ok(Self {
             slot: NonNull::from(slot),
             executor: executor.clone(),
@@ -145,6 +153,7 @@ impl Worker {
             skipped: 0,
             in_a_row: 0,
             now: None,
+            hand: None,
             // Workers must not all begin at the same victim.
             random: fastrand::Rng::with_seed(
                 shared
@@ -226,6 +235,11 @@ impl Worker {
                 }
                 None => self.search_or_announce(),
             },
+            Phase::Announced if is_planted(Planted::LostWake) => {
+                self.shared().idle().announce(self.id, false);
+                self.phase = Phase::Asleep;
+                Step::Sleep { until: None }
+            }
             Phase::Announced => {
                 if self.run_woken() {
                     self.retract();
@@ -276,6 +290,11 @@ impl Worker {
             return Step::Stole(stolen);
         }
         let searching = self.phase == Phase::Searching;
+        if is_planted(Planted::LostWake) {
+            let _ = searching && self.shared().idle().found();
+            self.phase = Phase::Announced;
+            return Step::Announced;
+        }
         self.shared().idle().announce(self.id, searching);
         self.phase = Phase::Announced;
         Step::Announced
@@ -310,7 +329,10 @@ impl Worker {
 
     /// Before anything but the next task of the own queue: `requeue` may have queued one without a
     /// notification.
-    fn offer_queue(&self) {
+    fn offer_queue(&mut self) {
+        if let Some(task) = self.hand.take() {
+            self.slot().queue.push_back(task);
+        }
         if !self.slot().queue.is_empty() {
             self.shared().notify();
         }
@@ -334,7 +356,12 @@ impl Worker {
     /// The task to poll next from what is at hand: the own queue, the fair lane, and now and then the
     /// injector.
     fn next(&mut self) -> Option<TaskRef> {
-        if self.polls % INJECTOR_INTERVAL == INJECTOR_INTERVAL - 1 {
+        if let Some(task) = self.hand.take() {
+            self.skipped += 1;
+            return Some(task);
+        }
+        let interval = self.polls % INJECTOR_INTERVAL == INJECTOR_INTERVAL - 1;
+        if interval && !is_planted(Planted::InjectorStarves) {
             // Counted as a poll, so that a look that found nothing is not repeated.
             self.polls = self.polls.wrapping_add(1);
             self.take_from_injector();
@@ -455,18 +482,33 @@ impl Worker {
             if victim == self.id {
                 continue;
             }
-            let Some(slot) = self.shared().slots().get(victim) else {
-                continue;
-            };
-            let (stolen, wanted) = slot.queue.move_half(&self.slot().queue, last_resort);
-            if wanted {
-                self.shared().notify();
-            }
-            if stolen > 0 {
-                return self.stole(stolen);
+            let (hand, more) = self.steal_half(victim, last_resort);
+            if hand.is_some() {
+                self.hand = hand;
+                return self.stole(1 + more);
             }
         }
         0
+    }
+
+    /// Half of a worker's queue: the oldest task for the hand, and how many others are in the own queue now.
+    fn steal_half(&self, victim: WorkerId, last_resort: bool) -> (Option<TaskRef>, usize) {
+        let Some(slot) = self.shared().slots().get(victim) else {
+            return (None, 0);
+        };
+        let mut stolen = slot.queue.steal_half(&self.slot().queue, last_resort);
+        if stolen.wanted {
+            self.shared().notify();
+        }
+        if is_planted(Planted::StealDuplicates)
+            && let Some(task) = &stolen.first
+        {
+            slot.queue.backlog().push(task.clone());
+        }
+        if is_planted(Planted::StealDrops) {
+            stolen.first = self.slot().queue.take_unheld();
+        }
+        (stolen.first, stolen.more)
     }
 
     // === polling ===
@@ -579,8 +621,7 @@ impl Drop for Entered {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.retract();
-        self.found();
+        self.stand_down();
         self.shared().remove_worker(self.id);
     }
 }

@@ -478,3 +478,45 @@ fn close_reaches_parked_groups() {
     assert_eq!(bed.executor.pending_tasks(), 0);
     assert_eq!(bed.executor.next_refill(), None);
 }
+
+/// A place that another worker had before, on a core with another CPU clock.
+///
+/// Fails if a new worker goes on from the last reading of the worker before it: the poll is charged nothing.
+#[test]
+fn a_new_worker_reads_its_own_clock() {
+    /// The time that other cores were busy and this one was not.
+    struct OtherCore(Machine, AtomicU64);
+
+    impl Platform for OtherCore {
+        fn park(&self, _: WorkerId, _: Option<u64>) {}
+        fn unpark(&self, _: WorkerId) {}
+        fn now(&self) -> u64 {
+            self.0.now()
+        }
+        fn cpu_time(&self) -> u64 {
+            self.0.now() - self.1.load(Relaxed)
+        }
+        fn core(&self) -> Option<Core> {
+            self.0.core()
+        }
+        fn set_core(&self, core: Option<Core>) -> Option<Core> {
+            self.0.set_core(core)
+        }
+    }
+
+    let machine = Arc::new(OtherCore(Machine::default(), AtomicU64::new(0)));
+    machine.0.now.store(100 * SLICE, Relaxed);
+    let executor = Executor::with_platform(1, machine.clone());
+    let group = executor.group().build();
+    for _ in 0..2 {
+        let (its, polled) = (machine.clone(), group.clone());
+        let task = async move { its.0.now.fetch_add(SLICE / 2, Relaxed) };
+        drop(executor.build_task().group(&polled).spawn(task));
+        let mut worker = Worker::new(&executor).unwrap();
+        assert_eq!(worker.step(), Step::Polled);
+        drop(worker);
+        // The next one is on a core that was idle until now.
+        machine.1.store(machine.0.now(), Relaxed);
+    }
+    assert_eq!(group.stats().cpu_time, Duration::from_nanos(SLICE));
+}

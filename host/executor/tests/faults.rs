@@ -699,3 +699,34 @@ fn drops_may_call_back() {
     assert!(called.load(SeqCst));
     assert_eq!(executor.pending_tasks(), 0);
 }
+
+/// Two idle workers and one task: whoever stole it polls it.
+///
+/// Fails if what was stolen can be stolen again before the thief's next step: in lockstep the two take it
+/// from one another for ever.
+#[test]
+fn a_lone_task_is_not_stolen_back_and_forth() {
+    let (executor, _machine) = on_machine(2);
+    let mut workers = [(); 2].map(|()| Worker::new(&executor).unwrap());
+    drop(executor.spawn(async {}));
+    for turn in 0..8 {
+        let _ = workers[turn % 2].step();
+    }
+    assert_eq!(executor.pending_tasks(), 0);
+}
+
+/// A worker that has stolen and is not stepped again: others get what it holds.
+///
+/// Fails if the task that it would have polled next goes with it.
+#[test]
+fn a_thief_that_leaves_gives_back_what_it_stole() {
+    let (executor, _machine) = on_machine(2);
+    let mut owner = Worker::new(&executor).unwrap();
+    drop(executor.spawn(async {}));
+    assert_eq!(owner.step(), Step::Stole(1));
+    let mut thief = Worker::new(&executor).unwrap();
+    assert_eq!(thief.step(), Step::Stole(1));
+    drop(thief);
+    until_asleep(&mut owner);
+    assert_eq!(executor.pending_tasks(), 0);
+}

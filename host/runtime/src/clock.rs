@@ -38,6 +38,7 @@
 //!
 //! A watchdog restarts the loop if it panics (see [`thread`]).
 
+mod simulated;
 mod thread;
 mod timers;
 
@@ -50,6 +51,7 @@ use hart_executor::{Executor, Platform};
 use wasmtime::{Engine, EngineWeak};
 
 use crate::runtime::Crew;
+use crate::simulate::SharedMachine;
 use crate::sync::lock;
 pub(crate) use timers::TimerKey;
 use timers::Timers;
@@ -62,6 +64,8 @@ pub(crate) trait Expire: Send + Sync {
 
 /// The clock's shared part.
 pub(crate) struct Clock {
+    /// Whose time it is, where no thread runs it.
+    machine: Option<simulated::Time>,
     /// Guests being polled right now, over all workers.
     running: AtomicUsize,
     /// Guests that were killed and have not ended. Signed: the end may be counted before the kill.
@@ -97,8 +101,9 @@ struct Attached {
 const LEAST_PAUSE: Duration = SHORTEST_SLICE;
 
 impl Clock {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(machine: Option<SharedMachine>) -> Self {
         Self {
+            machine: machine.map(simulated::Time::new),
             running: AtomicUsize::new(0),
             urgent: AtomicI64::new(0),
             limited: AtomicUsize::new(0),

@@ -109,6 +109,7 @@ mod platform;
 mod preempt;
 mod runtime;
 mod signal;
+pub mod simulate;
 mod stats;
 mod sync;
 mod task;

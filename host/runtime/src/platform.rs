@@ -7,19 +7,33 @@ use std::time::Duration;
 use hart_executor::{Core, Platform, StdPlatform, WorkerId};
 
 use crate::clock::Clock;
+use crate::simulate::SharedMachine;
 
 /// [`StdPlatform`] that tells the epoch clock about contention.
 pub(crate) struct HostPlatform {
-    os: StdPlatform,
+    os: Os,
     /// Set once, right after both exist: the clock needs the executor, which needs the platform.
     clock: OnceLock<Arc<Clock>>,
 }
 
+/// What is under it.
+enum Os {
+    Threads(StdPlatform),
+    Simulated(SharedMachine),
+}
+
 impl HostPlatform {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(machine: Option<SharedMachine>) -> Self {
         Self {
-            os: StdPlatform::new(),
+            os: machine.map_or_else(|| Os::Threads(StdPlatform::new()), Os::Simulated),
             clock: OnceLock::new(),
+        }
+    }
+
+    fn os(&self) -> &dyn Platform {
+        match &self.os {
+            Os::Threads(threads) => threads,
+            Os::Simulated(machine) => &**machine,
         }
     }
 
@@ -31,27 +45,27 @@ impl HostPlatform {
 
 impl Platform for HostPlatform {
     fn park(&self, worker: WorkerId, until: Option<u64>) {
-        self.os.park(worker, until);
+        self.os().park(worker, until);
     }
 
     fn unpark(&self, worker: WorkerId) {
-        self.os.unpark(worker);
+        self.os().unpark(worker);
     }
 
     fn now(&self) -> u64 {
-        self.os.now()
+        self.os().now()
     }
 
     fn cpu_time(&self) -> u64 {
-        self.os.cpu_time()
+        self.os().cpu_time()
     }
 
     fn core(&self) -> Option<Core> {
-        self.os.core()
+        self.os().core()
     }
 
     fn set_core(&self, core: Option<Core>) -> Option<Core> {
-        self.os.set_core(core)
+        self.os().set_core(core)
     }
 
     fn contended_within(&self, slice: Duration) {
@@ -61,7 +75,10 @@ impl Platform for HostPlatform {
     }
 
     fn seed(&self) -> u64 {
-        // The standard library seeds its hash maps from the system: as random as this needs.
-        RandomState::new().build_hasher().finish()
+        match &self.os {
+            // The standard library seeds its hash maps from the system: as random as this needs.
+            Os::Threads(_) => RandomState::new().build_hasher().finish(),
+            Os::Simulated(machine) => machine.seed(),
+        }
     }
 }

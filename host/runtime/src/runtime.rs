@@ -19,6 +19,7 @@ pub use group::{Cx, Group, GroupBuilder, Task, TaskError};
 
 use crate::clock::Clock;
 use crate::platform::HostPlatform;
+use crate::simulate::SharedMachine;
 use crate::sync::lock;
 use crate::task::Control;
 use crate::{BuildError, Preemption, TenantBuilder, WorkerStats};
@@ -77,6 +78,8 @@ pub(crate) struct Owner {
 
 /// What tasks know of their runtime.
 pub(crate) struct Inner {
+    /// The simulated machine under it, if it is one.
+    pub(crate) machine: Option<SharedMachine>,
     pub(crate) executor: Executor,
     pub(crate) platform: Arc<HostPlatform>,
     pub(crate) clock: Arc<Clock>,

@@ -53,6 +53,8 @@ pub(crate) struct Hart {
     pub(crate) polling: Option<u32>,
     /// It stands behind a sent interrupt.
     pub(crate) at_send: bool,
+    /// Ends of guests that are under way on it.
+    pub(crate) shields: u32,
     /// Counted in `State::awake`.
     awake: bool,
     pub(crate) wants_offline: bool,
@@ -74,6 +76,8 @@ pub(crate) enum Occurrence {
     Online {
         hart: usize,
     },
+    /// A fault; no reason to wait for it.
+    Close,
     /// Something from outside every hart.
     Call(Box<dyn FnOnce() + Send>),
 }
@@ -110,7 +114,6 @@ pub(crate) struct State {
     pub(crate) rng: Rng,
     pub(crate) faults: Faults,
     next_fault: u64,
-    pub(crate) close_at: Option<u64>,
     pub(crate) trace: Trace,
     pub(crate) failure: Option<Failure>,
     pub(crate) steps: u64,
@@ -125,6 +128,8 @@ pub(crate) struct State {
     // What `tasks.rs` keeps.
     pub(crate) tasks: Vec<TaskInfo>,
     pub(crate) groups: Vec<GroupInfo>,
+    /// Of guests.
+    pub(crate) group_of_run: BTreeMap<u64, u32>,
     pub(crate) queued: usize,
     pub(crate) peak_queued: usize,
     pub(crate) live: usize,
@@ -159,6 +164,7 @@ impl State {
                 },
                 polling: None,
                 at_send: false,
+                shields: 0,
                 awake: false,
                 wants_offline: false,
                 stall: 0,
@@ -181,7 +187,6 @@ impl State {
             picker: Picker::new(config.schedule, config.seed, config.harts),
             faults,
             next_fault: u64::MAX,
-            close_at,
             trace: Trace::new(config.keep_trace),
             failure: None,
             steps: 0,
@@ -193,6 +198,7 @@ impl State {
             disturbed: 0,
             tasks: Vec::new(),
             groups: Vec::new(),
+            group_of_run: BTreeMap::new(),
             queued: 0,
             peak_queued: 0,
             live: 0,
@@ -207,6 +213,9 @@ impl State {
         for hart in 0..config.harts {
             let at = state.rng.u64(0..=cost::BOOT);
             state.make_ready(hart, at);
+        }
+        if let Some(at) = close_at {
+            state.schedule(at, Occurrence::Close);
         }
         if state.outside_faults().next().is_some() {
             state.next_fault = state.draw_fault_time();
@@ -311,6 +320,18 @@ impl State {
         self.next_fault = u64::MAX;
         self.calls = 0;
         std::mem::take(&mut self.occurrences)
+    }
+
+    /// Whether `at` has come: nothing else happens before it. If so, it is that late now.
+    pub(crate) fn is_due(&mut self, at: u64) -> bool {
+        let hart = self.ready.first().map(|&(at, ..)| at);
+        let occurrence = self.occurrences.keys().next().map(|&(at, _)| at);
+        let next = hart.into_iter().chain(occurrence).min();
+        if next.is_some_and(|next| next < at) {
+            return false;
+        }
+        self.now = self.now.max(at);
+        true
     }
 
     pub(crate) fn next(&mut self) -> Next {

@@ -1,10 +1,12 @@
 //! What the machine knows of every task, from outside the executor: the promises about them are checked here.
 
-use super::State;
+use super::{GroupInfo, State};
 use crate::{
     oracle::Oracle,
     trace::{Event, TaskNumber},
 };
+use hart_host::simulate::Admitted;
+use std::borrow::Cow;
 
 /// Polls of every busy hart in a round of the starvation oracle.
 const ROUND: u32 = 64;
@@ -18,9 +20,12 @@ pub(crate) enum Ending {
     Dropped,
 }
 
+/// A name: known, or from a guest.
+pub(crate) type Name = Cow<'static, str>;
+
 #[derive(Clone, Debug)]
 pub(crate) struct TaskInfo {
-    pub(crate) name: &'static str,
+    pub(crate) name: Name,
     pub(crate) group: Option<u32>,
     /// Spawned or woken, and not polled since.
     pub(crate) queued: bool,
@@ -31,6 +36,8 @@ pub(crate) struct TaskInfo {
     /// Its spawn has not returned yet.
     pub(crate) spawning: bool,
     pub(crate) cancelled: bool,
+    /// A guest: its host ends it when it sees fit.
+    pub(crate) guest: bool,
     /// It may wait for ever.
     pub(crate) daemon: bool,
     /// How often it was queued.
@@ -38,12 +45,7 @@ pub(crate) struct TaskInfo {
 }
 
 impl State {
-    pub(crate) fn add_task(
-        &mut self,
-        name: &'static str,
-        group: Option<u32>,
-        daemon: bool,
-    ) -> TaskNumber {
+    pub(crate) fn add_task(&mut self, name: Name, group: Option<u32>, daemon: bool) -> TaskNumber {
         let task = u32::try_from(self.tasks.len()).expect("fewer tasks than that");
         self.tasks.push(TaskInfo {
             name,
@@ -54,12 +56,34 @@ impl State {
             ending: None,
             spawning: true,
             cancelled: false,
+            guest: false,
             daemon,
             times: 0,
         });
         self.live += 1;
         self.record(self.current, Event::Spawned { task });
         self.enqueue(task);
+        task
+    }
+
+    /// A guest that has its place in the pool.
+    pub(crate) fn add_guest(&mut self, guest: &Admitted<'_>) -> TaskNumber {
+        let group = match self.group_of_run.get(&guest.run) {
+            Some(group) => *group,
+            None => {
+                self.groups.push(GroupInfo {
+                    name: guest.group.name().to_owned(),
+                    ..GroupInfo::default()
+                });
+                let group = u32::try_from(self.groups.len() - 1).expect("fewer groups than that");
+                self.group_of_run.insert(guest.run, group);
+                group
+            }
+        };
+        let task = self.add_task(guest.name.to_owned().into(), Some(group), false);
+        let info = &mut self.tasks[task as usize];
+        info.guest = true;
+        info.spawning = false;
         task
     }
 
@@ -107,7 +131,7 @@ impl State {
         let hart = self.current;
         self.record(hart, Event::Poll { task });
         let info = &self.tasks[task as usize];
-        let (name, closed) = (info.name, self.closed);
+        let (name, closed) = (info.name.clone(), self.closed);
         if info.polling {
             self.fail(Oracle::PolledOnce, || {
                 format!("task {task} ({name}) is polled while it is polled")
@@ -168,7 +192,7 @@ impl State {
     pub(crate) fn future_dropped(&mut self, task: TaskNumber) {
         let closing = self.closing;
         let info = &mut self.tasks[task as usize];
-        let (name, polling) = (info.name, info.polling);
+        let (name, polling) = (info.name.clone(), info.polling);
         if info.ending.is_some() || polling {
             self.fail(Oracle::EndsOnce, || {
                 format!(
@@ -178,7 +202,7 @@ impl State {
             return;
         }
         let ending = info.ready.unwrap_or(Ending::Dropped);
-        let told = info.cancelled || info.spawning || closing;
+        let told = info.cancelled || info.spawning || info.guest || closing;
         info.ending = Some(ending);
         self.live -= 1;
         self.dequeue(task);
@@ -222,7 +246,7 @@ impl State {
                 continue;
             }
             if self.round - round > bound {
-                let name = info.name;
+                let name = info.name.clone();
                 let polls = (self.round - round) * u64::from(ROUND);
                 self.fail(Oracle::NoStarvation, || {
                     format!(
@@ -269,7 +293,7 @@ impl State {
             .iter()
             .position(|info| info.ending.is_none() && !info.polling && !info.spawning);
         if let Some(task) = left {
-            let name = self.tasks[task].name;
+            let name = self.tasks[task].name.clone();
             self.fail(Oracle::Close, || {
                 format!("the future of task {task} ({name}) is left after the close")
             });
@@ -277,21 +301,25 @@ impl State {
     }
 
     /// Where nothing will happen by itself any more.
-    pub(crate) fn check_quiet(&mut self) {
+    pub(crate) fn check_quiet(&mut self, no_guests: bool) {
         let stuck = |info: &TaskInfo| info.ending.is_none() && !info.daemon;
         let queued = self
             .tasks
             .iter()
             .position(|info| info.ending.is_none() && info.queued);
         if let Some(task) = queued {
-            let name = self.tasks[task].name;
+            let name = self.tasks[task].name.clone();
             self.fail(Oracle::WokenIsPolled, || {
                 format!("task {task} ({name}) is runnable and nobody polls it: every hart sleeps")
             });
         } else if let Some(task) = self.tasks.iter().position(stuck) {
-            let name = self.tasks[task].name;
+            let name = self.tasks[task].name.clone();
             self.fail(Oracle::Progress, || {
                 format!("task {task} ({name}) waits for something that nobody will do")
+            });
+        } else if !no_guests {
+            self.fail(Oracle::Progress, || {
+                "guests wait for a place in the pool, and nobody will give one back".into()
             });
         }
     }

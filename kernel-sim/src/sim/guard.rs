@@ -12,17 +12,20 @@ use std::{
 };
 
 /// A workload's future. Dropping it is the end of the task.
-pub(super) struct Guard<F> {
-    sim: Sim,
+pub(crate) struct Guard<F> {
+    machine: Arc<Machine>,
+    /// Where a reference to the task is kept.
+    refs: Option<Sim>,
     task: TaskNumber,
-    future: Pin<Box<F>>,
+    /// `None` only while it is dropped.
+    future: Option<Pin<Box<F>>>,
     probe: Arc<Probe>,
     /// Of `probe`.
     waker: Waker,
 }
 
 /// What a guarded task gives: counted until it is dropped.
-pub(super) struct Output<T> {
+pub(crate) struct Output<T> {
     value: Option<T>,
     machine: Arc<Machine>,
 }
@@ -37,17 +40,23 @@ struct Probe {
 }
 
 impl<F: Future> Guard<F> {
-    pub(super) fn new(sim: Sim, task: TaskNumber, future: F) -> Self {
+    pub(crate) fn new(
+        machine: Arc<Machine>,
+        refs: Option<Sim>,
+        task: TaskNumber,
+        future: F,
+    ) -> Self {
         let probe = Arc::new(Probe {
-            machine: sim.inner.machine.clone(),
+            machine: machine.clone(),
             task,
             waker: Mutex::new(None),
             by_value: AtomicBool::new(task.is_multiple_of(2)),
         });
         Self {
-            sim,
+            machine,
+            refs,
             task,
-            future: Box::pin(future),
+            future: Some(Box::pin(future)),
             waker: Waker::from(probe.clone()),
             probe,
         }
@@ -59,13 +68,11 @@ impl<F: Future> Future for Guard<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let machine = this.sim.inner.machine.clone();
+        let machine = this.machine.clone();
+        let future = this.future.as_mut().expect("there until the drop");
         let mut polling = machine.begin_poll(this.task);
         this.probe.set(cx.waker());
-        let polled = this
-            .future
-            .as_mut()
-            .poll(&mut Context::from_waker(&this.waker));
+        let polled = future.as_mut().poll(&mut Context::from_waker(&this.waker));
         polling.ready = polled.is_ready();
         drop(polling);
         polled.map(|value| Output::new(value, machine))
@@ -75,20 +82,17 @@ impl<F: Future> Future for Guard<F> {
 impl<F> Drop for Guard<F> {
     fn drop(&mut self) {
         drop(self.probe.take());
-        let mut state = self.sim.machine().lock();
-        state.future_dropped(self.task);
-        drop(state);
-        if self.sim.inner.keep_refs {
-            let mut refs = self
-                .sim
-                .inner
-                .refs
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+        self.machine.lock().future_dropped(self.task);
+        if let Some(sim) = &self.refs {
+            let refs = sim.inner.refs.lock();
+            let mut refs = refs.unwrap_or_else(PoisonError::into_inner);
             let task = refs.get_mut(self.task as usize).and_then(Option::take);
             drop(refs);
             drop(task);
         }
+        // Where it runs foreign stacks to their ends, no other may go on in between.
+        let _shielded = self.machine.shield(self.task);
+        self.future = None;
     }
 }
 

@@ -69,11 +69,12 @@ impl<'a> TaskBuilder<'a> {
             let mut state = machine.lock();
             let group = self.group.map(|group| group.number);
             (
-                state.add_task(self.name, group, self.daemon),
+                state.add_task(self.name.into(), group, self.daemon),
                 state.no_memory,
             )
         };
-        let guard = Guard::new(sim.clone(), task, future);
+        let refs = sim.inner.keep_refs.then(|| sim.clone());
+        let guard = Guard::new(sim.inner.machine.clone(), refs, task, future);
         let memory = TaskMemory {
             machine: sim.inner.machine.clone(),
         };
@@ -167,7 +168,7 @@ impl<T> Join<T> {
             _ => false,
         };
         let ending = info.ending;
-        let name = info.name;
+        let name = info.name.clone();
         drop(state);
         self.sim.check(right, Oracle::EndsOnce, || {
             let told = error.map_or_else(|| "an output".into(), ToString::to_string);

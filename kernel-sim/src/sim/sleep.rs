@@ -1,9 +1,9 @@
 //! Timers.
 
-use super::Sim;
-use crate::machine::Occurrence;
+use crate::machine::{Machine, Occurrence};
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -11,16 +11,16 @@ use std::{
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Sleep {
-    sim: Sim,
+    machine: Arc<Machine>,
     nanoseconds: u64,
     deadline: Option<u64>,
     timer: Option<(u64, u64)>,
 }
 
 impl Sleep {
-    pub(super) fn new(sim: Sim, nanoseconds: u64) -> Self {
+    pub(crate) fn new(machine: Arc<Machine>, nanoseconds: u64) -> Self {
         Self {
-            sim,
+            machine,
             nanoseconds,
             deadline: None,
             timer: None,
@@ -29,7 +29,7 @@ impl Sleep {
 
     fn stop(&mut self) {
         let timer = self.timer.take();
-        let old = timer.and_then(|key| self.sim.machine().lock().unschedule(key));
+        let old = timer.and_then(|key| self.machine.lock().unschedule(key));
         // Not under the lock: it holds a waker.
         drop(old);
     }
@@ -41,9 +41,9 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.stop();
         let waker = cx.waker().clone();
-        let sim = self.sim.clone();
-        let mut state = sim.machine().lock();
-        let end = state.now + self.nanoseconds;
+        let machine = self.machine.clone();
+        let mut state = machine.lock();
+        let end = state.now.saturating_add(self.nanoseconds);
         let deadline = *self.deadline.get_or_insert(end);
         if state.now >= deadline {
             drop(state);
@@ -51,7 +51,10 @@ impl Future for Sleep {
         }
         let hart = state.current;
         let late = state.draw_late().unwrap_or(0);
-        let key = state.schedule(deadline + late, Occurrence::Timer { hart, waker });
+        let key = state.schedule(
+            deadline.saturating_add(late),
+            Occurrence::Timer { hart, waker },
+        );
         drop(state);
         self.timer = Some(key);
         Poll::Pending

@@ -19,6 +19,7 @@ use crate::{
     group::{DEFAULT_SLICE, GroupInner, Lane, lane::Pace},
     idle::{Idle, Notify},
     live::{Listed, OUTSIDE, Outside},
+    planted::{Planted, is_planted},
     platform::{Core, Platform, WorkerId},
     queue::{LocalQueue, RunQueue},
     scheduler::{Slot, Slots},
@@ -334,6 +335,11 @@ impl Shared {
             let began = meter.began();
             (began, meter.end(now, &*self.platform), meter.poll_began())
         });
+        let cpu = if is_planted(Planted::ContinueIsFree) {
+            0
+        } else {
+            cpu
+        };
         group.counts.charge(cpu);
         let pace = if by_time {
             Pace::Time(now.saturating_sub(poll_began))
@@ -372,7 +378,12 @@ impl Shared {
 
     pub(crate) fn close(&self) {
         self.idle.close();
-        let cancel = |task: TaskRef| task.cancel_for(Reason::Closed);
+        let cancel = |task: TaskRef| {
+            if is_planted(Planted::CloseForgetsIdle) && task.claim_for_queue().is_some() {
+                return;
+            }
+            task.cancel_for(Reason::Closed);
+        };
         for outside in &self.outside {
             outside.take_all(cancel);
         }

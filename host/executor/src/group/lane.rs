@@ -44,6 +44,7 @@
 
 use super::{DEFAULT_SLICE, GroupInner, LONGEST_TICK, SHORTEST_SLICE, Tenant, rate::Budget};
 use crate::{
+    planted::{Planted, is_planted},
     sync::{Arc, AtomicUsize, Mutex, Ordering::Relaxed, UnsafeCell},
     task::{Header, TaskRef},
 };
@@ -557,6 +558,10 @@ impl Lane {
         group.standing(|standing| standing.active_slice = slice);
         turns.add_slice(slice);
         self.publish(turns);
+        if is_planted(Planted::SleepForgives) {
+            let floor = turns.least.saturating_sub(group.credit_units());
+            group.standing(|standing| standing.virtual_time = floor);
+        }
         turns.keep_up(group, now);
     }
 

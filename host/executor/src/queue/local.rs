@@ -34,6 +34,16 @@ use core::ptr::{self, NonNull};
 /// Tasks in a row that are taken from the slot `next` while others wait in the ring. tokio's number.
 pub(crate) const NEXT_POLLS: usize = 3;
 
+/// What a thief has taken.
+pub(crate) struct Stolen {
+    /// The one that it polls next. Were it in a queue, two idle workers could take it from one another for ever.
+    pub(crate) first: Option<TaskRef>,
+    /// How many others are in its queue now.
+    pub(crate) more: usize,
+    /// Somebody wanted the backlog meanwhile: notify.
+    pub(crate) wanted: bool,
+}
+
 pub(crate) struct LocalQueue {
     /// The owner fills it; anybody empties it.
     next: AtomicPtr<Header>,
@@ -160,39 +170,37 @@ impl LocalQueue {
             .or_else(|| self.take_next())
     }
 
-    /// Moves half of the tasks to `thief`, or with `last_resort` the one that is to run next if there is no other.
-    /// Returns how many, and whether somebody wanted the backlog meanwhile: notify. Only the owner of `thief` may
-    /// call this.
-    pub(crate) fn move_half(&self, thief: &Self, last_resort: bool) -> (usize, bool) {
-        let (mut moved, mut wanted) = (0, false);
+    /// Takes half of the tasks, or with `last_resort` the one that is to run next if there is no other: the first
+    /// for who calls this, the others go to `thief`. Only the owner of `thief` may call this.
+    pub(crate) fn steal_half(&self, thief: &Self, last_resort: bool) -> Stolen {
+        let (mut first, mut more, mut wanted) = (None, 0, false);
         if self.backlog.len() == 0 {
-            moved = self.ring.move_half(&thief.ring);
+            (first, more) = self.ring.steal_half(&thief.ring);
         } else if let Some(mut taker) = self.backlog.try_take() {
             // While we hold the backlog, nothing is on its way from there to the ring.
-            moved = self.ring.move_half(&thief.ring);
-            if moved == 0 {
+            (first, more) = self.ring.steal_half(&thief.ring);
+            if first.is_none() {
                 let half = self.backlog.len().div_ceil(2);
-                moved = thief.take_from(&mut taker, half);
+                taker.take(half.min(1), |task| first = Some(task));
+                more = thief.take_from(&mut taker, half.saturating_sub(1));
             }
             wanted = taker.release();
         }
-        if moved == 0 && last_resort {
+        if first.is_none() && last_resort {
             // Acquire, here and in the swap, pairs with the Release of who emptied the slot: it may have queued
             // another task before, without a notification.
-            let next = if self.next.load(Acquire).is_null() {
-                None
-            } else {
-                taken(self.next.swap(ptr::null_mut(), AcqRel))
-            };
-            moved = match next {
-                Some(task) => {
-                    thief.push_back(task);
-                    1
-                }
-                None => self.ring.move_half(&thief.ring),
-            };
+            if !self.next.load(Acquire).is_null() {
+                first = taken(self.next.swap(ptr::null_mut(), AcqRel));
+            }
+            if first.is_none() {
+                (first, more) = self.ring.steal_half(&thief.ring);
+            }
         }
-        (moved, wanted)
+        Stolen {
+            first,
+            more,
+            wanted,
+        }
     }
 }
 

@@ -86,6 +86,14 @@ fn pop_all(queue: &LocalQueue) -> usize {
     popped
 }
 
+/// Steals half, as another worker; how many tasks.
+fn steal(victim: &LocalQueue, last_resort: bool) -> usize {
+    let own = LocalQueue::new();
+    let stolen = victim.steal_half(&own, last_resort);
+    assert_eq!(pop_all(&own), stolen.more);
+    usize::from(stolen.first.is_some()) + stolen.more
+}
+
 /// Hunts: a thief that reads places of the ring which the owner empties and fills again, all the way round: nothing
 /// is lost, and nothing comes out twice (a reference that was dropped twice would be caught by the stub's count).
 #[test]
@@ -96,12 +104,7 @@ fn ring_push_and_pop_against_steal() {
             queue.push_back(TaskRef::stub());
         }
         let victim = queue.clone();
-        let thief = thread::spawn(move || {
-            let own = LocalQueue::new();
-            let (moved, _) = victim.move_half(&own, false);
-            assert_eq!(pop_all(&own), moved);
-            moved
-        });
+        let thief = thread::spawn(move || steal(&victim, false));
         let mut popped = 0;
         for _ in 0..3 {
             popped += usize::from(queue.pop(&mut 0).0.is_some());
@@ -123,12 +126,7 @@ fn ring_pop_against_two_thieves() {
         }
         let thieves = [(); 2].map(|()| {
             let victim = queue.clone();
-            thread::spawn(move || {
-                let own = LocalQueue::new();
-                let (moved, _) = victim.move_half(&own, false);
-                assert_eq!(pop_all(&own), moved);
-                moved
-            })
+            thread::spawn(move || steal(&victim, false))
         });
         let popped = usize::from(queue.pop(&mut 0).0.is_some());
         let stolen: usize = thieves.map(|thief| thief.join().unwrap()).iter().sum();
@@ -152,12 +150,7 @@ fn overflow_and_refill_against_steal() {
         queue.push_back(TaskRef::stub());
         assert_eq!(queue.backlog().len(), 2);
         let victim = queue.clone();
-        let thief = thread::spawn(move || {
-            let own = LocalQueue::new();
-            let (moved, _) = victim.move_half(&own, true);
-            assert_eq!(pop_all(&own), moved);
-            moved
-        });
+        let thief = thread::spawn(move || steal(&victim, true));
         // The refill puts both into the ring, takes one, and says so.
         let (popped, missed) = queue.pop(&mut 0);
         let stolen = thief.join().unwrap();
@@ -176,12 +169,7 @@ fn next_task_against_last_resort() {
         let queue = Arc::new(LocalQueue::new());
         queue.push_next(TaskRef::stub());
         let victim = queue.clone();
-        let thief = thread::spawn(move || {
-            let own = LocalQueue::new();
-            let (moved, _) = victim.move_half(&own, true);
-            assert_eq!(pop_all(&own), moved);
-            moved
-        });
+        let thief = thread::spawn(move || steal(&victim, true));
         queue.push_next(TaskRef::stub());
         let popped = usize::from(queue.pop(&mut 0).0.is_some());
         let stolen = thief.join().unwrap();
@@ -198,12 +186,7 @@ fn whoever_sees_the_take_sees_the_requeue() {
         // Announced: the thief knows of it, because it is there before the thread is.
         queue.push_next(TaskRef::stub());
         let victim = queue.clone();
-        let thief = thread::spawn(move || {
-            let own = LocalQueue::new();
-            let (moved, _) = victim.move_half(&own, true);
-            assert_eq!(pop_all(&own), moved);
-            moved
-        });
+        let thief = thread::spawn(move || steal(&victim, true));
         queue.push_back(TaskRef::stub());
         let first = queue.pop(&mut 0).0.is_some();
         let stolen = thief.join().unwrap();

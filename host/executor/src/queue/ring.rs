@@ -5,8 +5,8 @@
 //!    one, a thief half. Who fails has read what is somebody else's, and forgets it.
 //! 3. The owner never fills a place that is not behind `head`. So what a taker read is still there if its
 //!    swap succeeds: nobody moved `head` meanwhile.
-//! 4. A thief fills the places of its own ring with what it reads and moves its own `tail` after its swap
-//!    succeeded: before that nobody looks at them.
+//! 4. A thief keeps the oldest for itself. It fills the places of its own ring with the others and moves its own
+//!    `tail` after its swap succeeded: before that nobody looks at them.
 //!
 //! The indices only grow, and wrap. Rule 3 would break where a taker stands still between its read and its swap
 //! while exactly `usize::MAX + 1` tasks pass through the ring.
@@ -99,21 +99,23 @@ impl Ring {
         }
     }
 
-    /// Moves half of the tasks, rounded up, to the end of `thief`; returns how many. Only the owner of `thief`
-    /// may call this.
-    pub(crate) fn move_half(&self, thief: &Self) -> usize {
+    /// Takes half of the tasks, rounded up: the oldest for who calls this, the others to the end of `thief`; returns
+    /// how many others. Only the owner of `thief` may call this.
+    pub(crate) fn steal_half(&self, thief: &Self) -> (Option<TaskRef>, usize) {
         let room = thief.room();
         let end = thief.tail.load(Relaxed);
         let mut head = self.head.load(Acquire);
         loop {
             let there = self.tail.load(Acquire).wrapping_sub(head);
             // More than there can be: `head` has moved since it was read, and the swap will say so.
-            let take = there.min(RING).div_ceil(2).min(room);
+            let take = there.min(RING).div_ceil(2).min(room + 1);
             if take == 0 {
-                return 0;
+                return (None, 0);
             }
-            for offset in 0..take {
-                let task = self.place(head.wrapping_add(offset)).load(Relaxed);
+            let first = self.place(head).load(Relaxed);
+            let more = take - 1;
+            for offset in 0..more {
+                let task = self.place(head.wrapping_add(1 + offset)).load(Relaxed);
                 thief.place(end.wrapping_add(offset)).store(task, Relaxed);
             }
             match self
@@ -121,9 +123,11 @@ impl Ring {
                 .compare_exchange(head, head.wrapping_add(take), Release, Acquire)
             {
                 Ok(_) => {
-                    // As in `push`.
-                    thief.tail.store(end.wrapping_add(take), Release);
-                    return take;
+                    if more > 0 {
+                        // As in `push`.
+                        thief.tail.store(end.wrapping_add(more), Release);
+                    }
+                    return (Some(taken(first)), more);
                 }
                 Err(actual) => head = actual,
             }

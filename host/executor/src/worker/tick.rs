@@ -155,7 +155,8 @@ impl Worker {
                 }
             }
         }
-        if self.slot().queue.is_empty() && !self.lane_waits() && !self.shared().is_closed() {
+        let at_hand = self.hand.is_some() || !self.slot().queue.is_empty();
+        if !at_hand && !self.lane_waits() && !self.shared().is_closed() {
             self.search(1);
         }
         self.finish_tick(polled, &before)

@@ -140,11 +140,8 @@ mod tests {
     // Fault: one panic on the clock thread, after which no guest is preempted and no timeout comes.
     #[test]
     fn the_clock_survives_a_panic() {
-        let clock = Arc::new(Clock::new());
-        let drivers = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        let crew = Crew::new(1, Executor::new(), drivers.handle().clone());
+        let clock = Arc::new(Clock::new(None));
+        let crew = Crew::new(1, Executor::new(), None);
         let platform = Arc::new(hart_executor::StdPlatform::new());
         let thread = clock.start(Arc::new(crew), platform).unwrap();
         let (panics, rings) = (Arc::new(Panics), Arc::new(Rings(AtomicBool::new(false))));

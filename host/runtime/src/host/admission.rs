@@ -90,7 +90,8 @@ struct State {
     again: bool,
     sequence: u64,
     waiting: u64,
-    queues: HashMap<u64, Queue>,
+    /// In order, so that a close is the same every time.
+    queues: BTreeMap<u64, Queue>,
     /// Runs that have somebody waiting, in turn.
     ring: VecDeque<u64>,
 }
@@ -131,7 +132,7 @@ impl Admission {
                 again: false,
                 sequence: 0,
                 waiting: 0,
-                queues: HashMap::new(),
+                queues: BTreeMap::new(),
                 ring: VecDeque::new(),
             }),
             runtime,
@@ -169,7 +170,7 @@ impl Admission {
             if state.closed {
                 return false;
             }
-            state.push(Waiting { guest, start });
+            state.push(Waiting { guest, start }, self.runtime.clock.now());
         }
         self.pump();
         true
@@ -236,13 +237,14 @@ impl Admission {
         state.pumping = true;
         loop {
             state.again = false;
-            let (admitted, held_back) = state.admit();
+            let (admitted, held_back) = state.admit(self.runtime.clock.now());
             let set_timer = held_back && !state.timer;
             state.timer |= held_back;
             drop(state);
             if set_timer {
                 let this: Weak<dyn Expire> = self.this.clone();
-                self.runtime.clock.at(Instant::now() + PATIENCE, this);
+                let clock = &self.runtime.clock;
+                clock.at(clock.now() + PATIENCE, this);
             }
             for Waiting { guest, start } in admitted {
                 super::start::spawn(guest, start);
@@ -280,7 +282,7 @@ enum Verdict {
 }
 
 impl State {
-    fn push(&mut self, waiting: Waiting) {
+    fn push(&mut self, waiting: Waiting, now: Instant) {
         let run = waiting.guest.run.id;
         let key = (Reverse(waiting.guest.depth), self.sequence);
         self.sequence += 1;
@@ -288,7 +290,7 @@ impl State {
         let queue = self.queues.entry(run).or_default();
         if queue.tasks.is_empty() {
             self.ring.push_back(run);
-            queue.since = Some(Instant::now());
+            queue.since = Some(now);
         }
         queue.keys.insert(waiting.guest.id, key);
         queue.tasks.insert(key, waiting);
@@ -307,10 +309,9 @@ impl State {
     }
 
     /// Takes everybody who may go, in turn; says whether a throttle held somebody back.
-    fn admit(&mut self) -> (Vec<Waiting>, bool) {
+    fn admit(&mut self, now: Instant) -> (Vec<Waiting>, bool) {
         let mut admitted = Vec::new();
         let mut held_back = false;
-        let now = Instant::now();
         let somebody_starves = self.somebody_starves();
         let mut passed_over = 0;
         while passed_over < self.ring.len() {

@@ -11,8 +11,9 @@ use super::admission::Admission;
 use super::bindings::{tasks, tasks_poll};
 use super::cache::Cache;
 use super::state::GuestState;
-use super::{Handle, Host, HostInner, engine, files};
+use super::{Handle, Host, HostInner, engine, engine::Deterministic, files};
 use crate::signal::Signal;
+use crate::simulate::Machine;
 use crate::{BuildError, Limits, Preemption, Runtime, RuntimeBuilder};
 
 type Imports = Box<dyn Fn(&mut Linker<GuestState>) -> wasmtime::Result<()> + Send + Sync>;
@@ -145,6 +146,30 @@ impl HostBuilder {
     /// or the system refuses the pool; [`BuildError::Imports`] if a hook fails;
     /// [`BuildError::Thread`] if the system has no more threads.
     pub fn build(self) -> Result<Host, BuildError> {
+        let blocking = self
+            .limits
+            .blocking_threads
+            .unwrap_or(Limits::DEFAULT_BLOCKING_THREADS);
+        self.build_with(Deterministic::No, |runtime| {
+            runtime.blocking_threads(blocking).build()
+        })
+    }
+
+    /// Makes the engine and a host without threads, on a simulated machine: see
+    /// [`simulate`](crate::simulate). `workers` says how many cores it has. Guests are compiled so that
+    /// they compute the same on every machine of this architecture.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn build_on(self, machine: Arc<dyn Machine>) -> Result<Host, BuildError> {
+        self.build_with(Deterministic::Yes, |runtime| runtime.build_on(machine))
+    }
+
+    fn build_with<F>(self, deterministic: Deterministic, runtime: F) -> Result<Host, BuildError>
+    where
+        F: FnOnce(RuntimeBuilder) -> Result<Runtime, BuildError>,
+    {
         if !self.preemption.is_valid() {
             return Err(BuildError::Setting(
                 "a slice of zero would never let a guest run: give it a length".into(),
@@ -155,13 +180,10 @@ impl HostBuilder {
             self.instances,
             &self.cache,
             self.backtrace_details,
+            deterministic,
         )?;
         let linker = linker(&engine, &self.imports).map_err(BuildError::Imports)?;
-        let blocking = self
-            .limits
-            .blocking_threads
-            .unwrap_or(Limits::DEFAULT_BLOCKING_THREADS);
-        let runtime = self.runtime.blocking_threads(blocking).build()?;
+        let runtime = runtime(self.runtime)?;
         runtime.attach(&engine, self.preemption)?;
         let inner = Arc::new(HostInner {
             runtime: runtime.owner.inner.clone(),

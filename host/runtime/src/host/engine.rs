@@ -37,12 +37,20 @@ const WARM_SLOTS: u32 = 256;
 /// Frames of wasm in a backtrace.
 const BACKTRACE_FRAMES: Option<NonZeroUsize> = NonZeroUsize::new(32);
 
+/// Whether guests must compute the same on every machine, at some cost in speed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deterministic {
+    No,
+    Yes,
+}
+
 /// Makes the engine.
 pub(super) fn engine(
     preemption: Preemption,
     instances: u32,
     cache: &Cache,
     backtrace_details: bool,
+    deterministic: Deterministic,
 ) -> Result<Engine, BuildError> {
     if instances == 0 || instances > MAX_INSTANCES {
         return Err(BuildError::Setting(format!(
@@ -51,6 +59,10 @@ pub(super) fn engine(
     }
     let mut config = Config::new();
     configure(&mut config, preemption);
+    if deterministic == Deterministic::Yes {
+        config.cranelift_nan_canonicalization(true);
+        config.relaxed_simd_deterministic(true);
+    }
     config.wasm_backtrace_details(if backtrace_details {
         WasmBacktraceDetails::Enable
     } else {

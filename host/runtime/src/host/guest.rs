@@ -16,7 +16,7 @@
 //!    back; then the outcome becomes visible and joiners are woken. Whoever has joined can rely on
 //!    nothing of the task being left.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -69,7 +69,8 @@ pub(super) struct Guest {
 struct Scope {
     closed: bool,
     ended: bool,
-    children: HashMap<u64, Arc<Guest>>,
+    /// In the order of their spawns, so that a close is the same every time.
+    children: BTreeMap<u64, Arc<Guest>>,
 }
 
 /// A limit of live tasks that a guest's options set for what is below a task.
@@ -185,7 +186,7 @@ impl Guest {
     ) -> (Option<LimitReached>, Option<Instant>) {
         let own = own.and_then(|own| {
             let reached = LimitReached::time(LimitKind::TaskTimeout, own);
-            Some((reached, Instant::now().checked_add(own)?))
+            Some((reached, self.run.host.runtime.clock.now().checked_add(own)?))
         });
         let above = (self.depth > 0)
             .then_some(self.timeout.zip(self.deadline))

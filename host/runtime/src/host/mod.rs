@@ -20,7 +20,7 @@ mod stdio;
 mod tasks;
 mod wasi;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -102,8 +102,8 @@ struct HostInner {
     preemption: Preemption,
     limits: Limits,
     data: Option<builder::Data>,
-    /// Runs that are not over.
-    runs: Mutex<HashMap<u64, Weak<RunShared>>>,
+    /// Runs that are not over, in order.
+    runs: Mutex<BTreeMap<u64, Weak<RunShared>>>,
     runs_started: AtomicU64,
     live_guests: AtomicU64,
     guests: AtomicU64,

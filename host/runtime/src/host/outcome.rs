@@ -80,6 +80,13 @@ impl From<Stop> for Ended {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Killed(kill) => Self::Killed(kill),
+            Stop::Trapped => Self::Trapped {
+                trap: "a simulated trap".into(),
+                backtrace: String::new(),
+                source: Some(wasmtime::format_err!(
+                    "the simulated machine had the guest trap"
+                )),
+            },
             Stop::Panicked(message) => Self::Other(format!("a host function panicked: {message}")),
         }
     }

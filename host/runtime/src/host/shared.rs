@@ -68,6 +68,10 @@ impl RunShared {
 
     /// How many places must be free for a task of this depth: `(D - d + 1) * w`.
     pub(super) fn demand(&self, depth: u32) -> u64 {
+        #[cfg(feature = "planted-faults")]
+        if crate::simulate::planted::is_planted() {
+            return self.component.slots();
+        }
         (u64::from(self.depth.saturating_sub(depth)) + 1) * self.component.slots()
     }
 

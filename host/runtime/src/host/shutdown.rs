@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::HostInner;
 use crate::clock::Expire;
@@ -48,7 +48,10 @@ impl Shutdown {
         let target: Arc<dyn Expire> = alarm.clone();
         // It rings even where the future is dropped before.
         *lock(&host.alarm) = Some(target.clone());
-        let timer = Instant::now()
+        let timer = host
+            .runtime
+            .clock
+            .now()
             .checked_add(grace)
             .map(|at| host.runtime.clock.at(at, Arc::downgrade(&target)));
         let future = Box::pin(async move {

@@ -13,6 +13,7 @@ use wasmtime::component::{ComponentExportIndex, Instance, Val};
 use super::guest::Guest;
 use super::outcome::Ended;
 use super::state::GuestState;
+use crate::simulate::Admitted;
 use crate::task::{Driven, Kill, Stop, arm};
 
 /// What a guest task is to do.
@@ -58,7 +59,20 @@ pub(super) fn spawn(guest: Arc<Guest>, start: Start) {
         builder = builder.name(guest.name.clone());
     }
     // An executor that is closed has dropped the task, which has told its joiners.
-    if let Ok(handle) = builder.try_spawn(task) {
+    let spawned = match &guest.run.host.runtime.machine {
+        None => builder.try_spawn(task),
+        Some(machine) => {
+            let seen = Admitted {
+                id: guest.id,
+                run: guest.run.id,
+                depth: guest.depth,
+                name: &guest.name,
+                group: &guest.run.account.group,
+            };
+            builder.try_spawn(machine.admitted(seen, Box::pin(task)))
+        }
+    };
+    if let Ok(handle) = spawned {
         guest.control.spawned(handle.task());
     }
 }
@@ -123,17 +137,30 @@ async fn instantiate_and_call(guest: &Arc<Guest>, start: Start) -> Result<Ended,
         .instantiate_async(&mut store)
         .await
         .map_err(|error| Ended::from_error(error, &control, true))?;
+    let ended = enter(&mut store, instance, guest, start).await;
+    control.note_fuel(&store);
+    ended
+}
+
+async fn enter(
+    mut store: &mut Store<GuestState>,
+    instance: Instance,
+    guest: &Arc<Guest>,
+    start: Start,
+) -> Result<Ended, Ended> {
+    let control = guest.control.clone();
+    let failed = |error: wasmtime::Error| Ended::from_error(error, &control, false);
     match start {
-        Start::Command => command(&mut store, &instance, guest).await.map_err(failed),
-        Start::Call { function, args } => call(&mut store, &instance, &function, &args)
+        Start::Command => command(store, &instance, guest).await.map_err(failed),
+        Start::Call { function, args } => call(store, &instance, &function, &args)
             .await
             .map_err(failed),
-        Start::Drive(body) => body(&mut store, instance)
+        Start::Drive(body) => body(store, instance)
             .await
             .map(Ended::Results)
             .map_err(failed),
         Start::Entry { entry, input } => {
-            let Some(index) = component.entry() else {
+            let Some(index) = guest.run.component.entry() else {
                 return Err(Ended::Other(
                     "the component exports no hart:exec/entry".into(),
                 ));

@@ -50,6 +50,8 @@ pub(super) struct Recipe {
     stderr: Sink,
     network: bool,
     hook: Option<Hook>,
+    /// File operations answer on this thread and not at a time of another's: for simulated machines.
+    inline_files: bool,
 }
 
 fn perms(access: DirAccess) -> FsPerms {
@@ -79,9 +81,10 @@ fn captured(sink: &Sink) -> Vec<u8> {
 
 impl Recipe {
     /// Checks what was granted and opens the directories.
-    pub(super) fn new(grants: Grants) -> Result<Self, RunError> {
+    pub(super) fn new(grants: Grants, inline_files: bool) -> Result<Self, RunError> {
         let open = |read_only: bool| {
             let mut builder = WasiCtxBuilder::new();
+            builder.allow_blocking_current_thread(inline_files);
             for (host, guest, access) in &grants.dirs {
                 let perms = if read_only {
                     FsPerms::ReadOnly
@@ -119,6 +122,7 @@ impl Recipe {
             stdin: grants.stdin,
             network: grants.network,
             hook: grants.hook,
+            inline_files,
         })
     }
 
@@ -171,6 +175,7 @@ impl Recipe {
 
     fn builder(&self, account: &Arc<Account>, denied: Rights, root: bool) -> WasiCtxBuilder {
         let mut builder = WasiCtxBuilder::new();
+        builder.allow_blocking_current_thread(self.inline_files);
         builder.args(&self.args);
         if !denied.contains(Rights::ENVIRONMENT) {
             builder.envs(&self.env);

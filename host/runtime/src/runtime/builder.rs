@@ -10,6 +10,7 @@ use super::threads::Threads;
 use super::{Inner, Owner, Runtime, WorkerCounters};
 use crate::clock::Clock;
 use crate::platform::HostPlatform;
+use crate::simulate::SharedMachine;
 use crate::{BuildError, Limits};
 
 /// The most workers that a runtime may have. Guessed; no machine that we know has more cores.
@@ -63,15 +64,7 @@ impl RuntimeBuilder {
     /// [`BuildError::Setting`] for zero workers or threads, [`BuildError::Thread`] if the system has
     /// no more threads.
     pub fn build(self) -> Result<Runtime, BuildError> {
-        let workers = match self.workers {
-            None => std::thread::available_parallelism().map_or(1, usize::from),
-            Some(workers @ 1..=MAX_WORKERS) => workers,
-            Some(workers) => {
-                return Err(BuildError::Setting(format!(
-                    "{workers} workers make no sense: ask for at least 1 and at most {MAX_WORKERS}"
-                )));
-            }
-        };
+        let workers = self.checked_workers()?;
         let blocking = usize::try_from(self.blocking_threads).unwrap_or(usize::MAX);
         if blocking == 0 {
             return Err(BuildError::Setting(
@@ -91,28 +84,58 @@ impl RuntimeBuilder {
                 (drivers.handle().clone(), Some(drivers))
             }
         };
-        let platform = Arc::new(HostPlatform::new());
-        let executor = Executor::with_platform(workers, platform.clone());
-        let clock = Arc::new(Clock::new());
-        platform.set_clock(clock.clone());
-        let crew = Arc::new(Crew::new(workers, executor.clone(), tokio));
-        let threads =
-            Threads::start(crew.clone(), &clock, &platform, drivers).map_err(BuildError::Thread)?;
-        let inner = Arc::new(Inner {
-            executor,
-            platform,
-            clock,
-            counters: (0..crew.numbers())
-                .map(|_| WorkerCounters::default())
-                .collect(),
-            crew,
-            engines: Mutex::new(Vec::new()),
-            meters_fuel: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            next_id: AtomicU64::new(1),
-        });
+        let inner = inner(workers, Some(tokio), None);
+        let threads = Threads::start(inner.crew.clone(), &inner.clock, &inner.platform, drivers)
+            .map_err(BuildError::Thread)?;
         Ok(Runtime {
             owner: Arc::new(Owner { inner, threads }),
         })
     }
+
+    /// A runtime without threads, on a machine of the caller's.
+    pub(crate) fn build_on(self, machine: SharedMachine) -> Result<Runtime, BuildError> {
+        let workers = self.checked_workers()?;
+        let inner = inner(workers, None, Some(machine));
+        let threads = Threads::none(inner.crew.clone());
+        Ok(Runtime {
+            owner: Arc::new(Owner { inner, threads }),
+        })
+    }
+
+    fn checked_workers(&self) -> Result<usize, BuildError> {
+        match self.workers {
+            None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+            Some(workers @ 1..=MAX_WORKERS) => Ok(workers),
+            Some(workers) => Err(BuildError::Setting(format!(
+                "{workers} workers make no sense: ask for at least 1 and at most {MAX_WORKERS}"
+            ))),
+        }
+    }
+}
+
+/// What a runtime consists of; nothing runs yet.
+fn inner(
+    workers: usize,
+    tokio: Option<tokio::runtime::Handle>,
+    machine: Option<SharedMachine>,
+) -> Arc<Inner> {
+    let platform = Arc::new(HostPlatform::new(machine.clone()));
+    let executor = Executor::with_platform(workers, platform.clone());
+    let clock = Arc::new(Clock::new(machine.clone()));
+    platform.set_clock(clock.clone());
+    let crew = Arc::new(Crew::new(workers, executor.clone(), tokio));
+    Arc::new(Inner {
+        machine,
+        executor,
+        platform,
+        clock,
+        counters: (0..crew.numbers())
+            .map(|_| WorkerCounters::default())
+            .collect(),
+        crew,
+        engines: Mutex::new(Vec::new()),
+        meters_fuel: AtomicBool::new(false),
+        closed: AtomicBool::new(false),
+        next_id: AtomicU64::new(1),
+    })
 }

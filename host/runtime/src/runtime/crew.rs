@@ -45,7 +45,8 @@ pub(super) fn this_worker() -> Option<usize> {
 /// The worker threads of a runtime.
 pub(crate) struct Crew {
     executor: Executor,
-    tokio: tokio::runtime::Handle,
+    /// None where there are no threads, on a simulated machine.
+    tokio: Option<tokio::runtime::Handle>,
     workers: usize,
     posts: Box<[Post]>,
     /// Workers that were told to retire and have not done so.
@@ -75,7 +76,11 @@ struct Left {
 }
 
 impl Crew {
-    pub(crate) fn new(workers: usize, executor: Executor, tokio: tokio::runtime::Handle) -> Self {
+    pub(crate) fn new(
+        workers: usize,
+        executor: Executor,
+        tokio: Option<tokio::runtime::Handle>,
+    ) -> Self {
         Self {
             executor,
             tokio,
@@ -134,7 +139,7 @@ impl Crew {
 
     fn work(&self) {
         // Everything in WASI that looks for a reactor finds this one; no guest runs on its scheduler.
-        let _entered = self.tokio.enter();
+        let _entered = self.tokio.as_ref().map(tokio::runtime::Handle::enter);
         wasmtime::Engine::tls_eager_initialize();
         let Ok(mut worker) = Worker::new(&self.executor) else {
             return;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hart_executor::JoinHandle;
 use wasmtime::{ResourceLimiter, Store};
@@ -200,7 +200,7 @@ impl Group {
             ended,
         };
         if let Some(timeout) = limits.timeout
-            && let Some(deadline) = Instant::now().checked_add(timeout)
+            && let Some(deadline) = self.runtime.clock.now().checked_add(timeout)
         {
             let target: Weak<dyn Expire> = Arc::downgrade(&(control.clone() as Arc<dyn Expire>));
             control.set_timer(deadline, target);
@@ -347,6 +347,7 @@ impl<T> Future for Task<T> {
                     Ok(Ok(output)) => Ok(output),
                     Ok(Err(Stop::Killed(kill))) => Err(kill.into()),
                     Ok(Err(Stop::Panicked(text))) => Err(TaskError::Panicked(text)),
+                    Ok(Err(Stop::Trapped)) => Err(TaskError::Panicked("a simulated trap".into())),
                     Err(error) if error.is_closed() => Err(TaskError::Closed),
                     Err(error) if error.is_panic() => {
                         Err(TaskError::Panicked("in a destructor".into()))

@@ -31,6 +31,15 @@ pub(super) struct Threads {
 }
 
 impl Threads {
+    /// For a machine that needs none.
+    pub(super) fn none(crew: Arc<Crew>) -> Self {
+        Self {
+            crew,
+            clock: Mutex::default(),
+            drivers: Mutex::default(),
+        }
+    }
+
     pub(super) fn start(
         crew: Arc<Crew>,
         clock: &Arc<Clock>,

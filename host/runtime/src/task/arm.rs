@@ -48,6 +48,7 @@ fn hook<T: 'static>(control: &Arc<Control>, store: &mut Store<T>) -> Result<()> 
             store.set_fuel(control.limits.fuel.unwrap_or(u64::MAX))?;
             store.fuel_async_yield_interval(Some(slice))?;
             control.fuel.store(true, Ordering::Relaxed);
+            control.slice.store(slice, Ordering::Relaxed);
         }
         Preemption::None => {}
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use hart_executor::{Platform, TaskRef, Verdict};
+use wasmtime::Store;
 
 use crate::account::Account;
 use crate::clock::{Expire, TimerKey};
@@ -96,6 +97,10 @@ pub(crate) struct Control {
     pub(crate) yielded: AtomicBool,
     /// A wake during the poll may be a fuel yield.
     pub(crate) fuel: AtomicBool,
+    /// Units of fuel in a slice; none while the store is not armed.
+    pub(super) slice: AtomicU64,
+    /// Units that the guest has used of the slice in which it ended.
+    pub(super) last_fuel: AtomicU64,
 }
 
 impl Control {
@@ -119,6 +124,8 @@ impl Control {
             preempted_at: AtomicU64::new(0),
             yielded: AtomicBool::new(false),
             fuel,
+            slice: AtomicU64::new(0),
+            last_fuel: AtomicU64::new(0),
         })
     }
 
@@ -266,6 +273,17 @@ impl Control {
             .store(self.runtime.platform.now().max(1), Ordering::Relaxed);
         self.account.preemptions.fetch_add(1, Ordering::Relaxed);
         self.runtime.count(|worker| &worker.preemptions);
+    }
+
+    /// The guest has ended: notes what it has used of its last slice.
+    pub(crate) fn note_fuel<T>(&self, store: &Store<T>) {
+        let slice = self.slice.load(Ordering::Relaxed);
+        if slice > 0
+            && let Ok(left) = store.get_fuel()
+        {
+            let used = self.limits.fuel.unwrap_or(u64::MAX).saturating_sub(left);
+            self.last_fuel.store(used % slice, Ordering::Relaxed);
+        }
     }
 
     fn cpu_limit_reached(&self) -> Option<LimitReached> {

@@ -29,6 +29,14 @@ impl Drop for Entered<'_> {
     }
 }
 
+/// Calls `f`, in which other tasks may be polled on this thread, by a machine that simulates several.
+pub(super) fn suspended<R>(f: impl FnOnce() -> R) -> R {
+    let mine = CURRENT.take();
+    let result = f();
+    CURRENT.set(mine);
+    result
+}
+
 /// Calls `f` with the task that is being polled on this thread.
 pub(super) fn with<R>(f: impl FnOnce(Option<&Control>) -> R) -> R {
     CURRENT.with_borrow(|current| f(current.as_deref()))

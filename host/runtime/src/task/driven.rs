@@ -12,6 +12,7 @@ use hart_executor::Verdict;
 
 use super::fuel::FuelWaker;
 use super::{Control, Kill, Trigger, current};
+use crate::simulate::Fate;
 
 /// Why a driven future has no output.
 #[derive(Debug)]
@@ -20,6 +21,14 @@ pub(crate) enum Stop {
     Killed(Kill),
     /// It panicked; the text is the panic's message.
     Panicked(String),
+    /// The simulated machine has it trap.
+    Trapped,
+}
+
+/// What came of a poll in slices.
+enum Sliced<T> {
+    Polled(Poll<T>),
+    Trapped,
 }
 
 /// Polls `F` under a [`Control`].
@@ -69,12 +78,13 @@ impl<F: Future> Future for Driven<F> {
             if control.fuel.load(Ordering::Relaxed) {
                 poll_in_slices(control, future.as_mut(), fuel, cx)
             } else {
-                future.as_mut().poll(cx)
+                Sliced::Polled(future.as_mut().poll(cx))
             }
         }));
         match polled {
-            Ok(Poll::Ready(output)) => Poll::Ready(dispose(slot, Ok(output))),
-            Ok(Poll::Pending) => match control.killed() {
+            Ok(Sliced::Trapped) => Poll::Ready(dispose(slot, Err(Stop::Trapped))),
+            Ok(Sliced::Polled(Poll::Ready(output))) => Poll::Ready(dispose(slot, Ok(output))),
+            Ok(Sliced::Polled(Poll::Pending)) => match control.killed() {
                 Some(kill) => Poll::Ready(dispose(slot, Err(Stop::Killed(kill)))),
                 None => Poll::Pending,
             },
@@ -100,7 +110,7 @@ fn poll_in_slices<F: Future>(
     mut future: Pin<&mut F>,
     fuel: &mut Option<(Arc<FuelWaker>, Waker)>,
     cx: &mut Context<'_>,
-) -> Poll<F::Output> {
+) -> Sliced<F::Output> {
     let (state, waker) = fuel.get_or_insert_with(|| {
         let state = Arc::new(FuelWaker::default());
         (state.clone(), Waker::from(state))
@@ -108,25 +118,38 @@ fn poll_in_slices<F: Future>(
     loop {
         state.begin(cx.waker());
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
-            return Poll::Ready(output);
+            // Ended, so that it cannot trap any more.
+            let _ = tell(control, control.last_fuel.load(Ordering::Relaxed));
+            return Sliced::Polled(Poll::Ready(output));
         }
         if !state.end() {
-            return Poll::Pending;
+            return Sliced::Polled(Poll::Pending);
         }
         if control.yielded.swap(false, Ordering::Relaxed) {
             cx.waker().wake_by_ref();
-            return Poll::Pending;
+            return Sliced::Polled(Poll::Pending);
+        }
+        if tell(control, control.slice.load(Ordering::Relaxed)) == Fate::Trap {
+            return Sliced::Trapped;
         }
         match control.preemption_point(Trigger::Fuel) {
             Ok(Verdict::Continue) => {}
             Ok(Verdict::Yield) => {
                 control.preempted();
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return Sliced::Polled(Poll::Pending);
             }
             // The caller sees the kill and drops the guest.
-            Err(_) => return Poll::Pending,
+            Err(_) => return Sliced::Polled(Poll::Pending),
         }
+    }
+}
+
+/// Tells the simulated machine, if there is one, what the guest has used.
+fn tell(control: &Control, units: u64) -> Fate {
+    match &control.runtime.machine {
+        Some(machine) if units > 0 => current::suspended(|| machine.fuel_used(units)),
+        _ => Fate::Continue,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::Engine;
 use wasmtime::component::Val;
@@ -221,7 +221,7 @@ impl RunBuilder {
             )));
         };
         let name = self.name.unwrap_or_else(|| default_name(&self.grants.args));
-        let recipe = Recipe::new(self.grants)?;
+        let recipe = Recipe::new(self.grants, host.runtime.machine.is_some())?;
         let tenant = self.tenant.map(|tenant| tenant.account);
         let account = Account::open(&host.runtime, name.clone(), self.share, limits, tenant)
             .map_err(|error| RunError::Setup(error.to_string()))?;
@@ -251,7 +251,7 @@ impl RunBuilder {
                 .map(|timeout| LimitReached::time(LimitKind::Timeout, timeout)),
             deadline: limits
                 .timeout
-                .and_then(|timeout| Instant::now().checked_add(timeout)),
+                .and_then(|timeout| host.runtime.clock.now().checked_add(timeout)),
             parent: Weak::new(),
             caps: None,
             child_caps: None,

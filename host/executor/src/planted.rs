@@ -1,0 +1,50 @@
+//! Faults that tests plant, to see that the simulated machine finds them. Without the feature
+//! `planted-faults` none can be, and the checks compile to nothing; with it none is there until `plant`
+//! puts it there, for one thread.
+
+/// A fault that this executor could have.
+#[cfg_attr(
+    not(feature = "planted-faults"),
+    expect(unreachable_pub, reason = "public with the feature")
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Planted {
+    /// A worker looks for work, then announces that it sleeps and parks: a wake in between is lost.
+    LostWake,
+    /// A steal leaves the task where it was as well.
+    StealDuplicates,
+    /// A steal loses the task.
+    StealDrops,
+    /// The injector is looked at only when nothing else is there.
+    InjectorStarves,
+    /// A close forgets tasks that wait.
+    CloseForgetsIdle,
+    /// A guest that is allowed to continue at a preemption point is not charged.
+    ContinueIsFree,
+    /// A group that slept, however short, has no debts any more.
+    SleepForgives,
+}
+
+#[cfg(feature = "planted-faults")]
+std::thread_local! {
+    static PLANTED: core::cell::Cell<Option<Planted>> = const { core::cell::Cell::new(None) };
+}
+
+/// Plants a fault for everything that runs on this thread from now on; `None` takes it away.
+#[cfg(feature = "planted-faults")]
+pub fn plant(fault: Option<Planted>) {
+    PLANTED.set(fault);
+}
+
+/// Whether this fault is planted here.
+#[inline]
+pub(crate) fn is_planted(fault: Planted) -> bool {
+    #[cfg(feature = "planted-faults")]
+    return PLANTED.get() == Some(fault);
+    #[cfg(not(feature = "planted-faults"))]
+    {
+        let _ = fault;
+        false
+    }
+}

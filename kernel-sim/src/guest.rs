@@ -1,0 +1,357 @@
+//! Guests of hart-host on the machine: the same host, scheduler and code, with everything that a guest can
+//! see of the outside made from the seed.
+
+mod files;
+mod harts;
+mod wasi;
+
+use self::{files::Files, harts::Harts, wasi::Virtual};
+use crate::{
+    faults::Fault,
+    machine::Machine,
+    oracle::{Failure, Oracle},
+    random::stream,
+    run::{Config, Outcome, run_on},
+    sim::GuestHost,
+};
+use futures::FutureExt;
+use hart_host::{
+    BuildError, Cache, CallError, Canceller, DirAccess, Host, Limits, LoadError, Preemption,
+    RunError, Stdio, simulate,
+};
+use std::{fmt, path::PathBuf, sync::Arc};
+
+/// Units of fuel between two preemption points, where nothing else is said.
+pub const SLICE: u64 = 10_000;
+
+/// A component and what it is given: what runs on the machine.
+///
+/// # Examples
+///
+/// ```
+/// use hart_sim::{Config, Guest};
+///
+/// let guest = Guest::new(br#"
+///     (component
+///         (core module $m (func (export "f") (result i32) i32.const 42))
+///         (core instance $i (instantiate $m))
+///         (func (export "answer") (result u32) (canon lift (core func $i "f"))))
+/// "#)?.invoke("answer()");
+/// let run = guest.run(&Config::new(7))?;
+/// assert_eq!(run.result?.to_wave()?, "42");
+/// assert!(run.machine.failure.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a guest does nothing until it runs"]
+pub struct Guest {
+    /// Compiled, by this very library, for the machine's engine.
+    code: Arc<Vec<u8>>,
+    invoke: Option<String>,
+    name: Option<String>,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    stdin: Vec<u8>,
+    dirs: Vec<(PathBuf, String, DirAccess)>,
+    limits: Limits,
+    instances: u32,
+    slice: u64,
+}
+
+/// What came of a guest on a machine.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct GuestOutcome {
+    /// The machine's side: statistics, the oracles, the trace.
+    pub machine: Outcome,
+    /// The guest's side.
+    pub result: Result<hart_host::Outcome, RunError>,
+    /// What the run depends on beside component, input, seed and options.
+    pub depends_on: Vec<String>,
+}
+
+/// Why a guest could not be run at all.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum GuestError {
+    /// The engine could not be made.
+    Build(BuildError),
+    /// The component could not be loaded.
+    Load(LoadError),
+    /// The system has no thread for what guests read and write.
+    Thread(std::io::Error),
+    /// What was to be called is not there.
+    Call(CallError),
+    /// It could not be started as it was set up.
+    Start(RunError),
+}
+
+impl fmt::Display for GuestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Build(error) => error.fmt(f),
+            Self::Load(error) => error.fmt(f),
+            Self::Call(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "no thread for files: {error}"),
+            Self::Start(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for GuestError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(match self {
+            Self::Build(error) => error,
+            Self::Load(error) => error,
+            Self::Call(error) => error,
+            Self::Thread(error) => error,
+            Self::Start(error) => error,
+        })
+    }
+}
+
+impl Guest {
+    /// A command component, binary or text, compiled here once for all its runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::load`].
+    pub fn new(component: &[u8]) -> Result<Self, GuestError> {
+        let machine = Arc::new(Machine::new(&Config::new(0)));
+        let host = host(&machine, None, 1, 1, SLICE)?;
+        let code = host.precompile(component).map_err(GuestError::Load)?;
+        Ok(Self {
+            code: Arc::new(code),
+            invoke: None,
+            name: None,
+            args: vec!["guest".into()],
+            env: Vec::new(),
+            stdin: Vec::new(),
+            dirs: Vec::new(),
+            limits: Limits::new(),
+            instances: 1_000,
+            slice: SLICE,
+        })
+    }
+
+    /// Calls an export, written in WAVE, instead of `wasi:cli/run`.
+    pub fn invoke(mut self, call: impl Into<String>) -> Self {
+        self.invoke = Some(call.into());
+        self
+    }
+
+    /// Its name and its first argument.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.args[0].clone_from(&name);
+        self.name = Some(name);
+        self
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds a variable to its environment, which is empty else.
+    pub fn env(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((key.into(), value.into()));
+        self
+    }
+
+    /// Its standard input, which is empty else.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Grants a real directory, to be read. The run depends on what is in it.
+    pub fn dir(mut self, host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
+        self.dirs
+            .push((host.into(), guest.into(), DirAccess::ReadOnly));
+        self
+    }
+
+    /// Grants a real directory, to be read and written. Only for one that is the same at the beginning of
+    /// every run, and that nobody else uses meanwhile: the caller sees to that.
+    pub fn scratch_dir(mut self, host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
+        self.dirs
+            .push((host.into(), guest.into(), DirAccess::ReadWrite));
+        self
+    }
+
+    /// What it may use.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Places in the pool. Default 1,000; the fault `pool` draws fewer.
+    pub fn instances(mut self, instances: u32) -> Self {
+        self.instances = instances;
+        self
+    }
+
+    /// Units of fuel between two preemption points. Default [`SLICE`].
+    pub fn slice(mut self, units: u64) -> Self {
+        self.slice = units;
+        self
+    }
+
+    /// Runs it on a machine.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be started. What it does after that is in the outcome.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](crate::run).
+    pub fn run(&self, config: &Config) -> Result<GuestOutcome, GuestError> {
+        let config = Config {
+            // Guests' stacks must not be left in the middle of a call.
+            pause_in_wakes: false,
+            ..config.clone()
+        };
+        let machine = Arc::new(Machine::new(&config));
+        let files = match self.dirs.is_empty() {
+            true => None,
+            false => Some(Arc::new(Files::new().map_err(GuestError::Thread)?)),
+        };
+        let _entered = files.as_ref().map(|files| files.enter());
+        let places = self.places(&config);
+        let host = host(&machine, files.clone(), config.harts, places, self.slice)?;
+        // SAFETY: the code comes from `precompile` of a host of the same settings, in `new`, and nobody
+        // else can get at it.
+        let component = unsafe { host.load_precompiled(&self.code) }.map_err(GuestError::Load)?;
+        let builder = match &self.invoke {
+            Some(call) => host.invoke(&component, call).map_err(GuestError::Call)?,
+            None => host.command(&component),
+        };
+        let mut builder = builder
+            .args(self.args.iter().cloned())
+            .stdin(Stdio::Bytes(self.stdin.clone()))
+            .stdout(Stdio::Capture)
+            .stderr(Stdio::Capture)
+            .limits(self.limits);
+        if let Some(name) = &self.name {
+            builder = builder.name(name);
+        }
+        for (key, value) in &self.env {
+            builder = builder.env(key, value);
+        }
+        for (outside, inside, access) in &self.dirs {
+            builder = builder.dir(outside, inside, *access);
+        }
+        let executor = host.runtime().executor().clone();
+        let run = builder.start().map_err(GuestError::Start)?;
+        let canceller = run.canceller();
+        let guests = Guests {
+            host,
+            canceller: canceller.clone(),
+        };
+        let guest_host: Box<dyn GuestHost> = Box::new(guests);
+        let mut outcome = run_on(&config, machine, executor, Some(guest_host), |_| {});
+        outcome.stats.preemptions = canceller.stats().preemptions;
+        let never = || {
+            Err(RunError::Other(
+                "the machine stopped before the run was over".into(),
+            ))
+        };
+        let result = run.now_or_never().unwrap_or_else(never);
+        if outcome.failure.is_none() {
+            outcome.failure = self.judge(&config, &outcome, &result);
+        }
+        Ok(GuestOutcome {
+            machine: outcome,
+            result,
+            depends_on: self.depends_on(),
+        })
+    }
+
+    /// Whether the guest ended as one does that has nothing to complain of.
+    fn judge(
+        &self,
+        config: &Config,
+        outcome: &Outcome,
+        result: &Result<hart_host::Outcome, RunError>,
+    ) -> Option<Failure> {
+        let seen = match result {
+            Ok(ended) if ended.exit_code == 0 => return None,
+            _ if config.faults.harm_guests() || !config.guest_must_succeed => return None,
+            Ok(ended) => format!("the guest exits with {}", ended.exit_code),
+            Err(error) => error.to_string(),
+        };
+        Some(Failure {
+            oracle: Oracle::Guest,
+            seen,
+            step: outcome.stats.steps,
+            at: outcome.stats.time,
+            last: outcome.last.clone(),
+        })
+    }
+
+    fn places(&self, config: &Config) -> u32 {
+        if config.faults.has(Fault::Pool) {
+            stream(config.seed, 5).u32(2..=12).min(self.instances)
+        } else {
+            self.instances
+        }
+    }
+
+    fn depends_on(&self) -> Vec<String> {
+        self.dirs
+            .iter()
+            .map(|(outside, ..)| format!("the directory {}", outside.display()))
+            .collect()
+    }
+}
+
+/// A host on the machine.
+fn host(
+    machine: &Arc<Machine>,
+    files: Option<Arc<Files>>,
+    harts: usize,
+    instances: u32,
+    slice: u64,
+) -> Result<Host, GuestError> {
+    let seen = Virtual::new(machine.clone());
+    Host::builder()
+        .workers(harts)
+        .instances(instances)
+        .cache(Cache::Off)
+        .preemption(Preemption::Fuel { slice })
+        .imports(wasi::add_to_linker)
+        .data(move || seen.of_a_task())
+        .build_on(Arc::new(Harts::new(machine.clone(), files)))
+        .map_err(GuestError::Build)
+}
+
+/// The runner's view of the host.
+struct Guests {
+    host: Host,
+    canceller: Canceller,
+}
+
+impl GuestHost for Guests {
+    fn close(&self) {
+        self.host.close();
+    }
+
+    fn cancel(&self) {
+        self.canceller.cancel();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.host.live_guests() == 0
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        simulate::next_deadline(&self.host)
+    }
+
+    fn expire(&self) {
+        simulate::expire(&self.host);
+    }
+}

@@ -1,0 +1,87 @@
+//! What hart-host asks of the machine.
+
+use super::files::{Files, Settled};
+use crate::{
+    cost, faults::Fault, machine::Machine, random::one_in, sim::guard::Guard, trace::Event,
+};
+use futures::future::BoxFuture;
+use hart_executor::{Core, Platform, WorkerId};
+use hart_host::simulate::{Admitted, Fate, Machine as HostMachine};
+use std::sync::Arc;
+
+/// The machine's harts, to a host.
+pub(super) struct Harts {
+    machine: Arc<Machine>,
+    /// Where guests have directories.
+    files: Option<Arc<Files>>,
+}
+
+impl Harts {
+    pub(super) fn new(machine: Arc<Machine>, files: Option<Arc<Files>>) -> Self {
+        Self { machine, files }
+    }
+}
+
+impl Platform for Harts {
+    fn park(&self, worker: WorkerId, until: Option<u64>) {
+        self.machine.park(worker, until);
+    }
+
+    fn unpark(&self, worker: WorkerId) {
+        self.machine.unpark(worker);
+    }
+
+    fn now(&self) -> u64 {
+        self.machine.now()
+    }
+
+    fn cpu_time(&self) -> u64 {
+        self.machine.cpu_time()
+    }
+
+    fn core(&self) -> Option<Core> {
+        self.machine.core()
+    }
+
+    fn set_core(&self, core: Option<Core>) -> Option<Core> {
+        self.machine.set_core(core)
+    }
+
+    fn seed(&self) -> u64 {
+        self.machine.seed()
+    }
+}
+
+impl HostMachine for Harts {
+    fn admitted(
+        &self,
+        guest: Admitted<'_>,
+        future: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'static, ()> {
+        let task = self.machine.lock().add_guest(&guest);
+        let future = Settled {
+            future,
+            files: self.files.clone(),
+        };
+        let guard = Guard::new(self.machine.clone(), None, task, future);
+        Box::pin(async move {
+            guard.await;
+        })
+    }
+
+    fn fuel_used(&self, units: u64) -> Fate {
+        self.machine.spend(cost::fuel(units));
+        let mut state = self.machine.lock();
+        let hart = state.current;
+        let task = hart.and_then(|hart| state.harts[hart].polling);
+        let (true, Some(task)) = (state.faults.has(Fault::Trap), task) else {
+            return Fate::Continue;
+        };
+        let rarity = state.faults.traps();
+        if !one_in(&mut state.rng, rarity) {
+            return Fate::Continue;
+        }
+        state.record(hart, Event::Trapped { task });
+        Fate::Trap
+    }
+}

@@ -1,0 +1,168 @@
+//! Faults are planted in the executor, and must be found: within 10,000 steps or 60 s.
+//!
+//! `cargo test -p hart-sim --features planted-faults --test planted -- --nocapture` shows the seeds.
+
+use hart_executor::planted::{Planted, plant};
+use hart_host::simulate::planted;
+use hart_sim::{Config, Failure, Faults, Guest, Oracle, Template};
+use std::time::{Duration, Instant};
+
+/// Explores until something is found; after how many steps in all.
+fn find(fault: Planted, faults: Faults) -> (u64, u64, Failure) {
+    let mut template = Template::default();
+    template.faults = faults;
+    let began = Instant::now();
+    let mut steps = 0;
+    for seed in 0.. {
+        let case = template.case(seed);
+        plant(Some(fault));
+        let outcome = case.run();
+        plant(None);
+        steps += outcome.stats.steps;
+        if let Some(failure) = outcome.failure {
+            let sound = case.run();
+            assert!(
+                sound.failure.is_none(),
+                "found without the fault too: {failure}"
+            );
+            println!(
+                "{fault:?}: seed {seed}, {steps} steps, {:?}: {failure}",
+                began.elapsed()
+            );
+            return (seed, steps, failure);
+        }
+        assert!(
+            steps <= 10_000 || began.elapsed() < Duration::from_secs(60),
+            "{fault:?} was not found in {steps} steps, {seed} seeds"
+        );
+    }
+    unreachable!("seeds do not end")
+}
+
+fn is_found(fault: Planted, by: &[Oracle]) {
+    let (_, _, failure) = find(fault, Faults::none());
+    assert!(
+        by.contains(&failure.oracle),
+        "found by {}: {}",
+        failure.oracle,
+        failure.seen
+    );
+}
+
+#[test]
+fn a_wake_lost_between_check_and_park() {
+    is_found(
+        Planted::LostWake,
+        &[Oracle::NoIdleBesideWork, Oracle::WokenIsPolled],
+    );
+}
+
+#[test]
+fn a_steal_that_duplicates() {
+    is_found(
+        Planted::StealDuplicates,
+        &[
+            Oracle::PolledOnce,
+            Oracle::PolledForAReason,
+            Oracle::EndsOnce,
+        ],
+    );
+}
+
+#[test]
+fn a_steal_that_drops() {
+    is_found(
+        Planted::StealDrops,
+        &[Oracle::NoIdleBesideWork, Oracle::WokenIsPolled],
+    );
+}
+
+#[test]
+fn an_injector_that_starves() {
+    is_found(Planted::InjectorStarves, &[Oracle::NoStarvation]);
+}
+
+#[test]
+fn a_close_that_forgets_idle_tasks() {
+    is_found(
+        Planted::CloseForgetsIdle,
+        &[Oracle::Close, Oracle::NothingLeft],
+    );
+}
+
+#[test]
+fn time_that_is_free_for_who_continues() {
+    is_found(
+        Planted::ContinueIsFree,
+        &[Oracle::Accounting, Oracle::Shares],
+    );
+}
+
+#[test]
+fn debts_that_a_short_sleep_forgives() {
+    is_found(Planted::SleepForgives, &[Oracle::Shares]);
+}
+
+/// Runs a guest under seeds until one of them fails; which, and how.
+fn find_in_guest(guest: &Guest, harts: usize, faults: Faults) -> (u64, Failure) {
+    let began = Instant::now();
+    let mut steps = 0;
+    for seed in 0.. {
+        let mut config = Config::new(seed);
+        config.harts = harts;
+        config.faults = faults;
+        config.guest_must_succeed = true;
+        let outcome = guest.run(&config).unwrap().machine;
+        steps += outcome.stats.steps;
+        if let Some(failure) = outcome.failure {
+            println!(
+                "seed {seed}, {steps} steps, {:?}: {failure}",
+                began.elapsed()
+            );
+            return (seed, failure);
+        }
+        assert!(
+            steps <= 10_000 || began.elapsed() < Duration::from_secs(60),
+            "nothing was found in {steps} steps, {seed} seeds"
+        );
+    }
+    unreachable!("seeds do not end")
+}
+
+fn guest(name: &str) -> Guest {
+    let file = hart_build::guest(name);
+    Guest::new(&std::fs::read(file).unwrap())
+        .unwrap()
+        .name(name)
+}
+
+#[test]
+fn an_admission_rule_that_deadlocks() {
+    let tree = guest("tree").arg("4").instances(6);
+    planted::admit_without_reserve(true);
+    let (seed, failure) = find_in_guest(&tree, 2, Faults::none());
+    planted::admit_without_reserve(false);
+    assert_eq!(failure.oracle, Oracle::Progress, "{}", failure.seen);
+    let mut config = Config::new(seed);
+    config.harts = 2;
+    assert!(tree.run(&config).unwrap().machine.failure.is_none());
+}
+
+// The fault is the guest's own.
+#[test]
+fn a_lost_update_in_a_guest() {
+    let scratch = std::env::temp_dir().join(format!("hart-sim-counter-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).unwrap();
+    let counter = guest("counter")
+        .arg("/data/count")
+        .scratch_dir(&scratch, "/data");
+    let (seed, failure) = find_in_guest(&counter, 2, Faults::none());
+    assert_eq!(failure.oracle, Oracle::Guest, "{}", failure.seen);
+    // It is the same when it is replayed.
+    let mut config = Config::new(seed);
+    config.harts = 2;
+    config.guest_must_succeed = true;
+    let again = counter.run(&config).unwrap().machine.failure.unwrap();
+    assert_eq!((again.step, again.at), (failure.step, failure.at));
+    std::fs::remove_dir_all(&scratch).unwrap();
+}
