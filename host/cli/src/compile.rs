@@ -19,6 +19,8 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     let host = Host::builder()
         .workers(1)
         .preemption(default_preemption(args.preempt))
+        // As `hart run` has it: it is a property of the code.
+        .backtrace_details(true)
         .cache(Cache::Off)
         .build()
         .map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;

@@ -89,7 +89,8 @@ impl HostBuilder {
 
     /// Whether backtraces of traps have files and lines, where a component brings debug information.
     /// Default: no. It is read when a trap happens, at the host's expense, so say yes only for components
-    /// whose author you trust; names of functions are there in any case.
+    /// whose author you trust; names of functions are there in any case. It is a property of compiled code:
+    /// [`Host::load_precompiled`] refuses what was compiled the other way.
     pub fn backtrace_details(mut self, details: bool) -> Self {
         self.backtrace_details = details;
         self

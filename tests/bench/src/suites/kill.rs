@@ -1,19 +1,41 @@
 //! From when a guest that spins is cancelled to when it has stopped, and to when its instance is gone.
 
 use crate::{
-    ground::{Ground, Kind, WEIGHT},
+    ground::{Ground, Kind, WEIGHT, WORKERS},
     guest::{Call, Crowd, Pace, State},
     measure::Bench,
     row::{Figure, Row, median, quantile},
     spinners::{PIECE, Spinners},
 };
-use std::{sync::Arc, thread, time::Duration};
+use hart_host::{Cache, Host, Preemption, RunError, wasmtime::component::Val};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 const SUITE: &str = "kill";
 
 const PEERS: [Kind; 2] = [Kind::TokioMillisecond, Kind::Threads];
 
+/// A guest that is never at a preemption point for long: one instruction fills all of its memory.
+const FILLS: &str = r#"(component
+    (core module $m
+        (memory 1)
+        (func (export "fill") (param $pages i32)
+            (drop (memory.grow (local.get $pages)))
+            (loop $again
+                (memory.fill (i32.const 0) (i32.const 7) (i32.mul (memory.size) (i32.const 65536)))
+                (br $again))))
+    (core instance $i (instantiate $m))
+    (func (export "fill") (param "pages" u32) (canon lift (core func $i "fill"))))"#;
+
 pub(crate) fn run(bench: &mut Bench) {
+    latency(bench);
+    fill(bench);
+}
+
+fn latency(bench: &mut Bench) {
     for spinners in [0, 2, 128] {
         let case = format!("latency/{spinners}");
         if !bench.wants(SUITE, &case) {
@@ -58,6 +80,55 @@ pub(crate) fn run(bench: &mut Bench) {
                 ],
             });
         }
+    }
+}
+
+/// What bounds a kill where nothing can be interrupted: the longest `memory.fill` that the default limit of
+/// memory allows, and a tenth of it. The peer is a slice.
+fn fill(bench: &mut Bench) {
+    for (case, mebibytes) in [("fill/64MiB", 64), ("fill/700MiB", 700)] {
+        if !bench.wants(SUITE, case) {
+            continue;
+        }
+        let kills = if bench.is_quick() { 3 } else { 15 };
+        let host = Host::builder()
+            .workers(WORKERS)
+            .cache(Cache::Off)
+            .build()
+            .expect("the defaults fit this machine");
+        let fills = host.load(FILLS.as_bytes()).expect("it is valid");
+        let (stopped, repeated) = bench.repeat(kills, |turn| {
+            let pages = Val::U32(mebibytes * 16);
+            let run = host
+                .call(&fills, "fill", vec![pages])
+                .start()
+                .expect("it starts");
+            // Its pages are there by then, and it is anywhere in a fill.
+            thread::sleep(Duration::from_millis(700 + 13 * turn as u64));
+            let cancelled = Instant::now();
+            run.cancel();
+            let ended = run.wait();
+            assert!(matches!(ended, Err(RunError::Cancelled)), "{ended:?}");
+            cancelled.elapsed().as_secs_f64() * 1e3
+        });
+        let slice = Preemption::DEFAULT_SLICE.as_secs_f64() * 1e3;
+        bench.record(Row {
+            suite: SUITE,
+            case: case.to_owned(),
+            unit: "ms",
+            hart: median(&stopped),
+            peer: slice,
+            peer_name: "a slice",
+            ratio: slice / median(&stopped),
+            rounds: kills,
+            repeated,
+            figures: vec![Figure {
+                name: "worst",
+                unit: "ms",
+                hart: quantile(&stopped, 1.0),
+                peer: None,
+            }],
+        });
     }
 }
 
