@@ -23,26 +23,57 @@
 //! # The queues
 //!
 //! ```text
-//!                       outside every worker
-//!                               |
-//!                               v
-//!                         +----------+        fair lane: tasks of groups
-//!        +----------------| injector |        +--------------------------+
-//!        |                +----------+        | group a: # # #           |
-//!        |                     |              | group b: #               |
-//!        v                     v              | group c: # # # # # #     |
-//!   +---------+  steals   +---------+         +--------------------------+
-//!   | queue 0 | <-------- | queue 1 |            |                  |
-//!   +---------+   half    +---------+            |                  |
-//!        |                     |                 |                  |
-//!        v                     v                 v                  v
-//!     worker 0             worker 1           worker 0          worker 1
+//!                         outside every worker
+//!                                 |
+//!                                 v
+//!                           +----------+             fair lane: tasks of groups
+//!          +----------------| injector |--------+    +--------------------------+
+//!          |     up to 256  +----------+        |    | group a: # # #           |
+//!          v                                    v    | group b: #               |
+//!   +------------------+   half, when   +------------------+  c: # # # # # #    |
+//!   | next | ring      | <- it is dry - | next | ring      |---------------------+
+//!   |      | backlog   |                |      | backlog   |      |          |
+//!   +------------------+                +------------------+      |          |
+//!          |                                    |                 v          v
+//!       worker 0                             worker 1          worker 0   worker 1
 //! ```
 //!
 //! - A task without a group is in the **fast lane**: futures that are cheap and many. It is queued on the
-//!   worker that spawns or wakes it, and stolen from there by workers that run dry.
+//!   worker that spawns or wakes it. There the one that was woken last goes next (its data is in the
+//!   caches), the others wait in a ring of 256 places, and what does not fit there, or comes from another
+//!   thread, in a backlog. A worker that runs dry looks into the injector and takes half of another's queue.
 //! - A task of a [`Group`] is in the **fair lane**: one poll may be microseconds to milliseconds long, CPU
 //!   time is charged to the group, and any worker takes whatever is next.
+//!
+//! # The life of a task
+//!
+//! ```text
+//!            wake                      poll: Pending
+//!   idle -----------> queued ------> running ------> idle
+//!    |                 ^  |           |   |
+//!    |         spawn --+  |           |   +--> queued   (woken meanwhile)
+//!    | cancel, close      | cancel    | poll: Ready, panic; or cancelled meanwhile
+//!    v                    v           v
+//!   complete <------------+-----------+      the joiner is told; the last reference frees it
+//! ```
+//!
+//! # The protocols
+//!
+//! 1. **Wake.** One compare-and-swap marks the task as queued; who made that change queues it, on its own
+//!    worker or, outside of any, in the injector. A wake during a poll only leaves the mark, and the poller
+//!    queues the task again.
+//! 2. **Idle.** Who queues a task fences, then looks whether somebody sleeps while nobody searches, and wakes
+//!    one. Who falls asleep announces it, fences, then looks at all queues once more. One of the two sees the
+//!    other, so that nobody sleeps beside queued work.
+//! 3. **Steal.** A thief reads half of a ring and takes it by one compare-and-swap. At most half of the workers
+//!    search at a time; the last one that finds something wakes one more.
+//! 4. **Pull.** A worker whose queue is empty, or that has let guests wait for [`FAIR_SKIPS`] polls, takes the
+//!    turn that is next in the fair lane; every [`INJECTOR_INTERVAL`] polls it looks into the injector.
+//! 5. **Close.** A flag, a fence, then every live task is taken from its list and cancelled, the queues are
+//!    emptied, everybody is woken. Who spawned or queued meanwhile sees the flag after its own fence, and
+//!    cleans up after itself.
+//!
+//! The modules open with the same in detail; the crate's README says what it costs, and what decided.
 //!
 //! # Features
 //!

@@ -32,9 +32,9 @@ pub(crate) const OUTSIDE: usize = 8;
 pub(crate) const OUTSIDE: usize = 1;
 
 /// Entries in the first chunk; each further one has twice as many.
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(loom, shuttle, miri)))]
 const FIRST_CHUNK: usize = 64;
-#[cfg(any(loom, shuttle))]
+#[cfg(any(loom, shuttle, miri))]
 const FIRST_CHUNK: usize = 4;
 #[cfg(not(loom))]
 const CHUNKS: usize = if usize::BITS < 64 { 20 } else { 32 };
@@ -310,9 +310,9 @@ impl Listed {
     ///
     /// The entry is reserved and holds no task, and the list is still there.
     pub(crate) unsafe fn give_back(self, owner: Option<&Live>) {
-        // SAFETY: the list is still there, says the caller.
+        // SAFETY: the caller's.
         let list = unsafe { self.list.as_ref() };
-        // SAFETY: and so are its entries.
+        // SAFETY: the caller's.
         let entry = unsafe { self.entry.as_ref() };
         let this = self.entry.as_ptr().cast::<Header>();
         if owner.is_some_and(|owner| ptr::eq(owner, list)) {

@@ -50,37 +50,37 @@ impl Stress {
             self.memory.clone(),
         );
         self.spawned.fetch_add(1, SeqCst);
-        self.executor
-            .build_task()
-            .group(group)
-            .try_spawn_in(
-                async move {
-                    let _value = value;
-                    for _ in 0..yields {
-                        yield_now().await;
+        let builder = self.executor.build_task().group(group);
+        let task = async move {
+            let _value = value;
+            for _ in 0..yields {
+                yield_now().await;
+            }
+            if child {
+                let child = inside.try_spawn_in(yield_now(), memory);
+                if let Ok(child) = child {
+                    let _ = child.await;
+                }
+            }
+            if waits {
+                let mut woken = false;
+                poll_fn(|cx| {
+                    if std::mem::replace(&mut woken, true) {
+                        return Poll::Ready(());
                     }
-                    if child {
-                        let child = inside.try_spawn_in(yield_now(), memory);
-                        if let Ok(child) = child {
-                            let _ = child.await;
-                        }
-                    }
-                    if waits {
-                        let mut woken = false;
-                        poll_fn(|cx| {
-                            if std::mem::replace(&mut woken, true) {
-                                return Poll::Ready(());
-                            }
-                            wakers.keep(cx);
-                            Poll::Pending
-                        })
-                        .await;
-                    }
-                    outputs.value()
-                },
-                self.memory.clone(),
-            )
-            .unwrap()
+                    wakers.keep(cx);
+                    Poll::Pending
+                })
+                .await;
+            }
+            outputs.value()
+        };
+        // In memory of an allocator of its own, or from the pool.
+        if random.bool() {
+            builder.try_spawn_in(task, self.memory.clone()).unwrap()
+        } else {
+            builder.spawn(task)
+        }
     }
 
     /// Spawns from outside, and joins, cancels, detaches what it spawned.

@@ -160,9 +160,12 @@ impl Shared {
     #[inline]
     pub(crate) fn current_slot(&self) -> Option<&Slot> {
         let core = self.platform.core()?;
+        if core.executor != self.address() {
+            return None;
+        }
         // SAFETY: the cell was written by a worker of this executor which is there until it restores the cell, and
         // places stay as long as `self`.
-        (core.executor == self.address()).then(|| unsafe { core.slot.as_ref() })
+        Some(unsafe { core.slot.as_ref() })
     }
 
     // === spawn ===

@@ -8,10 +8,7 @@
 use super::Shared;
 use crate::{
     scheduler::Slot,
-    sync::{
-        Ordering::{Acquire, Relaxed, Release},
-        fence,
-    },
+    sync::Ordering::{AcqRel, Relaxed, Release},
 };
 use alloc::boxed::Box;
 use core::{mem::ManuallyDrop, ops::Deref, ptr::NonNull};
@@ -108,9 +105,8 @@ impl Clone for Strong {
 
 impl Drop for Strong {
     fn drop(&mut self) {
-        // Release, so that whoever frees it sees all that was done with this count.
-        if self.refs.fetch_sub(1, Release) == 1 {
-            fence(Acquire);
+        // Release, so that whoever frees it sees all that was done with this count; Acquire, for who frees it.
+        if self.refs.fetch_sub(1, AcqRel) == 1 {
             // SAFETY: made by `Box::leak` in `new`, and this was the last count.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });
         }

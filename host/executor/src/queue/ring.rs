@@ -23,9 +23,9 @@ use core::ptr::{self, NonNull};
 
 /// Tasks in a ring. The number that other schedulers use; one larger moves no case of `hart-bench`'s suite
 /// `executor`, because what does not fit costs one more atomic operation in the backlog.
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(loom, shuttle, miri)))]
 pub(crate) const RING: usize = 256;
-#[cfg(any(loom, shuttle))]
+#[cfg(any(loom, shuttle, miri))]
 pub(crate) const RING: usize = 4;
 
 const _: () = assert!(RING.is_power_of_two());

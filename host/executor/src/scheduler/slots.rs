@@ -16,16 +16,16 @@ use crate::{
 use alloc::{boxed::Box, vec::Vec};
 use core::ptr::{self, NonNull};
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(loom, shuttle, miri)))]
 const CHUNK: usize = 8;
-#[cfg(any(loom, shuttle))]
+#[cfg(any(loom, shuttle, miri))]
 const CHUNK: usize = 3;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(loom, shuttle, miri)))]
 const CHUNKS: usize = 512;
 #[cfg(loom)]
 const CHUNKS: usize = 1;
-#[cfg(shuttle)]
-const CHUNKS: usize = 3;
+#[cfg(any(shuttle, miri))]
+const CHUNKS: usize = 12;
 
 const _: () = assert!(CHUNK * CHUNKS <= MAX_WORKERS);
 

@@ -75,14 +75,12 @@ where
     let memory = memory.ok_or(SpawnError::Alloc)?.cast::<Task<F, A>>();
     let task = memory.as_ptr();
     // Field by field, so that nothing is put together elsewhere first and copied.
-    // SAFETY: the allocator just gave us this much memory, so aligned, and nobody else.
-    let (header, stage, owner) = unsafe {
-        (
-            &raw mut (*task).header,
-            &raw mut (*task).stage,
-            &raw mut (*task).memory,
-        )
-    };
+    // SAFETY: the source just gave us this much memory, so aligned, and nobody else.
+    let header = unsafe { &raw mut (*task).header };
+    // SAFETY: as above.
+    let stage = unsafe { &raw mut (*task).stage };
+    // SAFETY: as above.
+    let owner = unsafe { &raw mut (*task).memory };
     // SAFETY: as above.
     unsafe {
         header.write(Header::new(
@@ -268,8 +266,11 @@ unsafe fn free<F: Future, A: Memory>(header: NonNull<Header>, owner: Option<&Liv
     // SAFETY: nobody refers to the task, so the stage is ours.
     quietly(|| unsafe { drop_in_stage::<F, A>(header) });
     let task = header.cast::<Task<F, A>>();
-    // SAFETY: nobody refers to the task, and its memory is still there.
-    let (listed, pooled) = unsafe { (header.as_ref().listed(), header.as_ref().state.is_pooled()) };
+    let (listed, pooled) = {
+        // SAFETY: nobody refers to the task, and its memory is still there.
+        let header = unsafe { header.as_ref() };
+        (header.listed(), header.state.is_pooled())
+    };
     // Wakers and names are foreign code, too.
     // SAFETY: nobody refers to the task, and its header is not looked at again.
     quietly(|| unsafe { header.drop_in_place() });

@@ -45,7 +45,6 @@ mod models;
 use crate::sync::{
     AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
-    fence,
 };
 use core::fmt;
 
@@ -407,12 +406,9 @@ impl State {
     }
 
     pub(crate) fn release_refs(&self, refs: usize) -> Released {
-        // Release, so that whoever frees the task sees all that was done with these references.
-        let released = released(self.0.fetch_sub(refs * REF_ONE, AcqRel), refs);
-        if released == Released::Last {
-            fence(Acquire);
-        }
-        released
+        // Release, so that whoever frees the task sees all that was done with these references; Acquire, for who
+        // frees it.
+        released(self.0.fetch_sub(refs * REF_ONE, AcqRel), refs)
     }
 
     pub(crate) fn is_pooled(&self) -> bool {
