@@ -32,3 +32,19 @@ const FUEL: u64 = 50;
 pub(crate) fn fuel(units: u64) -> u64 {
     units * FUEL / 100
 }
+
+/// Figures of the cost model, as `hart-sim calibrate` compares them with real runs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Cost;
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+impl Cost {
+    /// Nanoseconds of a unit of fuel.
+    pub const FUEL: f64 = FUEL as f64 / 100.0;
+    /// Nanoseconds of a poll of a future, beside what it spends itself.
+    pub const POLL: f64 = POLL as f64;
+    /// Nanoseconds from an interrupt's sending to the first poll of the hart that it wakes: interrupt, wake,
+    /// and finding what was queued.
+    pub const WAKE: f64 = (INTERRUPT + WAKE + PARK + STEAL) as f64;
+}

@@ -3,9 +3,10 @@
 
 mod files;
 mod harts;
+mod scratch;
 mod wasi;
 
-use self::{files::Files, harts::Harts, wasi::Virtual};
+use self::{files::Files, harts::Harts, scratch::Scratch, wasi::Virtual};
 use crate::{
     faults::Fault,
     machine::Machine,
@@ -52,7 +53,8 @@ pub struct Guest {
     args: Vec<String>,
     env: Vec<(String, String)>,
     stdin: Vec<u8>,
-    dirs: Vec<(PathBuf, String, DirAccess)>,
+    dirs: Vec<(PathBuf, String)>,
+    scratch: Option<String>,
     limits: Limits,
     instances: u32,
     slice: u64,
@@ -80,6 +82,8 @@ pub enum GuestError {
     Load(LoadError),
     /// The system has no thread for what guests read and write.
     Thread(std::io::Error),
+    /// There is no place for the directory that the guest may write.
+    Scratch(std::io::Error),
     /// What was to be called is not there.
     Call(CallError),
     /// It could not be started as it was set up.
@@ -92,6 +96,7 @@ impl fmt::Display for GuestError {
             Self::Build(error) => error.fmt(f),
             Self::Load(error) => error.fmt(f),
             Self::Call(error) => error.fmt(f),
+            Self::Scratch(error) => write!(f, "no directory for what the guest writes: {error}"),
             Self::Thread(error) => write!(f, "no thread for files: {error}"),
             Self::Start(error) => error.fmt(f),
         }
@@ -104,6 +109,7 @@ impl std::error::Error for GuestError {
             Self::Build(error) => error,
             Self::Load(error) => error,
             Self::Call(error) => error,
+            Self::Scratch(error) => error,
             Self::Thread(error) => error,
             Self::Start(error) => error,
         })
@@ -128,6 +134,7 @@ impl Guest {
             env: Vec::new(),
             stdin: Vec::new(),
             dirs: Vec::new(),
+            scratch: None,
             limits: Limits::new(),
             instances: 1_000,
             slice: SLICE,
@@ -168,16 +175,13 @@ impl Guest {
 
     /// Grants a real directory, to be read. The run depends on what is in it.
     pub fn dir(mut self, host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
-        self.dirs
-            .push((host.into(), guest.into(), DirAccess::ReadOnly));
+        self.dirs.push((host.into(), guest.into()));
         self
     }
 
-    /// Grants a real directory, to be read and written. Only for one that is the same at the beginning of
-    /// every run, and that nobody else uses meanwhile: the caller sees to that.
-    pub fn scratch_dir(mut self, host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
-        self.dirs
-            .push((host.into(), guest.into(), DirAccess::ReadWrite));
+    /// Grants a directory to read and write, under this name: empty at the start of a run, and gone at its end.
+    pub fn scratch(mut self, guest: impl Into<String>) -> Self {
+        self.scratch = Some(guest.into());
         self
     }
 
@@ -215,7 +219,7 @@ impl Guest {
             ..config.clone()
         };
         let machine = Arc::new(Machine::new(&config));
-        let files = match self.dirs.is_empty() {
+        let files = match self.dirs.is_empty() && self.scratch.is_none() {
             true => None,
             false => Some(Arc::new(Files::new().map_err(GuestError::Thread)?)),
         };
@@ -241,9 +245,17 @@ impl Guest {
         for (key, value) in &self.env {
             builder = builder.env(key, value);
         }
-        for (outside, inside, access) in &self.dirs {
-            builder = builder.dir(outside, inside, *access);
+        for (outside, inside) in &self.dirs {
+            builder = builder.dir(outside, inside, DirAccess::ReadOnly);
         }
+        let scratch = match &self.scratch {
+            None => None,
+            Some(inside) => {
+                let scratch = Scratch::new().map_err(GuestError::Scratch)?;
+                builder = builder.dir(scratch.path(), inside, DirAccess::ReadWrite);
+                Some(scratch)
+            }
+        };
         let executor = host.runtime().executor().clone();
         let run = builder.start().map_err(GuestError::Start)?;
         let canceller = run.canceller();
@@ -263,6 +275,7 @@ impl Guest {
         if outcome.failure.is_none() {
             outcome.failure = self.judge(&config, &outcome, &result);
         }
+        drop(scratch);
         Ok(GuestOutcome {
             machine: outcome,
             result,
@@ -303,7 +316,7 @@ impl Guest {
     fn depends_on(&self) -> Vec<String> {
         self.dirs
             .iter()
-            .map(|(outside, ..)| format!("the directory {}", outside.display()))
+            .map(|(outside, _)| format!("the directory {}", outside.display()))
             .collect()
     }
 }

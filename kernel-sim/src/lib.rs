@@ -2,29 +2,37 @@
 
 mod alloc;
 mod case;
+pub mod chrome;
 mod cost;
 mod faults;
 mod guest;
 mod machine;
 mod oracle;
 mod random;
+mod report;
 mod run;
+mod scale;
 mod schedule;
+mod seeds;
 mod shrink;
 mod sim;
 mod stats;
 mod switch;
+mod timeline;
 mod trace;
 mod workload;
 
 pub use self::{
     case::{Case, Template},
+    cost::Cost,
     faults::{Fault, Faults},
     guest::{Guest, GuestError, GuestOutcome, SLICE},
     machine::Machine,
     oracle::{Failure, Oracle},
     run::{Config, MAX_HARTS, Outcome, run},
+    scale::{Curve, Point},
     schedule::Schedule,
+    seeds::{Found, Seeds},
     shrink::shrink,
     sim::{Join, Sim, SimGroup, Sleep, TaskBuilder},
     stats::{HartStats, Stats},

@@ -1,9 +1,12 @@
 //! Explores executor workloads on the simulated machine, and replays what failed.
 
-use clap::Parser;
+mod calibrate;
+
+use clap::{Parser, Subcommand};
 use hart_sim::{Case, Faults, Schedule, Template, Workload, shrink};
 use std::{
     ops::Range,
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -12,8 +15,10 @@ use std::{
 ///
 /// What is not given is drawn from the seed, except for faults.
 #[derive(Parser)]
-#[command(name = "hart-sim", version)]
+#[command(name = "hart-sim", version, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The seed to run.
     #[arg(long, default_value_t = 0, conflicts_with = "seeds")]
     seed: u64,
@@ -43,6 +48,17 @@ struct Args {
     stats: bool,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Measure on this computer what the cost model guesses, with a real guest that computes.
+    Calibrate {
+        /// The guest, a command, such as target/guests/compute.wasm.
+        guest: PathBuf,
+        /// Its arguments, such as `sort`.
+        args: Vec<String>,
+    },
+}
+
 fn seeds(text: &str) -> Result<Range<u64>, String> {
     let wrong = || format!("`{text}` is no range of seeds: write it as 0..100");
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;
@@ -57,6 +73,15 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(Command::Calibrate { guest, args }) = &args.command {
+        return match calibrate::calibrate(guest, args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("hart-sim: {}: {error}", guest.display());
+                ExitCode::from(2)
+            }
+        };
+    }
     let mut template = Template::default();
     template.harts = args.harts.map(usize::from);
     template.schedule = args.schedule;

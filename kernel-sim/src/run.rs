@@ -65,6 +65,8 @@ impl Config {
 pub struct Outcome {
     /// What was done.
     pub stats: Stats,
+    /// When the last task ended, virtual nanoseconds after the start.
+    pub makespan: u64,
     /// The first promise that was broken.
     pub failure: Option<Failure>,
     /// The last events.
@@ -295,6 +297,7 @@ impl Runner {
                 preemptions: state.preemptions,
                 harts: state.harts.iter().map(|hart| hart.stats).collect(),
             },
+            makespan: state.last_end,
             failure: state.failure.take(),
             last: state.trace.last(),
             trace: state.trace.take_all(),

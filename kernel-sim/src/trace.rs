@@ -23,7 +23,8 @@ pub enum Event {
     Woken { task: TaskNumber },
     /// A task's future was dropped.
     Ended { task: TaskNumber },
-    /// A preemption point asked a task to make way.
+    /// A preemption point asked a task to make way. A guest that yields by itself after a whole slice in
+    /// the same poll looks like this too.
     Preempted { task: TaskNumber },
     /// A cancel was asked for.
     Cancelled { task: TaskNumber },
@@ -83,6 +84,12 @@ impl fmt::Display for Record {
             Some(hart) => write!(f, "{:>12} ns  hart {hart:<4} {:?}", self.at, self.event),
             None => write!(f, "{:>12} ns  outside   {:?}", self.at, self.event),
         }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
 }
 

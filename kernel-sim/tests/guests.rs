@@ -1,6 +1,6 @@
 //! Real guests on the machine.
 
-use hart_sim::{Config, Faults, Guest, Schedule};
+use hart_sim::{Config, Faults, Guest, GuestOutcome, Schedule, Seeds};
 
 fn guest(name: &str) -> Guest {
     let file = hart_build::guest(name);
@@ -9,11 +9,12 @@ fn guest(name: &str) -> Guest {
         .name(name)
 }
 
-fn config(seed: u64) -> Config {
-    let mut config = Config::new(seed);
-    config.harts = 1 + (seed % 5) as usize;
-    config.schedule = [Schedule::Random, Schedule::Pct(3), Schedule::RoundRobin][seed as usize % 3];
-    config
+#[track_caller]
+fn sound(run: GuestOutcome) -> hart_host::Outcome {
+    if let Some(failure) = run.machine.failure {
+        panic!("{failure}");
+    }
+    run.result.unwrap()
 }
 
 // Hunts whatever the oracles see, where everything happens to guests that can: they are cancelled, closed,
@@ -26,11 +27,11 @@ fn guests_under_heavy_faults() {
         guest("sleeper").arg("3").arg("5"),
         guest("hello"),
     ];
+    let seeds = Seeds::new(0..200).faults(Faults::heavy());
     let (mut well, mut ill) = (0, 0);
     for seed in 0..200 {
-        let mut config = config(seed);
-        config.faults = Faults::heavy();
-        let run = guests[seed as usize % guests.len()].run(&config).unwrap();
+        let guest = &guests[seed as usize % guests.len()];
+        let run = guest.run(&seeds.config(seed)).unwrap();
         if let Some(failure) = run.machine.failure {
             panic!("seed {seed}: {failure}");
         }
@@ -39,6 +40,111 @@ fn guests_under_heavy_faults() {
             Err(_) => ill += 1,
         }
     }
-    println!("{well} {ill}");
     assert!(well > 20 && ill > 20, "{well} ended well, {ill} did not");
+}
+
+// Hunts faults that change what a guest computes, which only time should be changed by.
+#[test]
+fn guests_hold_up_under_harmless_faults() {
+    let faults = "stall,slow,late,spurious,offline,jump".parse().unwrap();
+    let seeds = Seeds::new(0..40).faults(faults);
+    seeds.check(&guest("tree").arg("6"));
+    seeds.check(&guest("sleeper").arg("2").arg("9"));
+    let mut outputs = (0..10).map(|seed| {
+        let pipeline = guest("pipeline").arg("3").arg("300");
+        sound(pipeline.run(&seeds.config(seed)).unwrap()).stdout
+    });
+    let first = outputs.next().unwrap();
+    assert!(outputs.all(|output| output == first));
+}
+
+// Hunts a sleep in real time, and a virtual clock that stands still: ten tasks sleep for an hour each, all at
+// the same time.
+#[test]
+fn sleeps_take_the_machines_time() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let sleeper = guest("sleeper").arg("3600000").arg("10");
+    let run = sleeper.run(&Config::new(3)).unwrap();
+    let makespan = run.machine.makespan;
+    assert_eq!(sound(run).stdout, b"slept\n");
+    assert!(
+        (HOUR..HOUR + HOUR / 100).contains(&makespan),
+        "{makespan} ns"
+    );
+}
+
+// Hunts time that fuel does not take: twice the work takes about twice as long, and two harts half of it.
+#[test]
+fn fuel_takes_time() {
+    let makespan = |numbers: &str, harts| {
+        let mut config = Config::new(1);
+        config.harts = harts;
+        config.schedule = Schedule::Time;
+        let pipeline = guest("pipeline").arg("5").arg(numbers);
+        pipeline.run(&config).unwrap().machine.makespan
+    };
+    let (once, twice) = (makespan("1000", 1), makespan("2000", 1));
+    assert!(
+        (once * 18 / 10..once * 25 / 10).contains(&twice),
+        "{once} and {twice}"
+    );
+    let halved = makespan("2000", 2);
+    assert!(
+        (twice / 2..twice * 7 / 10).contains(&halved),
+        "{twice} and {halved}"
+    );
+}
+
+// Hunts whatever makes two runs of a seed differ, in one process: output, statistics and every event.
+#[test]
+fn a_seed_does_the_same_every_time() {
+    let mut drawn = 0;
+    for seed in 0..10 {
+        let mut config = Seeds::new(0..10).faults(Faults::heavy()).config(seed);
+        config.keep_trace = true;
+        let pipeline = guest("pipeline").arg("3").arg("300");
+        let runs = [(); 2].map(|()| pipeline.run(&config).unwrap());
+        assert_eq!(runs[0].machine.stats, runs[1].machine.stats);
+        assert_eq!(runs[0].machine.trace, runs[1].machine.trace);
+        let told = |run: &GuestOutcome| match &run.result {
+            Ok(outcome) => String::from_utf8(outcome.stdout.clone()).unwrap(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(told(&runs[0]), told(&runs[1]));
+        // The picture is well formed, and polls are in it.
+        let trace: serde_json::Value =
+            serde_json::from_str(&runs[0].machine.chrome_trace()).unwrap();
+        let polls = trace["traceEvents"].as_array().unwrap().iter();
+        drawn += polls.filter(|event| event["cat"] == "poll").count();
+    }
+    assert!(drawn > 100, "{drawn} polls were drawn");
+}
+
+// Hunts directories that are written to, and runs that do not say what they depend on.
+#[test]
+fn directories_are_read_only_and_named() {
+    let directory = std::env::temp_dir().join(format!("hart-sim-read-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("a.txt"), "one two\nthree\n").unwrap();
+    let words = guest("wordcount").dir(&directory, "/d").arg("/d");
+    let run = words.run(&Config::new(1)).unwrap();
+    assert!(
+        run.depends_on[0].contains("hart-sim-read-"),
+        "{:?}",
+        run.depends_on
+    );
+    let output = String::from_utf8(sound(run).stdout).unwrap();
+    assert!(output.contains("txt"), "{output}");
+    let counter = guest("counter").dir(&directory, "/d").arg("/d/n");
+    assert_eq!(
+        counter
+            .run(&Config::new(1))
+            .unwrap()
+            .result
+            .unwrap()
+            .exit_code,
+        1
+    );
+    assert!(!directory.join("n").exists());
+    std::fs::remove_dir_all(&directory).unwrap();
 }

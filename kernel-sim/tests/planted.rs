@@ -158,11 +158,7 @@ fn an_admission_rule_that_deadlocks() {
 // The fault is the guest's own.
 #[test]
 fn a_lost_update_in_a_guest() {
-    let scratch = std::env::temp_dir().join(format!("hart-sim-counter-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch).unwrap();
-    let counter = guest("counter")
-        .arg("/data/count")
-        .scratch_dir(&scratch, "/data");
+    let counter = guest("counter").arg("/data/count").scratch("/data");
     let (seed, failure) = find_in_guest(&counter, 2, Faults::none());
     assert_eq!(failure.oracle, Oracle::Guest, "{}", failure.seen);
     // It is the same when it is replayed.
@@ -171,5 +167,4 @@ fn a_lost_update_in_a_guest() {
     config.guest_must_succeed = true;
     let again = counter.run(&config).unwrap().machine.failure.unwrap();
     assert_eq!((again.step, again.at), (failure.step, failure.at));
-    std::fs::remove_dir_all(&scratch).unwrap();
 }

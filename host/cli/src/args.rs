@@ -2,6 +2,7 @@
 //!
 //! What the `-W` and `-S` keys do is in `limits.rs` and `wasi.rs`; here they are plain text.
 
+use crate::sim::SimArgs;
 use crate::units;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The subcommands. A first argument that is none of these means `run`.
-pub(crate) const SUBCOMMANDS: [&str; 6] = ["run", "compile", "wast", "new", "demo", "help"];
+pub(crate) const SUBCOMMANDS: [&str; 7] = ["run", "compile", "wast", "sim", "new", "demo", "help"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,6 +64,8 @@ pub(crate) enum Command {
     Compile(CompileArgs),
     /// Run component test scripts (.wast)
     Wast(WastArgs),
+    /// Run a component on a simulated machine, which does the same every time
+    Sim(Box<SimArgs>),
     /// Write a guest project whose tasks are Rust functions
     New(NewArgs),
     /// Show on this machine what hart does

@@ -15,6 +15,7 @@ mod load;
 mod new;
 mod run;
 mod scheduling;
+mod sim;
 mod stats;
 mod units;
 mod wasi;
@@ -50,6 +51,7 @@ fn start() -> Result<u8, Failure> {
         Command::Run(args) => run::run(*args),
         Command::Compile(args) => compile::compile(&args).map(|()| 0),
         Command::Wast(args) => wast::wast(&args),
+        Command::Sim(args) => sim::sim(&args),
         Command::New(args) => new::new(&args).map(|()| 0),
         Command::Demo(DemoArgs {
             demo: Demo::Noisy(args),

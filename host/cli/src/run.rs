@@ -76,7 +76,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
 }
 
 /// The guest's arguments: the file's name, as its program name, and the rest.
-fn guest_arguments(path: &Path, rest: &[OsString]) -> Result<Vec<String>, Failure> {
+pub(crate) fn guest_arguments(path: &Path, rest: &[OsString]) -> Result<Vec<String>, Failure> {
     let program = path.file_name().unwrap_or(path.as_os_str());
     let mut arguments = vec![program.to_string_lossy().into_owned()];
     for argument in rest {

@@ -137,7 +137,7 @@ impl Grants {
 }
 
 /// `HOST[::GUEST[::ro]]`.
-fn dir(text: &OsStr) -> Result<(PathBuf, String, DirAccess), Failure> {
+pub(crate) fn dir(text: &OsStr) -> Result<(PathBuf, String, DirAccess), Failure> {
     let Some(text) = text.to_str() else {
         let text = text.to_string_lossy();
         return Err(Failure::usage(format!(

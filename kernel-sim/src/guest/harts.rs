@@ -73,6 +73,9 @@ impl HostMachine for Harts {
         self.machine.spend(cost::fuel(units));
         let mut state = self.machine.lock();
         let hart = state.current;
+        if let Some(hart) = hart {
+            state.harts[hart].at_point = true;
+        }
         let task = hart.and_then(|hart| state.harts[hart].polling);
         let (true, Some(task)) = (state.faults.has(Fault::Trap), task) else {
             return Fate::Continue;

@@ -55,6 +55,8 @@ pub(crate) struct Hart {
     pub(crate) at_send: bool,
     /// Ends of guests that are under way on it.
     pub(crate) shields: u32,
+    /// The guest that it polls has come to a preemption point.
+    pub(crate) at_point: bool,
     /// Counted in `State::awake`.
     awake: bool,
     pub(crate) wants_offline: bool,
@@ -133,6 +135,8 @@ pub(crate) struct State {
     pub(crate) queued: usize,
     pub(crate) peak_queued: usize,
     pub(crate) live: usize,
+    /// When a task last ended.
+    pub(crate) last_end: u64,
     pub(crate) round: u64,
     /// Queued tasks without a group, the oldest first, with the round in which they were queued.
     pub(crate) oldest: VecDeque<(u32, u32, u64)>,
@@ -165,6 +169,7 @@ impl State {
                 polling: None,
                 at_send: false,
                 shields: 0,
+                at_point: false,
                 awake: false,
                 wants_offline: false,
                 stall: 0,
@@ -202,6 +207,7 @@ impl State {
             queued: 0,
             peak_queued: 0,
             live: 0,
+            last_end: 0,
             round: 0,
             oldest: VecDeque::new(),
             closing: false,

@@ -163,6 +163,7 @@ impl State {
         }
         if let Some(hart) = hart {
             self.harts[hart].polling = Some(task);
+            self.harts[hart].at_point = false;
             self.count_poll(hart);
         }
     }
@@ -174,6 +175,11 @@ impl State {
         let hart = self.current;
         if let Some(hart) = hart {
             self.harts[hart].polling = None;
+        }
+        let info = &self.tasks[task as usize];
+        let at_point = hart.is_some_and(|hart| self.harts[hart].at_point);
+        if info.guest && info.queued && at_point && !ready {
+            self.record(hart, Event::Preempted { task });
         }
         self.record(hart, Event::Polled { task, ready });
         let info = &mut self.tasks[task as usize];
@@ -205,6 +211,7 @@ impl State {
         let told = info.cancelled || info.spawning || info.guest || closing;
         info.ending = Some(ending);
         self.live -= 1;
+        self.last_end = self.now;
         self.dequeue(task);
         self.record(self.current, Event::Ended { task });
         if ending == Ending::Dropped && !told {

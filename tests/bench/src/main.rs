@@ -55,6 +55,8 @@ enum Suite {
     Overhead,
     /// The examples on two workers, against one.
     Parallel,
+    /// How fast the simulated machine steps, and whether its speed-ups come true.
+    Sim,
 }
 
 fn main() -> ExitCode {
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
             Suite::Limits => suites::limits::run(&mut bench),
             Suite::Overhead => suites::overhead::run(&mut bench),
             Suite::Parallel => suites::parallel::run(&mut bench),
+            Suite::Sim => suites::sim::run(&mut bench),
         }
     }
     let rows = bench.finish();

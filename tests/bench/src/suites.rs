@@ -7,3 +7,4 @@ pub(crate) mod latency;
 pub(crate) mod limits;
 pub(crate) mod overhead;
 pub(crate) mod parallel;
+pub(crate) mod sim;

@@ -10,6 +10,7 @@ fn help_mentions_every_option() {
         "run",
         "compile",
         "wast",
+        "sim",
         "new",
         "demo",
         "Examples:",

@@ -13,5 +13,6 @@ mod limits;
 mod new;
 mod outcomes;
 mod preemption;
+mod sim;
 mod wast;
 mod wordcount;

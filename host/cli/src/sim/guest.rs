@@ -1,0 +1,177 @@
+//! The guest that the options describe.
+
+use super::{SimArgs, explain};
+use crate::failure::Failure;
+use crate::{limits, load, wasi};
+use hart_sim::{Guest, GuestError};
+use std::path::{Path, PathBuf};
+
+/// A guest, compiled.
+pub(super) struct Prepared {
+    guest: Guest,
+    path: PathBuf,
+}
+
+impl Prepared {
+    /// Reads and compiles the component; `None` where help was asked for, which has been printed.
+    pub(super) fn new(args: &SimArgs) -> Result<Option<Self>, Failure> {
+        let Some(limits) = limits::limits(&args.limits)? else {
+            return Ok(None);
+        };
+        refuse(&args.wasi)?;
+        let Some((file, arguments)) = args.file_and_args.split_first() else {
+            return Err(Failure::usage(
+                "no FILE to run; `hart sim --help` shows how",
+            ));
+        };
+        let path = PathBuf::from(file);
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|error| Failure::usage(load::read(&error)).at(path))
+        };
+        let arguments = crate::run::guest_arguments(&path, arguments)?;
+        let mut guest = Guest::new(&read(&path)?)
+            .map_err(|error| explain(&error).at(&path))?
+            .name(arguments[0].clone())
+            .limits(limits)
+            .instances(args.instances)
+            .slice(args.slice);
+        for argument in &arguments[1..] {
+            guest = guest.arg(argument);
+        }
+        if let Some(call) = &args.invoke {
+            guest = guest.invoke(call);
+        }
+        for variable in &args.envs {
+            let Some((key, value)) = variable.split_once('=') else {
+                return Err(Failure::usage(format!(
+                    "--env {variable}: a run that is the same everywhere inherits nothing; write {variable}=VALUE"
+                )));
+            };
+            guest = guest.env(key, value);
+        }
+        for dir in &args.dirs {
+            if dir.to_str().is_some_and(|dir| dir.ends_with("::rw")) {
+                return Err(Failure::usage(format!(
+                    "--dir {}: a guest that writes to a real directory would find it changed the next time; grant it to be read, and --scratch to be written",
+                    dir.to_string_lossy()
+                )));
+            }
+            let (outside, inside, _) = wasi::dir(dir)?;
+            guest = guest.dir(outside, inside);
+        }
+        if let Some(stdin) = &args.stdin {
+            guest = guest.stdin(read(stdin)?);
+        }
+        if let Some(inside) = &args.scratch {
+            guest = guest.scratch(inside);
+        }
+        Ok(Some(Self { guest, path }))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Uses the guest.
+    pub(super) fn run<T>(
+        &self,
+        body: impl FnOnce(&Guest) -> Result<T, GuestError>,
+    ) -> Result<T, Failure> {
+        body(&self.guest).map_err(|error| explain(&error).at(&self.path))
+    }
+
+    /// The file's name and its arguments.
+    pub(super) fn title(&self, args: &SimArgs) -> String {
+        let words = args
+            .file_and_args
+            .iter()
+            .skip(1)
+            .map(|word| word.to_string_lossy());
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        std::iter::once(name)
+            .chain(words)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// The command that does the same with these options of the machine.
+    pub(super) fn command(&self, args: &SimArgs, machine: &str) -> String {
+        let mut words = vec![
+            String::from("hart"),
+            String::from("sim"),
+            machine.to_owned(),
+        ];
+        let mut option = |name: &str, value: &str| words.push(format!("{name} {}", quote(value)));
+        if args.slice != hart_sim::SLICE {
+            option("--slice", &args.slice.to_string());
+        }
+        if args.instances != 1_000 {
+            option("--instances", &args.instances.to_string());
+        }
+        for dir in &args.dirs {
+            option("--dir", &dir.to_string_lossy());
+        }
+        if let Some(scratch) = &args.scratch {
+            option("--scratch", scratch);
+        }
+        for variable in &args.envs {
+            option("--env", variable);
+        }
+        if let Some(stdin) = &args.stdin {
+            option("--stdin", &stdin.to_string_lossy());
+        }
+        if let Some(call) = &args.invoke {
+            option("--invoke", call);
+        }
+        if let Some(timeout) = args.limits.timeout {
+            option("--timeout", &format!("{}ns", timeout.as_nanos()));
+        }
+        for limit in &args.limits.limits {
+            option("-W", limit);
+        }
+        words.extend(
+            args.file_and_args
+                .iter()
+                .map(|word| quote(&word.to_string_lossy())),
+        );
+        words.join(" ")
+    }
+}
+
+/// Sockets and the system's environment would make runs differ.
+fn refuse(keys: &[String]) -> Result<(), Failure> {
+    for key in keys.iter().flat_map(|keys| keys.split(',')) {
+        let name = key.split('=').next().unwrap_or(key);
+        return Err(Failure::usage(match name {
+            "inherit-network" | "tcp" | "udp" | "allow-ip-name-lookup" => format!(
+                "-S {name}: sockets are not simulated, as what comes through them would be different every time; leave it out, and the guest's attempts to use the network are refused"
+            ),
+            "inherit-env" => String::from(
+                "-S inherit-env: the environment of hart itself would be different elsewhere; give each variable with --env K=V",
+            ),
+            _ => format!("-S {name}: no such key for `hart sim`; leave it out"),
+        }));
+    }
+    Ok(())
+}
+
+/// A word that a shell takes for itself.
+fn quote(word: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "_-./:=,%+@".contains(char);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// What a guest wrote.
+pub(super) fn write(stdout: &[u8], stderr: &[u8]) -> Result<(), Failure> {
+    use std::io::Write;
+    let gone = |error: std::io::Error| {
+        Failure::new(1, format!("cannot write what the guest wrote: {error}"))
+    };
+    std::io::stdout().write_all(stdout).map_err(gone)?;
+    std::io::stdout().flush().map_err(gone)?;
+    std::io::stderr().write_all(stderr).map_err(gone)
+}

@@ -1,0 +1,256 @@
+//! What a trace says, put together: polls, waits, arrows, faults. For pictures.
+
+use crate::{
+    chrome::Writer,
+    run::Outcome,
+    trace::{Event, TaskNumber},
+};
+
+/// A poll.
+pub(crate) struct Poll {
+    pub(crate) hart: u32,
+    pub(crate) task: TaskNumber,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) preempted: bool,
+    /// Where and when the task was queued for it, if that was on a hart.
+    pub(crate) queued: Option<(u32, u64)>,
+    /// How long the task was queued.
+    pub(crate) waited: u64,
+}
+
+/// A wait for an interrupt.
+pub(crate) struct Wait {
+    pub(crate) hart: u32,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+/// Something that went wrong on purpose, or that ended.
+pub(crate) struct Mark {
+    pub(crate) hart: Option<u32>,
+    pub(crate) at: u64,
+    pub(crate) what: String,
+}
+
+/// One task's account.
+#[derive(Clone, Default)]
+pub(crate) struct Account {
+    pub(crate) polls: u64,
+    pub(crate) busy: u64,
+    pub(crate) waited: u64,
+    pub(crate) born: u64,
+    pub(crate) ended: Option<u64>,
+    /// Polls on another hart than the one before.
+    pub(crate) moves: u32,
+}
+
+/// All of it.
+pub(crate) struct Timeline {
+    pub(crate) end: u64,
+    pub(crate) polls: Vec<Poll>,
+    pub(crate) waits: Vec<Wait>,
+    pub(crate) marks: Vec<Mark>,
+    /// Every change of how many tasks are queued.
+    pub(crate) queued: Vec<(u64, u64)>,
+    pub(crate) tasks: Vec<Account>,
+}
+
+impl Timeline {
+    pub(crate) fn new(outcome: &Outcome) -> Self {
+        let mut reader = Reader {
+            timeline: Self {
+                end: outcome.stats.time,
+                polls: Vec::new(),
+                waits: Vec::new(),
+                marks: Vec::new(),
+                queued: Vec::new(),
+                tasks: vec![Account::default(); outcome.tasks.len()],
+            },
+            running: vec![None; outcome.stats.harts.len()],
+            parked: vec![None; outcome.stats.harts.len()],
+            queued: vec![None; outcome.tasks.len()],
+            last_hart: vec![None; outcome.tasks.len()],
+            count: 0,
+        };
+        for record in &outcome.trace {
+            reader.read(record.at, record.hart, record.event);
+        }
+        for hart in 0..reader.parked.len() {
+            let end = reader.timeline.end;
+            reader.resumed(hart, end);
+        }
+        reader.timeline
+    }
+}
+
+type Queued = Option<(Option<u32>, u64)>;
+
+struct Reader {
+    timeline: Timeline,
+    /// By hart: the poll that is under way, by its place.
+    running: Vec<Option<usize>>,
+    parked: Vec<Option<u64>>,
+    /// By task.
+    queued: Vec<Queued>,
+    last_hart: Vec<Option<u32>>,
+    count: u64,
+}
+
+impl Reader {
+    fn read(&mut self, at: u64, hart: Option<u32>, event: Event) {
+        match event {
+            Event::Spawned { task } => {
+                self.timeline.tasks[task as usize].born = at;
+                self.enqueue(task, hart, at);
+            }
+            Event::Woken { task } => self.enqueue(task, hart, at),
+            Event::Poll { task } => self.poll(task, hart, at),
+            Event::Polled { .. } => self.polled(hart, at),
+            Event::Preempted { .. } => {
+                if let Some(poll) = self.under_way(hart) {
+                    poll.preempted = true;
+                }
+            }
+            Event::Ended { task } => {
+                self.timeline.tasks[task as usize].ended = Some(at);
+                self.dequeue(task, at);
+            }
+            Event::Parked => {
+                if let Some(hart) = hart {
+                    self.parked[hart as usize] = Some(at);
+                }
+            }
+            Event::Resumed => {
+                if let Some(hart) = hart {
+                    self.resumed(hart as usize, at);
+                }
+            }
+            Event::Announced
+            | Event::Retracted
+            | Event::Sent { .. }
+            | Event::Interrupt
+            | Event::Timer
+            | Event::Stole { .. } => {}
+            other => self.timeline.marks.push(Mark {
+                hart,
+                at,
+                what: other.to_string(),
+            }),
+        }
+    }
+
+    fn under_way(&mut self, hart: Option<u32>) -> Option<&mut Poll> {
+        let poll = self.running[hart? as usize]?;
+        Some(&mut self.timeline.polls[poll])
+    }
+
+    fn enqueue(&mut self, task: TaskNumber, hart: Option<u32>, at: u64) {
+        let queued = &mut self.queued[task as usize];
+        if queued.is_none() {
+            *queued = Some((hart, at));
+            self.count += 1;
+            self.timeline.queued.push((at, self.count));
+        }
+    }
+
+    fn dequeue(&mut self, task: TaskNumber, at: u64) -> Queued {
+        let queued = self.queued[task as usize].take();
+        if queued.is_some() {
+            self.count -= 1;
+            self.timeline.queued.push((at, self.count));
+        }
+        queued
+    }
+
+    fn poll(&mut self, task: TaskNumber, hart: Option<u32>, at: u64) {
+        let queued = self.dequeue(task, at);
+        let Some(hart) = hart else { return };
+        let waited = queued.map_or(0, |(_, since)| at - since);
+        let account = &mut self.timeline.tasks[task as usize];
+        account.polls += 1;
+        account.waited += waited;
+        if self.last_hart[task as usize].replace(hart) != Some(hart) {
+            account.moves += 1;
+        }
+        self.running[hart as usize] = Some(self.timeline.polls.len());
+        self.timeline.polls.push(Poll {
+            hart,
+            task,
+            from: at,
+            to: at,
+            preempted: false,
+            queued: queued.and_then(|(hart, since)| Some((hart?, since))),
+            waited,
+        });
+    }
+
+    fn polled(&mut self, hart: Option<u32>, at: u64) {
+        let Some(poll) = self.under_way(hart) else {
+            return;
+        };
+        poll.to = at;
+        let (task, busy) = (poll.task, at - poll.from);
+        self.timeline.tasks[task as usize].busy += busy;
+        if let Some(hart) = hart {
+            self.running[hart as usize] = None;
+        }
+    }
+
+    fn resumed(&mut self, hart: usize, at: u64) {
+        if let Some(from) = self.parked[hart].take() {
+            self.timeline.waits.push(Wait {
+                hart: u32::try_from(hart).unwrap_or(u32::MAX),
+                from,
+                to: at,
+            });
+        }
+    }
+}
+
+impl Outcome {
+    /// The trace in Chrome's format; the run must have kept it.
+    pub fn chrome_trace(&self) -> String {
+        let timeline = Timeline::new(self);
+        let mut trace = Writer::new("simulated machine");
+        for hart in 0..self.stats.harts.len() {
+            let row = u32::try_from(hart).unwrap_or(u32::MAX);
+            trace.row(row, &format!("hart {hart}"));
+        }
+        let outside = u32::try_from(self.stats.harts.len()).unwrap_or(u32::MAX);
+        trace.row(outside, "outside");
+        for (id, poll) in timeline.polls.iter().enumerate() {
+            let (name, group) = &self.tasks[poll.task as usize];
+            let group = group.map_or("", |group| &self.groups[group as usize]);
+            let args = [
+                ("task", poll.task.to_string()),
+                ("group", group.to_owned()),
+                ("waited", format!("{} ns", poll.waited)),
+            ];
+            let args = args.each_ref().map(|(key, value)| (*key, value.as_str()));
+            trace.slice(poll.hart, "poll", name, poll.from, poll.to, &args);
+            if poll.preempted {
+                trace.instant(poll.hart, "preemption", "preempted", poll.to);
+            }
+            if let Some((hart, since)) = poll.queued {
+                // Who is polled where it was queued was woken there; else some hart took it from there.
+                let what = if hart == poll.hart { "wake" } else { "steal" };
+                trace.arrow(id as u64 + 1, what, (hart, since), (poll.hart, poll.from));
+            }
+        }
+        for wait in &timeline.waits {
+            trace.slice(
+                wait.hart,
+                "idle",
+                "wait for interrupt",
+                wait.from,
+                wait.to,
+                &[],
+            );
+        }
+        for mark in &timeline.marks {
+            trace.instant(mark.hart.unwrap_or(outside), "fault", &mark.what, mark.at);
+        }
+        trace.finish()
+    }
+}

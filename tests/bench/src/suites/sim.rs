@@ -1,0 +1,156 @@
+//! The simulated machine: how fast it is, and whether what it predicts comes true.
+//!
+//! | case | hart | the peer |
+//! | --- | --- | --- |
+//! | `steps/futures` | scheduling steps a second, tasks of futures on 8 harts | 300,000, what was promised |
+//! | `steps/guests` | polls of 10,000 units of fuel a second, guests on 4 harts | 50,000, what was promised |
+//! | `large` | GiB resident after 100,000 tasks on 1,024 harts | 4, what was promised |
+//! | `speed-up/*` | the example on 2 workers, against 1 | what the machine says of 2 harts and 1 |
+
+use crate::{
+    measure::Bench,
+    row::{Row, median},
+};
+use hart_host::{Cache, Host, Stdio};
+use hart_sim::{Config, Guest, Schedule, Workload};
+use std::time::Instant;
+
+const SUITE: &str = "sim";
+
+pub(crate) fn run(bench: &mut Bench) {
+    if bench.wants(SUITE, "steps/futures") {
+        let work: Workload = "fork:5000,tree:5000,busy:8".parse().expect("a workload");
+        let mut config = Config::new(1);
+        config.harts = 8;
+        rate(bench, "steps/futures", 300_000.0, || {
+            let outcome = hart_sim::run(&config, |sim| work.start(sim));
+            assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
+            outcome.stats.steps
+        });
+    }
+    if bench.wants(SUITE, "steps/guests") {
+        let guest = guest("pipeline").arg("4").arg("5000");
+        rate(bench, "steps/guests", 50_000.0, || {
+            let run = guest.run(&Config::new(1)).expect("it runs");
+            assert!(run.machine.failure.is_none(), "{:?}", run.machine.failure);
+            run.machine.stats.total().polls
+        });
+    }
+    for (name, args) in [("pipeline", ["6", "20000"]), ("tree", ["14", ""])] {
+        let case = format!("speed-up/{name}");
+        if bench.wants(SUITE, &case) {
+            let args: Vec<_> = args.into_iter().filter(|arg| !arg.is_empty()).collect();
+            speed_up(bench, case, name, &args);
+        }
+    }
+    if bench.wants(SUITE, "large") {
+        large(bench);
+    }
+}
+
+fn guest(name: &str) -> Guest {
+    let bytes = std::fs::read(hart_build::guest(name)).expect("it was built");
+    Guest::new(&bytes).expect("a component").name(name)
+}
+
+/// Things a second, against a promise: the only peer that a simulator has here.
+#[expect(clippy::cast_precision_loss, reason = "rates")]
+fn rate(bench: &mut Bench, case: &str, promised: f64, mut work: impl FnMut() -> u64) {
+    let rounds = if bench.is_quick() { 5 } else { 15 };
+    let (rates, repeated) = bench.repeat(rounds, |_| {
+        let began = Instant::now();
+        let done = work();
+        done as f64 / began.elapsed().as_secs_f64()
+    });
+    let rate = median(&rates);
+    bench.record(Row {
+        suite: SUITE,
+        case: case.into(),
+        unit: "1/s",
+        hart: rate,
+        peer: promised,
+        peer_name: "promised",
+        ratio: rate / promised,
+        rounds,
+        repeated,
+        figures: Vec::new(),
+    });
+}
+
+/// 100,000 tasks on 1,024 harts, in what this process has resident then.
+#[expect(clippy::cast_precision_loss, reason = "a ratio")]
+fn large(bench: &mut Bench) {
+    let work: Workload = "fork:33334".parse().expect("a workload");
+    let mut config = Config::new(1);
+    config.harts = 1_024;
+    let outcome = hart_sim::run(&config, |sim| work.start(sim));
+    assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
+    assert!(outcome.stats.tasks >= 100_000);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| {
+        let kib = line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?;
+        kib.trim().parse::<u64>().ok()
+    });
+    let Some(peak) = peak else { return };
+    let gib = peak as f64 / (1 << 20) as f64;
+    bench.record(Row {
+        suite: SUITE,
+        case: "large".into(),
+        unit: "GiB",
+        hart: gib,
+        peer: 4.0,
+        peer_name: "promised",
+        ratio: 4.0 / gib,
+        rounds: 1,
+        repeated: 0,
+        figures: Vec::new(),
+    });
+}
+
+/// The speed-up of 2 workers, really and by the machine.
+#[expect(clippy::cast_precision_loss, reason = "ratios")]
+fn speed_up(bench: &mut Bench, case: String, name: &str, args: &[&str]) {
+    let simulated = args.iter().fold(guest(name), |guest, arg| guest.arg(*arg));
+    let makespan = |harts| {
+        let mut config = Config::new(1);
+        config.harts = harts;
+        config.schedule = Schedule::Time;
+        simulated.run(&config).expect("it runs").machine.makespan as f64
+    };
+    let predicted = makespan(1) / makespan(2);
+    let hosts = [1, 2].map(|workers| {
+        let builder = Host::builder().workers(workers).cache(Cache::Off);
+        let host = builder.build().expect("a host");
+        let file = hart_build::guest(name);
+        let component = host.load_file(file).expect("a component");
+        (host, component)
+    });
+    let rounds = if bench.is_quick() { 5 } else { 15 };
+    let (ratios, repeated) = bench.repeat(rounds, |_| {
+        let times = hosts.each_ref().map(|(host, component)| {
+            let run = host
+                .command(component)
+                .arg(name)
+                .args(args.iter().copied())
+                .stdout(Stdio::Capture);
+            let began = Instant::now();
+            let outcome = run.start().expect("it starts").wait().expect("it runs");
+            assert_eq!(outcome.exit_code, 0);
+            began.elapsed().as_secs_f64()
+        });
+        times[0] / times[1]
+    });
+    let measured = median(&ratios);
+    bench.record(Row {
+        suite: SUITE,
+        case,
+        unit: "x",
+        hart: measured,
+        peer: predicted,
+        peer_name: "simulated",
+        ratio: measured / predicted,
+        rounds,
+        repeated,
+        figures: Vec::new(),
+    });
+}
