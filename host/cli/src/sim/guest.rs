@@ -140,19 +140,19 @@ impl Prepared {
 
 /// Sockets and the system's environment would make runs differ.
 fn refuse(keys: &[String]) -> Result<(), Failure> {
-    for key in keys.iter().flat_map(|keys| keys.split(',')) {
-        let name = key.split('=').next().unwrap_or(key);
-        return Err(Failure::usage(match name {
-            "inherit-network" | "tcp" | "udp" | "allow-ip-name-lookup" => format!(
-                "-S {name}: sockets are not simulated, as what comes through them would be different every time; leave it out, and the guest's attempts to use the network are refused"
-            ),
-            "inherit-env" => String::from(
-                "-S inherit-env: the environment of hart itself would be different elsewhere; give each variable with --env K=V",
-            ),
-            _ => format!("-S {name}: no such key for `hart sim`; leave it out"),
-        }));
-    }
-    Ok(())
+    let Some(first) = keys.first() else {
+        return Ok(());
+    };
+    let name = first.split(['=', ',']).next().unwrap_or(first);
+    Err(Failure::usage(match name {
+        "inherit-network" | "tcp" | "udp" | "allow-ip-name-lookup" => format!(
+            "-S {name}: sockets are not simulated, as what comes through them would be different every time; leave it out, and the guest's attempts to use the network are refused"
+        ),
+        "inherit-env" => String::from(
+            "-S inherit-env: the environment of hart itself would be different elsewhere; give each variable with --env K=V",
+        ),
+        _ => format!("-S {name}: no such key for `hart sim`; leave it out"),
+    }))
 }
 
 /// A word that a shell takes for itself.
