@@ -31,6 +31,9 @@ pub const DEFAULT_SLICE: Duration = Duration::from_millis(1);
 /// The shortest slice: below it a core would do little but switch.
 pub const SHORTEST_SLICE: Duration = Duration::from_micros(100);
 
+/// The longest slice: a group with a longer one would hardly ever have a turn beside others.
+pub const LONGEST_SLICE: Duration = Duration::from_secs(1);
+
 /// How far apart the ticks of a clock may be that brings running tasks to
 /// [`preemption_tick`](Group::preemption_tick), however long slices are: slices are kept to within one.
 pub const LONGEST_TICK: Duration = Duration::from_millis(5);
@@ -157,7 +160,7 @@ fn check_weight(weight: u32) -> usize {
 }
 
 fn check_slice(slice: Duration) -> usize {
-    usize::try_from(slice.max(SHORTEST_SLICE).as_nanos()).unwrap_or(usize::MAX)
+    slice.clamp(SHORTEST_SLICE, LONGEST_SLICE).as_nanos() as usize
 }
 
 fn check_rate(millicores: Option<u32>) -> usize {
@@ -229,7 +232,7 @@ impl Group {
     /// Changes its slice.
     ///
     /// A shorter slice buys earlier turns, not more CPU time: interactive work wants a short one. It is
-    /// at least [`SHORTEST_SLICE`].
+    /// at least [`SHORTEST_SLICE`] and at most [`LONGEST_SLICE`].
     pub fn set_slice(&self, slice: Duration) {
         self.0.slice.store(check_slice(slice), Relaxed);
     }
@@ -252,6 +255,13 @@ impl Group {
     #[track_caller]
     pub fn set_cpu_rate(&self, millicores: Option<u32>) {
         self.0.rate.store(check_rate(millicores), Relaxed);
+        let executor = &self.0.executor;
+        if executor
+            .lane()
+            .reconsider(&self.0, executor.platform().now())
+        {
+            executor.notify();
+        }
     }
 
     /// The tenant that it belongs to.

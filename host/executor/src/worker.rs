@@ -420,7 +420,10 @@ impl Worker {
         let Some(mut taker) = injector.try_take() else {
             return 0;
         };
-        let taken = self.slot().queue.take_from(&mut taker, INJECTOR_BATCH);
+        // Behind what is queued here, and however full the ring is: tasks that yield for ever must not keep out what
+        // comes from outside, nor that keep out the backlog.
+        let queue = &self.slot().queue;
+        let taken = taker.take(INJECTOR_BATCH, |task| queue.push_back(task));
         if taker.release() {
             self.shared().notify();
         }

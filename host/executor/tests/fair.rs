@@ -520,3 +520,44 @@ fn a_new_worker_reads_its_own_clock() {
     }
     assert_eq!(group.stats().cpu_time, Duration::from_nanos(SLICE));
 }
+
+/// Hunts a stream of new groups, each done within its first slice, that keeps everybody else from theirs.
+#[test]
+fn new_groups_do_not_starve_old_ones() {
+    let mut bed = Bed::new();
+    let old = bed.group(100);
+    bed.spin(&old);
+    bed.run_for(2);
+    let before = old.stats().cpu_time;
+    let began = bed.machine.now.load(Relaxed);
+    for _ in 0..200 {
+        // The next is there before the last is done.
+        for _ in 0..2 {
+            let (machine, fresh) = (bed.machine.clone(), bed.group(100));
+            drop(bed.executor.build_task().group(&fresh).spawn(async move {
+                machine.now.fetch_add(SLICE / 10 * 9, Relaxed);
+            }));
+        }
+        bed.run_for(2);
+    }
+    let got = (old.stats().cpu_time - before).as_nanos() as u64;
+    let passed = bed.machine.now.load(Relaxed) - began;
+    assert!(got > passed / 4, "{got} of {passed}");
+}
+
+/// Hunts a group that stays parked although its rate was taken away.
+#[test]
+fn a_rate_that_is_lifted_lets_a_parked_group_go_on() {
+    let mut bed = Bed::new();
+    let group = bed.executor.group().cpu_rate(1).build();
+    let other = bed.group(100);
+    group.charge(Duration::from_secs(10));
+    bed.spin(&group);
+    bed.spin(&other);
+    bed.run_for(100);
+    // Its first turn found the rate used up.
+    assert!(group.stats().cpu_time <= Duration::from_secs(10) + Duration::from_millis(2));
+    group.set_cpu_rate(None);
+    bed.run_for(30_000);
+    assert!(group.stats().cpu_time > Duration::from_secs(11));
+}

@@ -768,3 +768,30 @@ fn p3_a_busy_worker_shares() {
     assert_eq!(machine.unparked(idle.id()), 1);
     assert_eq!(idle.step(), Step::Stole(2));
 }
+
+/// Promise 4. Hunts an injector that is looked at and never emptied, because tasks that yield for ever fill the
+/// worker's own queue to the brim.
+#[test]
+fn a_full_queue_does_not_keep_out_the_injector() {
+    let executor = Executor::new();
+    let mut worker = Worker::new(&executor).unwrap();
+    let flag = Arc::new(AtomicBool::new(false));
+    // More than a ring holds, whatever it is built for.
+    for _ in 0..256 {
+        let flag = flag.clone();
+        drop(executor.spawn(async move {
+            while !flag.load(Relaxed) {
+                yield_now().await;
+            }
+        }));
+    }
+    let last = flag.clone();
+    drop(executor.spawn(async move { last.store(true, Relaxed) }));
+    let mut polls = 0;
+    while !flag.load(Relaxed) {
+        polls += worker.tick().polled;
+        assert!(polls < 100_000, "the last task is never polled");
+    }
+    while worker.tick().polled > 0 {}
+    assert_eq!(executor.pending_tasks(), 0);
+}

@@ -14,7 +14,8 @@
 //!
 //! **Sleep.** A group that becomes runnable starts at `max(its own virtual time, least - a slice)`, where
 //! `least` is that of the groups that compete: it is served soon, a debt stays a debt, and sleep is not
-//! saved up. The slice is the default one or its own, whichever is longer, so that a short slice is not
+//! saved up. One that was never charged starts at `least`: otherwise a stream of new groups, each done within its
+//! first slice, would keep everybody else from theirs. The slice is the default one or its own, whichever is longer, so that a short slice is not
 //! paid for with less credit. A core that other processes take from a running group is as good as asleep:
 //! what is in flight counts by the clock, and a charge that turns out smaller leaves the group no further
 //! behind than a sleeper.
@@ -63,6 +64,9 @@ pub(crate) struct Lane {
     len: AtomicUsize,
     /// Parked groups. Changed under the lock.
     parked: AtomicUsize,
+    /// Not zero if somebody was turned away although groups with polls in flight have further tasks: their rates
+    /// were used up. Changed under the lock.
+    held_back: AtomicUsize,
     /// The shortest slice among the groups that compete, as it is kept now, nanoseconds; `usize::MAX`
     /// without any. Changed under the lock.
     shortest: AtomicUsize,
@@ -212,7 +216,8 @@ impl Weight {
     }
 
     fn scale(&self, nanoseconds: u128) -> Virtual {
-        let units = nanoseconds * UNITS * self.under;
+        // Nothing that is real comes near the end of the range.
+        let units = nanoseconds.saturating_mul(UNITS).saturating_mul(self.under);
         // Short times and usual weights: a division of words is many times faster.
         match (u64::try_from(units), u64::try_from(self.over)) {
             (Ok(units), Ok(over)) => u128::from(units / over),
@@ -290,6 +295,7 @@ impl Lane {
             turns: Mutex::new(Turns::default()),
             len: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
+            held_back: AtomicUsize::new(0),
             shortest: AtomicUsize::new(usize::MAX),
             workers: AtomicUsize::new(0),
         }
@@ -323,14 +329,36 @@ impl Lane {
         (shortest != usize::MAX).then_some(shortest as u64)
     }
 
-    /// When the first parked group may go on.
+    /// When the first group may go on, or have more polls, whose rate is used up.
     pub(crate) fn next_refill(&self) -> Option<u64> {
-        if self.parked.load(Relaxed) == 0 {
-            // Whoever parks one after this look notifies.
+        if self.parked.load(Relaxed) == 0 && self.held_back.load(Relaxed) == 0 {
+            // Whoever parks one after this look notifies, and whoever is turned away looks here afterwards.
             return None;
         }
         let turns = self.turns.lock();
-        turns.parked.first_key_value().map(|(key, _)| key.0)
+        let parked = turns.parked.first_key_value().map(|(key, _)| key.0);
+        let running = turns.held_back().min();
+        if running.is_none() {
+            self.held_back.store(0, Relaxed);
+        }
+        parked.into_iter().chain(running).min()
+    }
+
+    /// Lets `group` go on if it is parked and its rate, which was changed, allows it; whether it was parked.
+    pub(crate) fn reconsider(&self, group: &Arc<GroupInner>, now: u64) -> bool {
+        let mut turns = self.turns.lock();
+        let key = turns
+            .parked
+            .iter()
+            .find(|(_, parked)| Arc::ptr_eq(parked, group))
+            .map(|(key, _)| *key);
+        let Some(group) = key.and_then(|key| turns.parked.remove(&key)) else {
+            return false;
+        };
+        let since = self.rejoin(&mut turns, &group, now);
+        group.counts.throttled(now.saturating_sub(since));
+        self.line_up(&mut turns, &group, now);
+        true
     }
 
     /// Lets parked groups compete whose time has come; says how many. The caller notifies.
@@ -375,7 +403,13 @@ impl Lane {
     fn pop_locked(&self, turns: &mut Turns, now: u64) -> Option<TaskRef> {
         self.unpark(turns, now);
         let group = loop {
-            let group = turns.next(now)?;
+            let Some(group) = turns.next(now) else {
+                if turns.held_back().next().is_some() {
+                    // Whoever is turned away looks at `next_refill` before it sleeps.
+                    self.held_back.store(1, Relaxed);
+                }
+                return None;
+            };
             if group.see().polls > 0 || group.exhausted_until(now).is_none() {
                 break group;
             }
@@ -590,7 +624,13 @@ impl Lane {
     /// A group with tasks and without polls in flight waits for its turn, or until its rate allows one.
     fn line_up(&self, turns: &mut Turns, group: &Arc<GroupInner>, now: u64) {
         let Some(until) = group.exhausted_until(now) else {
-            // It may have been given another slice since it began to compete.
+            // It may have been given another weight or slice since it began to compete.
+            if let Some(tenant) = &group.tenant {
+                let weight = group.weight.load(Relaxed);
+                let before = group
+                    .standing(|standing| core::mem::replace(&mut standing.active_weight, weight));
+                tenant.active_weight().fetch_add(weight.wrapping_sub(before), Relaxed);
+            }
             let slice = group.slice.load(Relaxed);
             let before =
                 group.standing(|standing| core::mem::replace(&mut standing.active_slice, slice));
@@ -687,8 +727,12 @@ impl Turns {
     /// A group that has used no turns for a while, or less of them than the clock said, is not further behind
     /// than its credit. What it has in flight now counts for it.
     fn keep_up(&self, group: &GroupInner, now: u64) {
-        let floor = self.least.saturating_sub(group.credit_units());
-        let behind = floor.saturating_sub(group.virtual_now(now));
+        let is_new = group.see().virtual_time == 0;
+        let credit = if is_new { 0 } else { group.credit_units() };
+        let behind = self
+            .least
+            .saturating_sub(credit)
+            .saturating_sub(group.virtual_now(now));
         group.standing(|standing| standing.virtual_time += behind);
     }
 
@@ -711,6 +755,16 @@ impl Turns {
         group.standing(|standing| standing.woken = false);
         self.running.push(group.clone());
         Some(group)
+    }
+
+    /// Until when those groups are held back that have polls in flight and further tasks.
+    fn held_back(&self) -> impl Iterator<Item = u64> {
+        // At least what the platform's clock said when it was last charged: a window that has passed since is found
+        // to have passed by whoever asks for a turn.
+        self.running
+            .iter()
+            .filter(|group| group.see().len > 0)
+            .filter_map(|group| group.exhausted_until(0))
     }
 
     /// Of the groups with polls in flight and further tasks, the one with the earliest deadline.
