@@ -780,15 +780,15 @@ fn a_full_queue_does_not_keep_out_the_injector() {
     for _ in 0..256 {
         let flag = flag.clone();
         drop(executor.spawn(async move {
-            while !flag.load(Relaxed) {
+            while !flag.load(SeqCst) {
                 yield_now().await;
             }
         }));
     }
     let last = flag.clone();
-    drop(executor.spawn(async move { last.store(true, Relaxed) }));
+    drop(executor.spawn(async move { last.store(true, SeqCst) }));
     let mut polls = 0;
-    while !flag.load(Relaxed) {
+    while !flag.load(SeqCst) {
         polls += worker.tick().polled;
         assert!(polls < 100_000, "the last task is never polled");
     }

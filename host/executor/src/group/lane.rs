@@ -629,7 +629,9 @@ impl Lane {
                 let weight = group.weight.load(Relaxed);
                 let before = group
                     .standing(|standing| core::mem::replace(&mut standing.active_weight, weight));
-                tenant.active_weight().fetch_add(weight.wrapping_sub(before), Relaxed);
+                tenant
+                    .active_weight()
+                    .fetch_add(weight.wrapping_sub(before), Relaxed);
             }
             let slice = group.slice.load(Relaxed);
             let before =
