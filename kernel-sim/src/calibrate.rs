@@ -92,7 +92,7 @@ fn wake() -> f64 {
     let theirs = executor.clone();
     let thread = std::thread::spawn(move || {
         let mut worker = Worker::new(&theirs).expect("it is open");
-        drop(worker.run(std::future::pending::<()>()));
+        let _ = worker.run(std::future::pending::<()>());
     });
     let began = Instant::now();
     let sum = Arc::new(AtomicU64::new(0));
