@@ -526,7 +526,13 @@ fn a_new_worker_reads_its_own_clock() {
 fn new_groups_do_not_starve_old_ones() {
     let mut bed = Bed::new();
     let old = bed.group(100);
-    bed.spin(&old);
+    let machine = bed.machine.clone();
+    let spinner = poll_fn(move |cx| {
+        machine.now.fetch_add(SLICE, Relaxed);
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    });
+    drop(bed.executor.build_task().group(&old).spawn(spinner));
     bed.run_for(2);
     let before = old.stats().cpu_time;
     let began = bed.machine.now.load(Relaxed);

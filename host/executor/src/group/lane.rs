@@ -14,8 +14,9 @@
 //!
 //! **Sleep.** A group that becomes runnable starts at `max(its own virtual time, least - a slice)`, where
 //! `least` is that of the groups that compete: it is served soon, a debt stays a debt, and sleep is not
-//! saved up. One that was never charged starts at `least`: otherwise a stream of new groups, each done within its
-//! first slice, would keep everybody else from theirs. The slice is the default one or its own, whichever is longer, so that a short slice is not
+//! saved up. One that was never charged starts at `least` once new groups use more than all the others: else a
+//! stream of them, each done within its first slice, would keep everybody else from theirs. The slice is the
+//! default one or its own, whichever is longer, so that a short slice is not
 //! paid for with less credit. A core that other processes take from a running group is as good as asleep:
 //! what is in flight counts by the clock, and a charge that turns out smaller leaves the group no further
 //! behind than a sleeper.
@@ -90,6 +91,10 @@ enum Stretch {
 /// `hart-bench` shows what it does to those who wait and to what the others get done.
 const MANY: usize = 8;
 
+/// How much more than all others new groups may use before further ones get no credit. Guessed: a burst of eight
+/// is served at once.
+const FLOOD: u64 = 8 * DEFAULT_SLICE.as_nanos() as u64;
+
 impl Stretch {
     fn of(waiting: usize, woken: usize, workers: usize) -> Self {
         let workers = workers.max(1);
@@ -146,6 +151,8 @@ struct Turns {
     slices: Vec<(usize, usize)>,
     /// Of the waiting groups, those that have had no turn since they woke.
     woken: usize,
+    /// Nanoseconds that groups used in their first slice beyond what others used meanwhile.
+    flood: u64,
     /// No group that competes is behind this. Never goes back.
     least: Virtual,
 }
@@ -729,8 +736,11 @@ impl Turns {
     /// A group that has used no turns for a while, or less of them than the clock said, is not further behind
     /// than its credit. What it has in flight now counts for it.
     fn keep_up(&self, group: &GroupInner, now: u64) {
-        let is_new = group.see().virtual_time == 0;
-        let credit = if is_new { 0 } else { group.credit_units() };
+        let credit = if group.see().virtual_time == 0 && self.flood >= FLOOD {
+            0
+        } else {
+            group.credit_units()
+        };
         let behind = self
             .least
             .saturating_sub(credit)
@@ -795,9 +805,10 @@ impl Turns {
     }
 
     fn has_earlier_than(&self, deadline: Virtual, now: u64) -> bool {
+        // Who waits goes before who has just run.
         self.waiting
             .first_key_value()
-            .is_some_and(|(key, _)| key.0 < deadline)
+            .is_some_and(|(key, _)| key.0 <= deadline)
             || self
                 .earliest_running(now)
                 .is_some_and(|(earliest, _)| earliest < deadline)
@@ -812,6 +823,11 @@ impl Turns {
 
     fn charge(&mut self, group: &GroupInner, cpu: u64, now: u64) {
         group.charge_rates(cpu, now);
+        self.flood = if group.counts.cpu() <= DEFAULT_SLICE.as_nanos() as u64 {
+            self.flood.saturating_add(cpu)
+        } else {
+            self.flood.saturating_sub(cpu)
+        };
         let units = Weight::of(group).scale(u128::from(cpu));
         group.standing(|standing| standing.virtual_time += units);
     }

@@ -79,6 +79,11 @@ impl Counts {
         self.cpu.add(nanoseconds);
     }
 
+    /// Nanoseconds charged so far.
+    pub(crate) fn cpu(&self) -> u64 {
+        self.cpu.get()
+    }
+
     pub(crate) fn waited(&self, nanoseconds: u64) {
         self.wait.add(nanoseconds);
     }

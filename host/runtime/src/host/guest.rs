@@ -220,6 +220,8 @@ impl Guest {
 
     /// Ends the guest and everything below it.
     pub(super) fn kill(self: &Arc<Self>, kill: Kill) {
+        // Before the guest can see that its scope is closed, and end because of that.
+        self.control.kill(kill);
         let mut victims = self.close_scope();
         victims.push(self.clone());
         self.run.host.bury(victims, kill);

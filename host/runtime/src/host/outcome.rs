@@ -93,6 +93,14 @@ impl From<Stop> for Ended {
 }
 
 impl Ended {
+    /// Whether the guest came to this end by itself.
+    pub(super) fn is_of_the_guest(&self) -> bool {
+        matches!(
+            self,
+            Self::Returned(_) | Self::Failed(_) | Self::Results(_) | Self::Exit(_)
+        )
+    }
+
     /// What is kept of it for a joiner, and how many bytes that takes.
     pub(super) fn for_keeping(self) -> (Self, u64) {
         let kept = match self {

@@ -92,8 +92,13 @@ impl<F: Future<Output = Ended>> Future for GuestTask<F> {
             .poll(cx)
             .map(|result: Result<Ended, Stop>| {
                 this.guest.run.account.charge_poll();
-                // The store is gone by now, whatever the result.
-                this.guest.finish(result.unwrap_or_else(Ended::from));
+                // The store is gone by now, whatever the result. One that came after the guest was killed is mostly
+                // what became of that in the guest: an error that it met.
+                let ended = result.unwrap_or_else(Ended::from);
+                this.guest.finish(match this.guest.control.killed() {
+                    Some(kill) if ended.is_of_the_guest() => Ended::Killed(kill),
+                    _ => ended,
+                });
             })
     }
 }
