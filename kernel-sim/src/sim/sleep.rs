@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Waits for virtual time to pass: from [`Sim::sleep`]. The time begins with the first poll.
+/// Waits for virtual time to pass: from [`Sim::sleep`](crate::Sim::sleep). The time begins with the first poll.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Sleep {

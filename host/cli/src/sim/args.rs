@@ -51,7 +51,7 @@ pub(crate) struct SimArgs {
     )]
     pub(crate) faults: Faults,
 
-    /// Which core goes on next: random, pct[:BOUND], round-robin or time [default: random; with --seeds
+    /// Which core goes on next: random, pct, pct:BOUND, round-robin or time [default: random; with --seeds
     /// drawn from each seed; with --scale time]
     #[arg(long, value_name = "POLICY", help_heading = "Machine")]
     pub(crate) schedule: Option<Schedule>,
