@@ -28,7 +28,7 @@ struct Arguments {
     /// Fewer rounds and smaller sizes: ends within 40 s, and says less.
     #[arg(long)]
     quick: bool,
-    /// Only cases whose name contains this.
+    /// Only cases whose name contains this, or one of several with commas between.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Writes the rows to this file, as one JSON array.

@@ -46,7 +46,8 @@ impl Bench {
     }
 
     pub(crate) fn wants(&self, suite: &str, case: &str) -> bool {
-        format!("{suite}/{case}").contains(&self.only)
+        let name = format!("{suite}/{case}");
+        self.only.split(',').any(|part| name.contains(part))
     }
 
     pub(crate) fn rows(&self) -> &[Row] {
