@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hart_executor::group::SHORTEST_SLICE;
 use hart_executor::{Executor, Platform};
 
-use super::{Clock, Inner};
+use super::{Clock, Inner, LEAST_PAUSE};
 use crate::runtime::{Crew, Seen};
 use crate::sync::lock;
 
@@ -107,8 +107,10 @@ fn decide(
             .tick
             .store(super::nanoseconds(tick), Ordering::Relaxed);
         clock.parked.store(false, Ordering::Relaxed);
-        // Slices begin now, where the clock has just woken, and not when it went to sleep.
-        return Next::Tick(*began.get_or_insert(now) + tick);
+        // Where the clock has just woken, whoever runs may have used its slice long ago: it is asked soon, after a
+        // pause in which waits that are short pass by themselves.
+        let first = || now.checked_sub(tick - LEAST_PAUSE).unwrap_or(now);
+        return Next::Tick(*began.get_or_insert_with(first) + tick);
     }
     *began = None;
     clock.tick.store(0, Ordering::Relaxed);
