@@ -57,6 +57,14 @@ impl Config {
             guest_must_succeed: false,
         }
     }
+
+    /// What makes this machine again, as options of the command line.
+    pub fn options(&self) -> String {
+        format!(
+            "--seed {} --harts {} --schedule {} --faults {}",
+            self.seed, self.harts, self.schedule, self.faults
+        )
+    }
 }
 
 /// How a run ended.

@@ -147,7 +147,7 @@ impl Seeds {
                 found.failure,
                 found.config.seed,
                 found.config.seed + 1,
-                options(&found.config)
+                found.config.options()
             ),
             Err(error) => panic!("the guest cannot be run: {error}"),
         }
@@ -157,20 +157,13 @@ impl Seeds {
 impl Found {
     /// The options of `hart sim` that make the same machine.
     pub fn options(&self) -> String {
-        options(&self.config)
+        self.config.options()
     }
 
     /// Those that make the smaller one.
     pub fn smaller_options(&self) -> String {
-        options(&self.smaller)
+        self.smaller.options()
     }
-}
-
-fn options(config: &Config) -> String {
-    format!(
-        "--seed {} --harts {} --schedule {} --faults {}",
-        config.seed, config.harts, config.schedule, config.faults
-    )
 }
 
 /// A smaller machine on which the guest fails in the same way: fewer faults, fewer harts.

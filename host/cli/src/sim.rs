@@ -64,7 +64,7 @@ fn once(args: &SimArgs, prepared: &guest::Prepared) -> Result<u8, Failure> {
         to_stderr(&run.machine.stats.to_string());
     }
     if let Some(broken) = &run.machine.failure {
-        return Err(oracle(broken, &prepared.command(args, &options(&config))));
+        return Err(oracle(broken, &prepared.command(args, &config.options())));
     }
     match run.result {
         Ok(outcome) => {
@@ -81,13 +81,6 @@ fn once(args: &SimArgs, prepared: &guest::Prepared) -> Result<u8, Failure> {
         }
         Err(error) => Err(crate::run::explain(&error).at(path)),
     }
-}
-
-fn options(config: &Config) -> String {
-    format!(
-        "--seed {} --harts {} --schedule {} --faults {}",
-        config.seed, config.harts, config.schedule, config.faults
-    )
 }
 
 /// Many seeds, until one fails.
@@ -180,7 +173,7 @@ fn pictures(args: &SimArgs, prepared: &guest::Prepared, run: &GuestOutcome) -> R
         save(path, &run.machine.chrome_trace())?;
     }
     if let Some(path) = &args.report {
-        let title = prepared.command(args, &options(&args.config()));
+        let title = prepared.command(args, &args.config().options());
         save(path, &run.machine.html_report(&title, &run.depends_on))?;
     }
     Ok(())
