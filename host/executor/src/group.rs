@@ -126,7 +126,7 @@ struct TenantInner {
     /// Thousandths of a core; zero is no limit.
     rate: AtomicUsize,
     /// A lock of its own: its groups may, by mistake, be of several executors.
-    budget: Mutex<rate::Budget>,
+    standing: Mutex<lane::TenantStanding>,
 }
 
 /// Makes a [`Group`]: from [`Executor::group`].
@@ -523,7 +523,7 @@ impl<'a> TenantBuilder<'a> {
             weight: AtomicUsize::new(self.weight as usize),
             active_weight: AtomicUsize::new(0),
             rate: AtomicUsize::new(self.rate),
-            budget: Mutex::new(rate::Budget::default()),
+            standing: Mutex::new(lane::TenantStanding::default()),
         }))
     }
 }

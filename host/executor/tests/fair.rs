@@ -82,6 +82,17 @@ impl Bed {
         drop(self.executor.build_task().group(group).spawn(spinner));
     }
 
+    /// A task that computes for ever, and makes way after every slice.
+    fn spin_by_slices(&self, group: &Group) {
+        let machine = self.machine.clone();
+        let spinner = poll_fn(move |cx| {
+            machine.now.fetch_add(SLICE, Relaxed);
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        });
+        drop(self.executor.build_task().group(group).spawn(spinner));
+    }
+
     /// A task that computes for ever, and looks at a clock that ticks every `tick`.
     fn spin_by_ticks(&self, group: &Group, tick: u64) {
         let (machine, its) = (self.machine.clone(), group.clone());
@@ -526,13 +537,7 @@ fn a_new_worker_reads_its_own_clock() {
 fn new_groups_do_not_starve_old_ones() {
     let mut bed = Bed::new();
     let old = bed.group(100);
-    let machine = bed.machine.clone();
-    let spinner = poll_fn(move |cx| {
-        machine.now.fetch_add(SLICE, Relaxed);
-        cx.waker().wake_by_ref();
-        Poll::<()>::Pending
-    });
-    drop(bed.executor.build_task().group(&old).spawn(spinner));
+    bed.spin_by_slices(&old);
     bed.run_for(2);
     let before = old.stats().cpu_time;
     let began = bed.machine.now.load(Relaxed);
@@ -549,6 +554,63 @@ fn new_groups_do_not_starve_old_ones() {
     let got = (old.stats().cpu_time - before).as_nanos() as u64;
     let passed = bed.machine.now.load(Relaxed) - began;
     assert!(got > passed / 4, "{got} of {passed}");
+}
+
+/// Hunts a tenant that has more than its share because its groups take turns at sleeping: each of them would be
+/// a slice ahead of the others whenever it wakes.
+#[test]
+fn a_tenants_groups_are_one_slice_ahead_together() {
+    let mut bed = Bed::new();
+    let other = bed.group(100);
+    bed.spin_by_slices(&other);
+    let tenant = bed.executor.tenant().weight(100).build();
+    let groups: Vec<_> = (0..40)
+        .map(|_| bed.executor.group().tenant(&tenant).build())
+        .collect();
+    let wakers: Vec<_> = groups
+        .iter()
+        .map(|group| bed.wait(group, SLICE / 10 * 9))
+        .collect();
+    bed.run_for(50);
+    let before = other.stats().cpu_time;
+    let began = bed.machine.now();
+    for round in 0..1_000 {
+        // All at once, or one after the other.
+        for (at, waker) in wakers.iter().enumerate() {
+            if round < 500 && round % 40 == 0 || round >= 500 && round % 40 == at {
+                waker.lock().unwrap().clone().unwrap().wake();
+            }
+        }
+        bed.run_for(1);
+    }
+    let got = (other.stats().cpu_time - before).as_nanos() as f64;
+    let passed = (bed.machine.now() - began) as f64;
+    assert!(got / passed > 0.49, "{got} of {passed}");
+}
+
+/// Hunts the same of a tenant whose groups are new, each of them done within its first slice.
+#[test]
+fn a_stream_of_groups_of_one_tenant_gets_its_share() {
+    let mut bed = Bed::new();
+    let old = bed.group(100);
+    bed.spin_by_slices(&old);
+    bed.run_for(2);
+    let tenant = bed.executor.tenant().weight(100).build();
+    let before = old.stats().cpu_time;
+    let began = bed.machine.now();
+    for _ in 0..400 {
+        for _ in 0..2 {
+            let machine = bed.machine.clone();
+            let fresh = bed.executor.group().tenant(&tenant).build();
+            drop(bed.executor.build_task().group(&fresh).spawn(async move {
+                machine.now.fetch_add(SLICE / 10 * 9, Relaxed);
+            }));
+        }
+        bed.run_for(1);
+    }
+    let got = (old.stats().cpu_time - before).as_nanos() as f64;
+    let passed = (bed.machine.now() - began) as f64;
+    assert!((0.45..0.55).contains(&(got / passed)), "{got} of {passed}");
 }
 
 /// Hunts a group that stays parked although its rate was taken away.

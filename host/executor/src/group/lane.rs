@@ -22,7 +22,10 @@
 //! behind than a sleeper.
 //!
 //! **Tenants.** A tenant's weight is shared by those of its groups that compete, by their weights: a group
-//! counts with `tenant weight * group weight / sum of group weights`.
+//! counts with `tenant weight * group weight / sum of group weights`. Sleep is not saved up by taking turns at
+//! it, either: a tenant has a virtual time of its own, what its groups have used divided by its weight, and a
+//! group of it that becomes runnable starts at `max(its own, max(tenant's, least) - a slice)`, where the slice is
+//! divided by the tenant's whole weight. However many of its groups wake, they are one slice ahead together.
 //!
 //! **Slices.** Where preemption points come by time ([`Pace::Time`]), a poll keeps its slice, as
 //! nearly as the clock can tell, except from groups with a shorter slice: theirs is the earlier turn that
@@ -185,6 +188,14 @@ struct Standing {
     woken: bool,
 }
 
+/// Where a tenant stands.
+#[derive(Default)]
+pub(super) struct TenantStanding {
+    /// What its groups have used, divided by its weight; no less than `least` was when it was last charged.
+    virtual_time: Virtual,
+    budget: Budget,
+}
+
 // SAFETY: both fields are touched under the lane's lock only (the fields are private, and `Lane` is the
 // only one to use them).
 unsafe impl Sync for GroupQueue {}
@@ -271,14 +282,14 @@ impl GroupInner {
         self.virtual_now(now) + self.slice_units()
     }
 
-    /// Charges the rates that it is subject to.
-    fn charge_rates(&self, cpu: u64, now: u64) {
+    /// Charges the rates that it is subject to, and its tenant.
+    fn charge_others(&self, cpu: u64, began: u64, now: u64, least: Virtual) {
         let rate = self.rate.load(Relaxed);
         if rate > 0 {
-            self.standing(|standing| standing.budget.charge(cpu, rate, now));
+            self.standing(|standing| standing.budget.charge(cpu, rate, began, now));
         }
         if let Some(tenant) = &self.tenant {
-            tenant.charge_rate(cpu, now);
+            tenant.charge(cpu, began, now, least);
         }
     }
 
@@ -456,7 +467,7 @@ impl Lane {
         pace: Pace,
     ) -> bool {
         let mut turns = self.turns.lock();
-        turns.charge(group, cpu, now);
+        turns.charge(group, cpu, began, now);
         group.standing(|standing| {
             standing.began = standing.began + u128::from(now) - u128::from(began);
         });
@@ -502,7 +513,7 @@ impl Lane {
         and_next: bool,
     ) -> Finished {
         let mut turns = self.turns.lock();
-        turns.charge(group, cpu, now);
+        turns.charge(group, cpu, began, now);
         let polls = group.standing(|standing| {
             standing.polls -= 1;
             standing.began -= u128::from(began);
@@ -555,7 +566,7 @@ impl Lane {
     pub(crate) fn charge_aside(&self, group: &Arc<GroupInner>, cpu: u64, now: u64) {
         let mut turns = self.turns.lock();
         let waits = turns.take_back(group);
-        turns.charge(group, cpu, now);
+        turns.charge(group, cpu, now, now);
         if waits {
             turns.wait(group);
         }
@@ -602,6 +613,10 @@ impl Lane {
         if is_planted(Planted::SleepForgives) {
             let floor = turns.least.saturating_sub(group.credit_units());
             group.standing(|standing| standing.virtual_time = floor);
+        }
+        if let Some(tenant) = &group.tenant {
+            let start = tenant.start(turns.least);
+            group.standing(|standing| standing.virtual_time = standing.virtual_time.max(start));
         }
         turns.keep_up(group, now);
     }
@@ -821,8 +836,9 @@ impl Turns {
             .is_some_and(|(key, group)| key.0 < deadline && group.slice() < slice)
     }
 
-    fn charge(&mut self, group: &GroupInner, cpu: u64, now: u64) {
-        group.charge_rates(cpu, now);
+    /// Charges `cpu` nanoseconds that `group` used between `began` and `now`.
+    fn charge(&mut self, group: &GroupInner, cpu: u64, began: u64, now: u64) {
+        group.charge_others(cpu, began, now, self.least);
         self.flood = if group.counts.cpu() <= DEFAULT_SLICE.as_nanos() as u64 {
             self.flood.saturating_add(cpu)
         } else {
@@ -858,11 +874,29 @@ impl Tenant {
         &self.0.active_weight
     }
 
-    fn charge_rate(&self, cpu: u64, now: u64) {
+    fn scale(&self, nanoseconds: u64) -> Virtual {
+        let weight = Weight {
+            over: u128::from(self.weight()),
+            under: 1,
+        };
+        weight.scale(u128::from(nanoseconds))
+    }
+
+    fn charge(&self, cpu: u64, began: u64, now: u64, least: Virtual) {
         let rate = self.0.rate.load(Relaxed);
+        let used = self.scale(cpu);
+        let mut standing = self.0.standing.lock();
+        standing.virtual_time = standing.virtual_time.max(least) + used;
         if rate > 0 {
-            self.0.budget.lock().charge(cpu, rate, now);
+            standing.budget.charge(cpu, rate, began, now);
         }
+    }
+
+    /// Where a group of it starts that becomes runnable, or ahead of that.
+    fn start(&self, least: Virtual) -> Virtual {
+        let credit = self.scale(DEFAULT_SLICE.as_nanos() as u64);
+        let virtual_time = self.0.standing.lock().virtual_time;
+        virtual_time.max(least).saturating_sub(credit)
     }
 
     fn exhausted_until(&self, now: u64) -> Option<u64> {
@@ -870,6 +904,6 @@ impl Tenant {
         if rate == 0 {
             return None;
         }
-        self.0.budget.lock().exhausted_until(rate, now)
+        self.0.standing.lock().budget.exhausted_until(rate, now)
     }
 }

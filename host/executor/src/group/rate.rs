@@ -25,10 +25,13 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Takes `cpu` nanoseconds from it at `now`.
-    pub(crate) fn charge(&mut self, cpu: u64, millicores: usize, now: u64) {
-        self.roll(quota(millicores), now);
+    /// Takes `cpu` nanoseconds from it that were used between `began` and `now`: the windows that begin
+    /// meanwhile bring their quotas for them.
+    pub(crate) fn charge(&mut self, cpu: u64, millicores: usize, began: u64, now: u64) {
+        let quota = quota(millicores);
+        self.roll(quota, began);
         self.used = self.used.saturating_add(cpu);
+        self.roll(quota, now);
     }
 
     /// When it has something left again, if it has nothing now.
@@ -62,23 +65,28 @@ mod tests {
         let mut budget = Budget::default();
         let start = 1_234 * WINDOW;
         assert_eq!(budget.exhausted_until(500, start), None);
-        budget.charge(WINDOW / 2 - 1, 500, start + 1);
+        budget.charge(WINDOW / 2 - 1, 500, start + 1, start + 1);
         assert_eq!(budget.exhausted_until(500, start + 2), None);
-        budget.charge(1, 500, start + 3);
+        budget.charge(1, 500, start + 3, start + 3);
         assert_eq!(budget.exhausted_until(500, start + 4), Some(start + WINDOW));
         // One and a half windows' quota too much: two further windows to wait for.
-        budget.charge(3 * WINDOW / 4, 500, start + 5);
+        budget.charge(3 * WINDOW / 4, 500, start + 5, start + 5);
         assert_eq!(
             budget.exhausted_until(500, start + 6),
             Some(start + 2 * WINDOW)
         );
         let free = start + 2 * WINDOW;
         assert_eq!(budget.exhausted_until(500, free), None);
-        budget.charge(WINDOW / 4, 500, free);
+        budget.charge(WINDOW / 4, 500, free, free);
         assert_eq!(budget.exhausted_until(500, free), Some(free + WINDOW));
         // A long sleep is worth one window and no more.
         let late = free + 1_000 * WINDOW;
-        budget.charge(WINDOW / 2, 500, late);
+        budget.charge(WINDOW / 2, 500, late, late);
         assert_eq!(budget.exhausted_until(500, late), Some(late + WINDOW));
+        // Nor does a poll pay for windows that it has waited through, longer than one as it is: ten of them, half
+        // used.
+        let long = late + 1_000 * WINDOW;
+        budget.charge(5 * WINDOW, 500, long, long + 10 * WINDOW);
+        assert_eq!(budget.exhausted_until(500, long + 10 * WINDOW), None);
     }
 }
