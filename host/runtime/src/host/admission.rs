@@ -5,9 +5,9 @@
 //!
 //! # Order
 //!
-//! Round-robin between runs; within a run the deepest first, first in first out within a depth. A run
-//! whose first candidate does not fit is passed over; it does not hold up others, except as said under
-//! *Throttles*.
+//! Round-robin between *sharers*: tenants, and runs that have none. Round-robin between the runs of a tenant;
+//! within a run the deepest first, first in first out within a depth. A run whose first candidate does not
+//! fit is passed over; it does not hold up others, except as said under *Throttles*.
 //!
 //! # The rule
 //!
@@ -39,16 +39,20 @@
 //!
 //! # Throttles
 //!
-//! Two more reasons hold a task back, but only so long as that stops nobody: where every admitted task
-//! of the run is blocked by other tasks of it, or the run has had nobody admitted for a second (guests
-//! can also wait in ways that we do not see), the rule alone decides.
+//! Three more reasons hold a task back, but only so long as that stops nobody: where every admitted task
+//! of the run is blocked by other tasks of it, the rule alone decides. The last two give in, too, where the
+//! run has had nobody admitted for a second (guests can also wait in ways that we do not see).
 //!
+//! - Room for others. A sharer that holds twice as many places as are free gets no more of them, so a lone one
+//!   is left with two thirds of the pool, a second one with two thirds of the rest, and so on: tasks that never
+//!   end cannot keep the next sharer's root out, until there are more such sharers than the pool has powers of
+//!   three. This one never gives in to time, else spinning tasks would have the whole pool by and by.
 //! - Memory. The places of a pool can be worth more than a run's limit of memory. So a task waits while
 //!   its component's initial memory, and a reserve of the same shape as above (at most a quarter of the
 //!   limit), do not fit what is left of the run's memory. No guarantee, as guests grow at will.
 //! - Turns. Deep tasks need fewer free places than roots, and could take each place that is given back
-//!   before a root ever fits. So while somebody of a run that holds less than its share waits for more
-//!   free places, runs that hold more than theirs wait as well.
+//!   before a root ever fits. So while somebody of a sharer that holds less than its share waits for more
+//!   free places, sharers that hold more than theirs wait as well.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -79,7 +83,7 @@ pub(super) struct Admission {
 struct State {
     places: u64,
     free: u64,
-    /// Runs that hold places.
+    /// Sharers that hold places.
     holders: u64,
     /// A timer will look again at those who were held back.
     timer: bool,
@@ -90,9 +94,27 @@ struct State {
     again: bool,
     sequence: u64,
     waiting: u64,
-    /// In order, so that a close is the same every time.
+    /// By run; in order, so that a close is the same every time.
     queues: BTreeMap<u64, Queue>,
-    /// Runs that have somebody waiting, in turn.
+    /// Those that hold places or wait for some.
+    sharers: BTreeMap<Sharer, Share>,
+    /// Sharers that have somebody waiting, in turn.
+    ring: VecDeque<Sharer>,
+}
+
+/// What takes one turn at the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sharer {
+    Tenant(u64),
+    /// A run without a tenant.
+    Run(u64),
+}
+
+#[derive(Default)]
+struct Share {
+    /// Places that it holds.
+    held: u64,
+    /// Its runs that have somebody waiting, in turn.
     ring: VecDeque<u64>,
 }
 
@@ -133,6 +155,7 @@ impl Admission {
                 sequence: 0,
                 waiting: 0,
                 queues: BTreeMap::new(),
+                sharers: BTreeMap::new(),
                 ring: VecDeque::new(),
             }),
             runtime,
@@ -195,10 +218,8 @@ impl Admission {
         let places = guest.places.swap(0, COUNT);
         if places > 0 {
             let mut state = lock(&self.state);
-            state.free += places;
-            if guest.run.admitted.fetch_sub(1, COUNT) == 1 {
-                state.holders -= 1;
-            }
+            guest.run.admitted.fetch_sub(1, COUNT);
+            state.give_back(guest.run.sharer(), places);
         }
     }
 
@@ -215,6 +236,9 @@ impl Admission {
         state.closed = true;
         state.waiting = 0;
         state.ring.clear();
+        for share in state.sharers.values_mut() {
+            share.ring.clear();
+        }
         let queues = std::mem::take(&mut state.queues);
         drop(state);
         without_starts(
@@ -275,21 +299,25 @@ impl Expire for Admission {
 /// Whether a run's first candidate may go.
 enum Verdict {
     Go,
-    /// There are too few free places.
+    /// There are too few free places, or they are kept for others.
     NoRoom,
-    /// A throttle holds it back.
+    /// A throttle holds it back that gives in to time.
     Held,
 }
 
 impl State {
     fn push(&mut self, waiting: Waiting, now: Instant) {
-        let run = waiting.guest.run.id;
+        let (run, sharer) = (waiting.guest.run.id, waiting.guest.run.sharer());
         let key = (Reverse(waiting.guest.depth), self.sequence);
         self.sequence += 1;
         self.waiting += 1;
         let queue = self.queues.entry(run).or_default();
         if queue.tasks.is_empty() {
-            self.ring.push_back(run);
+            let share = self.sharers.entry(sharer).or_default();
+            if share.ring.is_empty() {
+                self.ring.push_back(sharer);
+            }
+            share.ring.push_back(run);
             queue.since = Some(now);
         }
         queue.keys.insert(waiting.guest.id, key);
@@ -303,9 +331,39 @@ impl State {
         self.waiting -= 1;
         if queue.tasks.is_empty() {
             self.queues.remove(&guest.run.id);
-            self.ring.retain(|run| *run != guest.run.id);
+            let sharer = guest.run.sharer();
+            if let Some(share) = self.sharers.get_mut(&sharer) {
+                share.ring.retain(|run| *run != guest.run.id);
+                if share.ring.is_empty() {
+                    self.ring.retain(|other| *other != sharer);
+                }
+            }
+            self.forget_if_gone(sharer);
         }
         Some(waiting)
+    }
+
+    fn give_back(&mut self, sharer: Sharer, places: u64) {
+        self.free += places;
+        if let Some(share) = self.sharers.get_mut(&sharer) {
+            share.held -= places;
+            if share.held == 0 {
+                self.holders -= 1;
+            }
+        }
+        self.forget_if_gone(sharer);
+    }
+
+    fn forget_if_gone(&mut self, sharer: Sharer) {
+        let share = self.sharers.get(&sharer);
+        if share.is_some_and(|share| share.held == 0 && share.ring.is_empty()) {
+            self.sharers.remove(&sharer);
+        }
+    }
+
+    /// How many places it holds.
+    fn held(&self, sharer: Sharer) -> u64 {
+        self.sharers.get(&sharer).map_or(0, |share| share.held)
     }
 
     /// Takes everybody who may go, in turn; says whether a throttle held somebody back.
@@ -314,28 +372,44 @@ impl State {
         let mut held_back = false;
         let somebody_starves = self.somebody_starves();
         let mut passed_over = 0;
-        while passed_over < self.ring.len() {
-            let Some(run) = self.ring.pop_front() else {
+        while self.free > 0 && passed_over < self.ring.len() {
+            let Some(sharer) = self.ring.pop_front() else {
                 break;
             };
-            let Some(queue) = self.queues.get(&run) else {
-                continue;
-            };
-            match self.judge(queue, now, somebody_starves) {
-                Verdict::Go => {}
-                verdict => {
-                    held_back |= matches!(verdict, Verdict::Held);
-                    self.ring.push_back(run);
-                    passed_over += 1;
-                    continue;
+            match self.next_of(sharer, now, somebody_starves, &mut held_back) {
+                Some(run) => {
+                    passed_over = 0;
+                    admitted.extend(self.take_first(run, now));
                 }
+                None => passed_over += 1,
             }
-            passed_over = 0;
-            if let Some(waiting) = self.take_first(run, now) {
-                admitted.push(waiting);
+            let share = self.sharers.get(&sharer);
+            if share.is_some_and(|share| !share.ring.is_empty()) {
+                self.ring.push_back(sharer);
             }
         }
         (admitted, held_back)
+    }
+
+    /// The run of `sharer` whose turn it is, if the first candidate of any may go; it is the last one then.
+    fn next_of(
+        &mut self,
+        sharer: Sharer,
+        now: Instant,
+        somebody_starves: bool,
+        held_back: &mut bool,
+    ) -> Option<u64> {
+        let share = self.sharers.get(&sharer)?;
+        let at = share.ring.iter().position(|run| {
+            let verdict = self.queues.get(run).map_or(Verdict::NoRoom, |queue| {
+                self.judge(queue, now, somebody_starves)
+            });
+            *held_back |= matches!(verdict, Verdict::Held);
+            matches!(verdict, Verdict::Go)
+        })?;
+        let ring = &mut self.sharers.get_mut(&sharer)?.ring;
+        ring.rotate_left(at + 1);
+        ring.back().copied()
     }
 
     fn judge(&self, queue: &Queue, now: Instant, somebody_starves: bool) -> Verdict {
@@ -345,6 +419,10 @@ impl State {
         let (run, depth) = (&first.guest.run, first.guest.depth);
         let demand = run.demand(depth);
         if self.free < demand || run.part(self.places).saturating_sub(run.held()) < demand {
+            return Verdict::NoRoom;
+        }
+        let stops_everybody = run.has_admitted() && run.all_are_blocked();
+        if self.held(run.sharer()) >= 2 * self.free && !stops_everybody {
             return Verdict::NoRoom;
         }
         let throttled = !run.has_memory_for(depth) || (somebody_starves && self.has_its_share(run));
@@ -369,8 +447,8 @@ impl State {
     }
 
     fn has_its_share(&self, run: &RunShared) -> bool {
-        let held = run.held();
-        // A run that holds nothing yet counts among those who share.
+        let held = self.held(run.sharer());
+        // One that holds nothing yet counts among those who share.
         let sharers = self.holders + u64::from(held == 0);
         held * sharers.max(2) >= self.places
     }
@@ -381,18 +459,24 @@ impl State {
         let (_, waiting) = queue.tasks.pop_first()?;
         queue.keys.remove(&waiting.guest.id);
         queue.since = Some(now);
-        if queue.tasks.is_empty() {
+        let is_last = queue.tasks.is_empty();
+        if is_last {
             self.queues.remove(&run);
-        } else {
-            self.ring.push_back(run);
         }
         self.waiting -= 1;
         let guest = &waiting.guest;
         let places = guest.run.component.slots();
         guest.places.store(places, COUNT);
+        guest.run.admitted.fetch_add(1, COUNT);
         self.free -= places;
-        if guest.run.admitted.fetch_add(1, COUNT) == 0 {
+        let share = self.sharers.entry(guest.run.sharer()).or_default();
+        if share.held == 0 {
             self.holders += 1;
+        }
+        share.held += places;
+        if is_last {
+            // Its turn has just come, so it stands last.
+            share.ring.retain(|other| *other != run);
         }
         // Where even this much is not left, the instantiation says so, with the limit's name.
         let _ = guest.control.reserve(guest.run.component.initial_memory());

@@ -75,7 +75,9 @@ impl HostBuilder {
     }
 
     /// Places in the pool of instances: how many guest tasks can have started and not ended. Others
-    /// wait. Default 1,000; at most 10,000.
+    /// wait, tenants in turn (and runs that have no tenant). So that nobody's tasks can keep everybody else out by
+    /// never ending, one tenant, or such a run, gets no further place while it holds twice as many as are free: two
+    /// thirds of the pool where it is alone, unless its tasks wait for each other. Default 1,000; at most 10,000.
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances;
         self

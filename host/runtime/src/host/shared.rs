@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::HostInner;
-use super::admission::COUNT;
+use super::admission::{COUNT, Sharer};
 use super::component::Component;
 use super::guest::Guest;
 use super::outcome::{self, Ended};
@@ -66,6 +66,14 @@ impl RunShared {
 
     // === impl RunShared: admission ===
 
+    /// Whom its places count for.
+    pub(super) fn sharer(&self) -> Sharer {
+        match &self.account.tenant {
+            Some(tenant) => Sharer::Tenant(tenant.tenant.id().as_u64()),
+            None => Sharer::Run(self.id),
+        }
+    }
+
     /// How many places must be free for a task of this depth: `(D - d + 1) * w`.
     pub(super) fn demand(&self, depth: u32) -> u64 {
         #[cfg(feature = "planted-faults")]
@@ -93,6 +101,11 @@ impl RunShared {
     /// How many places it holds.
     pub(super) fn held(&self) -> u64 {
         self.admitted.load(COUNT) * self.component.slots()
+    }
+
+    /// Whether any task of it holds a place.
+    pub(super) fn has_admitted(&self) -> bool {
+        self.admitted.load(COUNT) > 0
     }
 
     /// Whether every task that holds a place waits for another one.

@@ -152,6 +152,74 @@ fn a_fork_bomb_leaves_room_for_others() {
     }
 }
 
+/// Fault: a second one that takes all that the first has left, so that the third run's root waits for ever.
+#[test]
+fn several_fork_bombs_leave_room_for_others() {
+    let limits = Limits::new().depth(3).timeout(HANG);
+    let host = builder().instances(120).limits(limits).build().unwrap();
+    let lab = lab(&host);
+    let bomb = Script::default().times(200, &spawn(&spin())).spin();
+    let bombs: Vec<_> = (1..=3)
+        .map(|bombs| {
+            let bomb = run(&host, &lab, &bomb).start().unwrap();
+            eventually("it has what it can get", || {
+                host.queued_spawns() > bombs * 100 && host.pool().stacks > 0
+            });
+            bomb
+        })
+        .collect();
+    assert_eq!(output(&host, &lab, &spawn(&say(b'x')).join(0)), "k(x)");
+    for bomb in &bombs {
+        bomb.cancel();
+    }
+    for bomb in bombs {
+        assert!(matches!(bomb.wait(), Err(RunError::Cancelled)));
+    }
+    assert_nothing_left(&host);
+}
+
+/// Fault: a tenant that gets a turn at the pool for each of its many runs.
+#[test]
+fn tenants_take_turns_at_the_pool() {
+    let limits = Limits::new().depth(0).timeout(HANG);
+    let host = builder()
+        .workers(1)
+        .instances(3)
+        .limits(limits)
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    let many = host.tenant().name("many").build().unwrap();
+    let few = host.tenant().name("few").build().unwrap();
+    let start = |tenant, script: &Script| run(&host, &lab, script).tenant(tenant).start().unwrap();
+    let crowd: Vec<_> = (0..200).map(|_| start(&many, &busy(20_000))).collect();
+    assert!(host.queued_spawns() > 150, "the pool is full");
+    let one = start(&few, &say(b'x'));
+    assert_eq!(said(one.wait()).unwrap(), "x");
+    let waiting = host.queued_spawns();
+    assert!(
+        waiting > 100,
+        "it waited for {} of the others",
+        200 - waiting
+    );
+    let cancel = |runs: Vec<hart_host::Run>| {
+        for run in &runs {
+            run.cancel();
+        }
+        for run in runs {
+            let _ = run.wait();
+        }
+    };
+    cancel(crowd);
+    // One whose roots never end leaves a place, too.
+    let spinners: Vec<_> = (0..20).map(|_| start(&many, &spin())).collect();
+    eventually("they have what they can get", || host.pool().in_use == 2);
+    let one = start(&few, &say(b'x'));
+    assert_eq!(said(one.wait()).unwrap(), "x");
+    cancel(spinners);
+    assert_nothing_left(&host);
+}
+
 /// Fault: parents that wait in a way which admission does not see (they look, and yield) starve their own
 /// children, whom a throttle holds back.
 #[test]
