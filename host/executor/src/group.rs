@@ -11,6 +11,7 @@ pub(crate) mod lane;
 mod meter;
 mod rate;
 mod stats;
+pub(crate) mod turn;
 
 pub(crate) use self::{lane::Lane, meter::Meter, stats::Counts};
 pub use self::{rate::RATE_WINDOW, stats::GroupStats};

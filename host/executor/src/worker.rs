@@ -32,7 +32,7 @@ pub use self::tick::WorkerStats;
 use crate::{
     error::Closed,
     executor::{Executor, Strong},
-    group::Meter,
+    group::{Meter, lane::Used},
     planted::{Planted, is_planted},
     platform::{Core, WorkerId},
     scheduler::{Scheduler, Slot},
@@ -393,7 +393,7 @@ impl Worker {
         }
         let now = self.now.unwrap_or_else(|| self.shared().platform().now());
         self.now = Some(now);
-        let task = self.shared().lane().pop(now)?;
+        let task = self.shared().lane().pop(now, &self.slot().turn, 1)?;
         self.offer_queue();
         Some(task)
     }
@@ -491,6 +491,21 @@ impl Worker {
                 return self.stole(1 + more);
             }
         }
+        if last_resort {
+            // Tasks that wait behind a poll which is longer than its group's usually are.
+            let turns = self
+                .shared()
+                .slots()
+                .iter()
+                .filter(|slot| slot.worker() != self.id);
+            for slot in turns {
+                let now = self.shared().platform().now();
+                let reclaimed = self.shared().lane().reclaim(&slot.turn, now);
+                if reclaimed > 0 {
+                    return self.stole(reclaimed);
+                }
+            }
+        }
         0
     }
 
@@ -546,32 +561,51 @@ impl Worker {
     /// Polls a task that was taken from the fair lane, and those whose turn comes after it, and charges their groups.
     fn poll_fair(&mut self, task: TaskRef, most: usize) -> bool {
         let platform = self.shared().platform().clone();
+        // SAFETY: as in `slot`; not borrowed from `self`, which counts.
+        let slot = unsafe { self.slot.as_ref() };
         let mut now = self.now.unwrap_or_else(|| platform.now());
         let mut next = Some(task);
         let (mut polled, mut left) = (false, most);
-        while let Some(task) = next.take() {
-            left -= 1;
-            let group = task.header().group().cloned();
+        while let Some(first) = next.take() {
+            let group = first.header().group().cloned();
             let group = group.expect("only tasks of groups are in the fair lane");
-            group.counts.waited(task.header().queued_for(now));
-            self.slot().meter(|meter| meter.begin(now, &*platform));
-            let ran = task.run(self.slot());
-            now = platform.now();
-            let (began, cpu) = self
-                .slot()
-                .meter(|meter| (meter.began(), meter.end(now, &*platform)));
-            group.counts.charge(cpu);
-            if self.count(&ran) {
-                group.counts.polled();
-                polled = true;
-            }
-            let requeue = match ran {
-                Ran::Requeue(task) => Some(task),
-                _ => None,
+            slot.meter(|meter| meter.begin(now, &*platform));
+            let began = now;
+            let (mut polls, mut taken, mut waited) = (0, 0, 0);
+            let mut task = first;
+            let requeue = loop {
+                left = left.saturating_sub(1);
+                taken += 1;
+                waited += task.header().queued_for(now);
+                let ran = task.run(slot);
+                polls += usize::from(self.count(&ran));
+                let requeue = match ran {
+                    Ran::Requeue(task) => Some(task),
+                    _ => None,
+                };
+                match slot.turn.next(requeue) {
+                    Ok(next) => task = next,
+                    Err(requeue) => break requeue,
+                }
             };
-            let and_next = left > 0 && self.has_nothing_else();
-            let lane = self.shared().lane();
-            let finished = lane.finish(&group, cpu, began, now, requeue, and_next);
+            now = platform.now();
+            let (charged, cpu) = slot.meter(|meter| (meter.began(), meter.end(now, &*platform)));
+            group.counts.waited(waited);
+            group.counts.charge(cpu);
+            group.counts.polled(polls);
+            polled |= polls > 0;
+            let most = if self.has_nothing_else() { left } else { 0 };
+            let used = Used {
+                cpu,
+                charged,
+                began,
+                now,
+                polls: taken,
+            };
+            let finished = self
+                .shared()
+                .lane()
+                .finish(&group, used, requeue, &slot.turn, most);
             next = finished.next;
             if finished.notify {
                 self.shared().notify();

@@ -308,6 +308,9 @@ impl Shared {
                 .lane
                 .next_refill()
                 .is_some_and(|refill| refill <= self.platform.now())
+            || self
+                .lane
+                .has_tasks(self.slots.iter().map(|slot| &slot.turn))
     }
 
     /// As `has_waiting`, but for the fair lane.
@@ -349,8 +352,11 @@ impl Shared {
         } else {
             Pace::Slice
         };
-        let turn = self.lane.charge(group, cpu, began, now, pace);
-        turn || self.has_fast_waiting()
+        let charged = self.lane.charge(group, cpu, began, now, pace, &slot.turn);
+        for _ in 0..charged.gave_back {
+            self.notify();
+        }
+        charged.is_others_turn || self.has_fast_waiting()
     }
 
     /// Lets groups compete again whose CPU rate allows it; returns when the next one will be.
@@ -402,6 +408,9 @@ impl Shared {
 
     /// Drops what is queued after the close: references to tasks that are complete or about to be.
     fn empty_queues(&self) {
+        for slot in self.slots.iter() {
+            let _ = self.lane.reclaim(&slot.turn, 0);
+        }
         while let Some(task) = self.lane.drain() {
             drop(task);
         }

@@ -47,13 +47,24 @@
 //! 5. The number of runnable tasks is raised under the lock and read without: the executor's notification
 //!    orders the two as for any queue.
 
-use super::{DEFAULT_SLICE, GroupInner, LONGEST_TICK, SHORTEST_SLICE, Tenant, rate::Budget};
+use super::{
+    DEFAULT_SLICE, GroupInner, LONGEST_TICK, SHORTEST_SLICE, Tenant,
+    rate::Budget,
+    turn::{LONGEST_TURN, Turn},
+};
 use crate::{
     planted::{Planted, is_planted},
-    sync::{Arc, AtomicUsize, Mutex, Ordering::Relaxed, UnsafeCell},
+    sync::{
+        Arc, AtomicUsize, Mutex,
+        Ordering::{Acquire, Relaxed, Release},
+        UnsafeCell,
+    },
     task::{Header, TaskRef},
 };
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
 use cordyceps::MpscQueue;
 
 /// Virtual time: nanoseconds divided by a weight, in units small enough for the largest weight.
@@ -124,7 +135,37 @@ impl Stretch {
     }
 }
 
-/// What the end of a poll leaves to be done.
+/// How long a turn of several polls should be, nanoseconds: long beside what taking a turn costs, short beside a slice.
+/// Guessed.
+#[cfg(not(shuttle))]
+const TURN: u64 = 8_000;
+/// There the clock is not what is tested.
+#[cfg(shuttle)]
+const TURN: u64 = u64::MAX / 2;
+
+/// What a turn used.
+#[derive(Clone, Copy)]
+pub(crate) struct Used {
+    /// Nanoseconds of CPU time since it began, or was last charged.
+    pub(crate) cpu: u64,
+    /// When that was.
+    pub(crate) charged: u64,
+    pub(crate) began: u64,
+    /// When it ended.
+    pub(crate) now: u64,
+    /// The polls that it had.
+    pub(crate) polls: u64,
+}
+
+/// What came of a preemption point.
+#[must_use]
+pub(crate) struct Charged {
+    pub(crate) is_others_turn: bool,
+    /// So many tasks are in the lane again: notify the executor of each.
+    pub(crate) gave_back: usize,
+}
+
+/// What the end of a turn leaves to be done.
 #[must_use]
 pub(crate) struct Finished {
     /// Poll this.
@@ -163,6 +204,8 @@ struct Turns {
 /// A group's runnable tasks, and where it stands. Touched only by who holds the lane's lock.
 pub(crate) struct GroupQueue {
     tasks: MpscQueue<Header>,
+    /// Tasks that were part of a turn which ended before theirs: they go first.
+    older: UnsafeCell<VecDeque<TaskRef>>,
     standing: UnsafeCell<Standing>,
 }
 
@@ -186,6 +229,8 @@ struct Standing {
     parked: Option<u64>,
     /// It has had no turn since it woke.
     woken: bool,
+    /// How long its polls were of late, nanoseconds; zero as long as nobody knows.
+    poll_time: u64,
 }
 
 /// Where a tenant stands.
@@ -196,7 +241,7 @@ pub(super) struct TenantStanding {
     budget: Budget,
 }
 
-// SAFETY: both fields are touched under the lane's lock only (the fields are private, and `Lane` is the
+// SAFETY: all fields are touched under the lane's lock only (the fields are private, and `Lane` is the
 // only one to use them).
 unsafe impl Sync for GroupQueue {}
 // SAFETY: tasks are `Send`.
@@ -206,6 +251,7 @@ impl GroupQueue {
     pub(crate) fn new() -> Self {
         Self {
             tasks: MpscQueue::new_with_stub(TaskRef::stub()),
+            older: UnsafeCell::new(VecDeque::new()),
             standing: UnsafeCell::new(Standing::default()),
         }
     }
@@ -250,6 +296,14 @@ impl GroupInner {
         self.queue.standing.with_mut(|standing| {
             // SAFETY: the caller holds the lane's lock, and `f` does not get at the field again.
             f(unsafe { &mut *standing })
+        })
+    }
+
+    /// Tasks that go first. Under the lane's lock; `f` must not call back.
+    fn older<R>(&self, f: impl FnOnce(&mut VecDeque<TaskRef>) -> R) -> R {
+        self.queue.older.with_mut(|older| {
+            // SAFETY: as in `standing`.
+            f(unsafe { &mut *older })
         })
     }
 
@@ -409,16 +463,17 @@ impl Lane {
         }
     }
 
-    /// Takes the task whose turn it is at `now`, and counts a poll of it in flight.
-    pub(crate) fn pop(&self, now: u64) -> Option<TaskRef> {
+    /// Takes the task whose turn it is at `now`, and counts a poll in flight. Up to `most` tasks of its group together
+    /// may be taken for one turn, of which all but the first are in `turn` then.
+    pub(crate) fn pop(&self, now: u64, turn: &Turn, most: usize) -> Option<TaskRef> {
         if !self.may_have_tasks() {
             // Whoever queues after this look notifies.
             return None;
         }
-        self.pop_locked(&mut self.turns.lock(), now)
+        self.pop_locked(&mut self.turns.lock(), now, turn, most)
     }
 
-    fn pop_locked(&self, turns: &mut Turns, now: u64) -> Option<TaskRef> {
+    fn pop_locked(&self, turns: &mut Turns, now: u64, turn: &Turn, most: usize) -> Option<TaskRef> {
         self.unpark(turns, now);
         let group = loop {
             let Some(group) = turns.next(now) else {
@@ -437,23 +492,88 @@ impl Lane {
                 .retain(|running| !Arc::ptr_eq(running, &group));
             self.line_up(turns, &group, now);
         };
-        let task = self.take(&group);
-        group.standing(|standing| {
-            standing.polls += 1;
-            standing.began += u128::from(now);
-        });
+        let task = self.take_turn(&group, now, turn, most);
         self.publish(turns);
         Some(task)
     }
 
-    /// Takes the oldest task of a group that has one. Under the lock.
-    fn take(&self, group: &GroupInner) -> TaskRef {
+    /// Takes the oldest tasks of a group that has one, for a turn. Under the lock.
+    fn take_turn(&self, group: &GroupInner, now: u64, turn: &Turn, most: usize) -> TaskRef {
+        let standing = group.see();
+        let fit = match standing.poll_time {
+            0 => 1,
+            poll_time => usize::try_from(TURN / poll_time).unwrap_or(usize::MAX),
+        };
+        // The other workers get theirs.
+        let part = standing.len.div_ceil(self.workers.load(Relaxed).max(1));
+        let size = fit.min(part).min(most).clamp(1, LONGEST_TURN);
+        let first = self.dequeue(group);
+        if size > 1 {
+            turn.begin(size - 1, || self.dequeue(group));
+        }
+        group.standing(|standing| {
+            standing.len -= size;
+            standing.polls += 1;
+            standing.began += u128::from(now);
+        });
+        // Release: pairs with the Acquire in `reclaim`: who finds none here finds them in the turn.
+        self.len.fetch_sub(size, Release);
+        first
+    }
+
+    /// Takes the oldest task of a group that has one. Under the lock. The caller counts.
+    fn dequeue(&self, group: &GroupInner) -> TaskRef {
+        if let Some(task) = group.older(VecDeque::pop_front) {
+            return task;
+        }
         // SAFETY: takes and pushes both happen under the lock, so nobody else takes.
-        let task = unsafe { group.queue.tasks.try_dequeue_unchecked() }
-            .expect("a runnable group has a task, and no push is half done under the lock");
+        unsafe { group.queue.tasks.try_dequeue_unchecked() }
+            .expect("a runnable group has a task, and no push is half done under the lock")
+    }
+
+    /// Takes the oldest task of a group that has one, for nobody to run. Under the lock.
+    fn take(&self, group: &GroupInner) -> TaskRef {
+        let task = self.dequeue(group);
         group.standing(|standing| standing.len -= 1);
         self.len.fetch_sub(1, Relaxed);
         task
+    }
+
+    /// Ends a turn, which has a poll in flight: its tasks are in the lane again. Under the lock.
+    fn give_back(&self, group: &GroupInner, turn: &Turn, now: u64) -> usize {
+        let given = turn.end(
+            |task| group.older(|older| older.push_back(task)),
+            |task| {
+                task.header().set_queued_at(now);
+                group.queue.tasks.enqueue(task);
+            },
+        );
+        if given > 0 {
+            group.standing(|standing| standing.len += given);
+            self.len.fetch_add(given, Relaxed);
+        }
+        given
+    }
+
+    /// Takes the tasks of a worker's turn away from it, into the lane; says how many. The caller notifies.
+    pub(crate) fn reclaim(&self, turn: &Turn, now: u64) -> usize {
+        // Acquire: whoever saw in `len` that tasks were taken from the lane sees the turn that has them.
+        crate::sync::fence(Acquire);
+        if turn.len() == 0 {
+            return 0;
+        }
+        let _turns = self.turns.lock();
+        let Some(group) = turn.group() else {
+            return 0;
+        };
+        self.give_back(&group, turn, now)
+    }
+
+    /// Whether any task is in the lane or in one of `turns`. To be asked where [`len`](Self::len) is zero and that could
+    /// be because tasks are on their way from the one to the other.
+    pub(crate) fn has_tasks<'a>(&self, mut turns: impl Iterator<Item = &'a Turn>) -> bool {
+        let _turns = self.turns.lock();
+        self.len() > 0 || turns.any(|turn| turn.len() > 0)
     }
 
     /// Charges a poll of `group` that goes on: it has used `cpu` nanoseconds since it began, or was last
@@ -465,8 +585,11 @@ impl Lane {
         began: u64,
         now: u64,
         pace: Pace,
-    ) -> bool {
+        turn: &Turn,
+    ) -> Charged {
         let mut turns = self.turns.lock();
+        // This poll is longer than those of its group usually are.
+        let gave_back = self.give_back(group, turn, now);
         turns.charge(group, cpu, began, now);
         group.standing(|standing| {
             standing.began = standing.began + u128::from(now) - u128::from(began);
@@ -474,12 +597,20 @@ impl Lane {
         turns.keep_up(group, now);
         self.unpark(&mut turns, now);
         turns.advance(now);
+        let is_others_turn = self.is_others_turn(&turns, group, now, pace);
+        Charged {
+            is_others_turn,
+            gave_back,
+        }
+    }
+
+    fn is_others_turn(&self, turns: &Turns, group: &Arc<GroupInner>, now: u64, pace: Pace) -> bool {
         if group.exhausted_until(now).is_some() {
             return true;
         }
         let deadline = group.deadline_now(now);
         match pace {
-            Pace::Time(ran) if !self.is_used_up(&turns, group, ran) => {
+            Pace::Time(ran) if !self.is_used_up(turns, group, ran) => {
                 turns.has_earlier_with_shorter_slice(deadline, group.slice())
             }
             // A task of the same group is next after this one in any case.
@@ -500,43 +631,54 @@ impl Lane {
         Stretch::of(turns.waiting.len(), turns.woken, self.workers.load(Relaxed))
     }
 
-    /// Ends a poll of `group`: it has used `cpu` nanoseconds since it began, or was last charged, at
-    /// `began`. `requeue` is its task, if that was woken meanwhile. With `and_next` it takes the task whose turn it is
-    /// then, as [`pop`](Self::pop) would, at one lock for both.
+    /// Ends a turn of `group`. `requeue` is the task that was polled last, if that was woken meanwhile; further ones are
+    /// in `turn`. If `most` is not zero it takes the tasks whose turn it is then, as [`pop`](Self::pop) would, at one lock
+    /// for both.
     pub(crate) fn finish(
         &self,
         group: &Arc<GroupInner>,
-        cpu: u64,
-        began: u64,
-        now: u64,
+        used: Used,
         requeue: Option<TaskRef>,
-        and_next: bool,
+        turn: &Turn,
+        most: usize,
     ) -> Finished {
+        let Used {
+            cpu,
+            charged,
+            began,
+            now,
+            polls,
+        } = used;
         let mut turns = self.turns.lock();
-        turns.charge(group, cpu, began, now);
+        turns.charge(group, cpu, charged, now);
         let polls = group.standing(|standing| {
+            let poll_time = now.saturating_sub(began) / polls;
+            standing.poll_time = match standing.poll_time {
+                0 => poll_time,
+                // Slowly down and fast up: a turn of several polls is for those that are reliably short.
+                before => poll_time.max((before * 7 + poll_time) / 8),
+            }
+            .max(1);
             standing.polls -= 1;
-            standing.began -= u128::from(began);
+            standing.began -= u128::from(charged);
             standing.polls
         });
         turns.keep_up(group, now);
-        let mut notify = requeue.is_some();
+        let mut requeued = self.give_back(group, turn, now);
         if let Some(task) = requeue {
             task.header().set_queued_at(now);
             group.queue.tasks.enqueue(task);
             group.standing(|standing| standing.len += 1);
             self.len.fetch_add(1, Relaxed);
+            requeued += 1;
         }
-        if and_next {
+        let mut notify = requeued > 0;
+        if most > 0 {
             self.unpark(&mut turns, now);
         }
-        if and_next && turns.has_next_turn(group, now) {
+        if most > 0 && turns.has_next_turn(group, now) {
             // Its turn goes on: it stays among the running ones.
-            let task = self.take(group);
-            group.standing(|standing| {
-                standing.polls += 1;
-                standing.began += u128::from(now);
-            });
+            let task = self.take_turn(group, now, turn, most);
             turns.advance(now);
             return Finished {
                 next: Some(task),
@@ -554,8 +696,8 @@ impl Lane {
             }
         }
         turns.advance(now);
-        let next = if and_next {
-            self.pop_locked(&mut turns, now)
+        let next = if most > 0 {
+            self.pop_locked(&mut turns, now, turn, most)
         } else {
             None
         };

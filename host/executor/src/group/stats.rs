@@ -92,8 +92,8 @@ impl Counts {
         self.throttled.add(nanoseconds);
     }
 
-    pub(crate) fn polled(&self) {
-        self.polls.fetch_add(1, Relaxed);
+    pub(crate) fn polled(&self, polls: usize) {
+        self.polls.fetch_add(polls, Relaxed);
     }
 
     pub(crate) fn preempted(&self) {

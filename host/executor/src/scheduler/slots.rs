@@ -1,7 +1,7 @@
 //! Where the workers' queues are: places that stay, so that anybody may look at them at any time.
 
 use crate::{
-    group::{GroupInner, Meter},
+    group::{GroupInner, Meter, turn::Turn},
     idle::MAX_WORKERS,
     live::Live,
     platform::WorkerId,
@@ -40,6 +40,8 @@ pub(crate) struct Slot {
     pub(crate) live: Live,
     /// The waker of the worker's `run` future was called.
     pub(crate) run_woken: AtomicBool,
+    /// Tasks of the fair lane that the worker took together.
+    pub(crate) turn: Turn,
     /// The task being polled. Only the worker's own core touches it.
     current: UnsafeCell<Option<NonNull<Header>>>,
     /// What the present poll has used. Only its own core touches it.
@@ -93,6 +95,7 @@ impl Slot {
             queue: LocalQueue::new(),
             live: Live::new(),
             run_woken: AtomicBool::new(false),
+            turn: Turn::new(),
             current: UnsafeCell::new(None),
             meter: UnsafeCell::new(Meter::default()),
             spare_counts: UnsafeCell::new(0),
