@@ -19,7 +19,8 @@ struct Machine {
     core: Mutex<Option<Core>>,
 }
 
-impl Platform for Machine {
+// SAFETY: only `set_core` writes the cell, and it belongs to the one thread that there is: a test here has no other.
+unsafe impl Platform for Machine {
     fn park(&self, _: WorkerId, _: Option<u64>) {
         panic!("the bed steps its worker itself");
     }
@@ -498,7 +499,8 @@ fn a_new_worker_reads_its_own_clock() {
     /// The time that other cores were busy and this one was not.
     struct OtherCore(Machine, AtomicU64);
 
-    impl Platform for OtherCore {
+    // SAFETY: the cell is that of `Machine`.
+    unsafe impl Platform for OtherCore {
         fn park(&self, _: WorkerId, _: Option<u64>) {}
         fn unpark(&self, _: WorkerId) {}
         fn now(&self) -> u64 {

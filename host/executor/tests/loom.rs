@@ -40,7 +40,8 @@ struct LoomPlatform {
     parkers: Vec<(Mutex<bool>, Condvar)>,
 }
 
-impl Platform for LoomPlatform {
+// SAFETY: the cell is a variable of the calling thread, loom's, which nothing but `set_core` writes.
+unsafe impl Platform for LoomPlatform {
     fn park(&self, worker: WorkerId, _: Option<u64>) {
         let (token, unparked) = &self.parkers[worker];
         let mut token = token.lock().unwrap();

@@ -122,7 +122,9 @@ impl core::fmt::Debug for StdPlatform {
     }
 }
 
-impl Platform for StdPlatform {
+// SAFETY: the cell is a variable of the calling thread, which nothing but `set_core` writes; a thread runs one thing
+// at a time. (A signal handler may not call the executor anyway: it allocates and locks.)
+unsafe impl Platform for StdPlatform {
     fn park(&self, worker: WorkerId, until: Option<u64>) {
         self.parker(worker)
             .park(|| until.map(|until| Duration::from_nanos(until.saturating_sub(self.now()))));
