@@ -13,9 +13,32 @@ use crate::scheduler::Slot;
 use core::{fmt, ptr::NonNull, time::Duration};
 
 /// Names a worker of one executor. Stable while the worker lives; a later worker may get it again.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// let id: hart_executor::WorkerId = worker.id();
+/// assert_eq!(id, 0);
+/// ```
 pub type WorkerId = usize;
 
 /// What the per-core cell holds: which executor's which worker runs on this core.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Platform, StdPlatform, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// let core = worker.run(async { StdPlatform::new().core() }).unwrap();
+/// assert_eq!(core.unwrap().worker(), worker.id());
+/// assert!(StdPlatform::new().core().is_none(), "no worker runs here now");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Core {
     /// Tells executors apart. Never reused while a worker of that executor runs here.
@@ -40,6 +63,17 @@ impl fmt::Debug for Core {
 
 impl Core {
     /// The worker that runs on the core.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Platform, StdPlatform, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let core = worker.run(async { StdPlatform::new().core() }).unwrap();
+    /// assert_eq!(core.unwrap().worker(), 0);
+    /// ```
     pub fn worker(&self) -> WorkerId {
         self.worker
     }

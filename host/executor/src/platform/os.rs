@@ -20,6 +20,16 @@ std::thread_local! {
 }
 
 /// The platform for OS threads: a thread that calls [`Worker::run`](crate::Worker::run) is a core.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, StdPlatform};
+/// use std::sync::Arc;
+///
+/// let executor = Executor::with_platform(1, Arc::new(StdPlatform::new()));
+/// assert!(!executor.is_closed());
+/// ```
 pub struct StdPlatform {
     started: Instant,
     /// A parker per worker, in chunks that are made when one of them is first used and never move.
@@ -94,6 +104,15 @@ impl Parker {
 
 impl StdPlatform {
     /// A platform whose clock starts now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Platform, StdPlatform};
+    ///
+    /// let platform = StdPlatform::new();
+    /// assert!(platform.now() <= platform.now());
+    /// ```
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
