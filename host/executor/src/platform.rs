@@ -8,6 +8,8 @@
 mod os;
 #[cfg(all(feature = "std", not(any(loom, shuttle))))]
 pub use self::os::StdPlatform;
+#[cfg(any(all(feature = "std", not(any(loom, shuttle))), all(loom, test)))]
+mod parker;
 
 use crate::scheduler::Slot;
 use core::{fmt, ptr::NonNull, time::Duration};
