@@ -47,9 +47,10 @@ struct Bed {
 
 const SLICE: u64 = 1_000_000;
 
-/// So many slices, or milliseconds; under Miri, which takes its time, a twentieth of them.
+/// So many slices, or milliseconds. Under Miri, where each takes a hundredth of a second and more, it is few of them: enough
+/// for everything to run, and not for shares to be seen.
 const fn long(slices: u64) -> u64 {
-    if cfg!(miri) { slices / 20 } else { slices }
+    if cfg!(miri) { slices / 200 } else { slices }
 }
 
 impl Bed {
@@ -78,7 +79,7 @@ impl Bed {
                     cx.waker().wake_by_ref();
                     return Poll::<()>::Pending;
                 }
-                if machine.now() % (1_000 * SLICE) == 0 {
+                if machine.now() % (long(1_000) * SLICE) == 0 {
                     // The bed looks at the clock now and then.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -151,14 +152,8 @@ fn share(group: &Group, of: Duration) -> f64 {
 }
 
 fn assert_near(measured: f64, expected: f64, tolerance: f64) {
-    // A slice more or less is a larger part of a shorter time.
-    let tolerance = if cfg!(miri) {
-        10.0 * tolerance
-    } else {
-        tolerance
-    };
     assert!(
-        (measured - expected).abs() <= tolerance,
+        cfg!(miri) || (measured - expected).abs() <= tolerance,
         "{measured} is not within {tolerance} of {expected}"
     );
 }
@@ -252,7 +247,7 @@ fn a_short_sleep_forgives_no_debt() {
     let used = napper.stats().cpu_time.as_secs_f64();
     let all = used + steady.stats().cpu_time.as_secs_f64();
     assert!(
-        used / all < if cfg!(miri) { 0.52 } else { 0.51 },
+        cfg!(miri) || used / all < 0.51,
         "the napper got {}",
         used / all
     );
@@ -262,13 +257,13 @@ fn a_short_sleep_forgives_no_debt() {
 #[test]
 fn a_woken_group_is_served_soon() {
     let mut bed = Bed::new();
-    for _ in 0..if cfg!(miri) { 16 } else { 128 } {
+    for _ in 0..if cfg!(miri) { 8 } else { 128 } {
         let group = bed.group(100);
         bed.spin(&group);
     }
     let interactive = bed.group(100);
     let waiter = bed.wait(&interactive, SLICE / 10);
-    bed.run_for(long(1_000));
+    bed.run_for(if cfg!(miri) { 20 } else { 1_000 });
     for _ in 0..if cfg!(miri) { 5 } else { 50 } {
         let waker = waiter.lock().unwrap().take().expect("it waits");
         let polls = interactive.stats().polls;
@@ -321,9 +316,8 @@ fn ticks_do_not_cut_slices() {
     bed.run_for(long(1_000));
     let polls: u64 = groups.iter().map(|group| group.stats().polls).sum();
     assert!(
-        (long(900)..=long(1_200)).contains(&polls),
-        "{polls} turns in {} slices",
-        long(1_000)
+        cfg!(miri) || (900..=1_200).contains(&polls),
+        "{polls} turns in 1000 slices"
     );
 }
 
@@ -332,7 +326,7 @@ fn ticks_do_not_cut_slices() {
 fn slices_adapt_to_how_many_wait() {
     let microseconds = Duration::from_micros;
     let all = [(2, 2_000), (3, 1_000), (8, 1_000), (30, 500), (100, 250)];
-    let some = if cfg!(miri) { &all[..4] } else { &all[..] };
+    let some = if cfg!(miri) { &all[..2] } else { &all[..] };
     for &(groups, kept) in some {
         let mut bed = Bed::new();
         for _ in 1..groups {
@@ -409,7 +403,7 @@ fn a_newcomer_gets_half_and_no_more() {
 fn a_shorter_slice_is_served_at_the_next_tick() {
     let mut bed = Bed::new();
     let tick = SLICE / 10;
-    for _ in 0..8 {
+    for _ in 0..if cfg!(miri) { 3 } else { 8 } {
         let group = bed.group(100);
         bed.spin_by_ticks(&group, tick);
     }
@@ -419,7 +413,7 @@ fn a_shorter_slice_is_served_at_the_next_tick() {
         .slice(Duration::from_micros(100))
         .build();
     let waiter = bed.wait(&quick, tick);
-    bed.run_for(long(1_000));
+    bed.run_for(if cfg!(miri) { 8 } else { 1_000 });
     assert_eq!(
         bed.executor.shortest_slice(),
         Some(Duration::from_millis(1))
@@ -443,7 +437,7 @@ fn a_shorter_slice_is_served_at_the_next_tick() {
         Poll::<()>::Pending
     });
     drop(bed.executor.build_task().group(&spinners).spawn(task));
-    bed.run_for(300);
+    bed.run_for(if cfg!(miri) { 20 } else { 300 });
     assert_eq!(given_way.load(Relaxed), 1);
 }
 
@@ -465,7 +459,10 @@ fn a_cpu_rate_is_kept() {
             let all = Duration::from_millis(long(10_000));
             assert_near(share(&limited, all), 0.2, 0.002);
             let throttled = limited.stats().throttled_time;
-            assert!(throttled > Duration::from_millis(100), "{throttled:?}");
+            assert!(
+                cfg!(miri) || throttled > Duration::from_millis(100),
+                "{throttled:?}"
+            );
             // What it may not have is the others'.
             for group in &others {
                 assert_near(share(group, all), 0.8 / f64::from(neighbours), 0.01);
@@ -565,7 +562,7 @@ fn new_groups_do_not_starve_old_ones() {
     bed.run_for(2);
     let before = old.stats().cpu_time;
     let began = bed.machine.now.load(Relaxed);
-    for _ in 0..200 {
+    for _ in 0..if cfg!(miri) { 10 } else { 200 } {
         // The next is there before the last is done.
         for _ in 0..2 {
             let (machine, fresh) = (bed.machine.clone(), bed.group(100));
@@ -577,7 +574,7 @@ fn new_groups_do_not_starve_old_ones() {
     }
     let got = (old.stats().cpu_time - before).as_nanos() as u64;
     let passed = bed.machine.now.load(Relaxed) - began;
-    assert!(got > passed / 4, "{got} of {passed}");
+    assert!(cfg!(miri) || got > passed / 4, "{got} of {passed}");
 }
 
 /// Hunts a tenant that has more than its share because its groups take turns at sleeping: each of them would be
@@ -598,7 +595,7 @@ fn a_tenants_groups_are_one_slice_ahead_together() {
     bed.run_for(50);
     let before = other.stats().cpu_time;
     let began = bed.machine.now();
-    for round in 0..1_000 {
+    for round in (0..1_000).filter(|round| !cfg!(miri) || round % 500 < 5) {
         // All at once, or one after the other.
         for (at, waker) in wakers.iter().enumerate() {
             if round < 500 && round % 40 == 0 || round >= 500 && round % 40 == at {
@@ -609,7 +606,7 @@ fn a_tenants_groups_are_one_slice_ahead_together() {
     }
     let got = (other.stats().cpu_time - before).as_nanos() as f64;
     let passed = (bed.machine.now() - began) as f64;
-    assert!(got / passed > 0.49, "{got} of {passed}");
+    assert!(cfg!(miri) || got / passed > 0.49, "{got} of {passed}");
 }
 
 /// Hunts the same of a tenant whose groups are new, each of them done within its first slice.
@@ -622,7 +619,7 @@ fn a_stream_of_groups_of_one_tenant_gets_its_share() {
     let tenant = bed.executor.tenant().weight(100).build();
     let before = old.stats().cpu_time;
     let began = bed.machine.now();
-    for _ in 0..400 {
+    for _ in 0..if cfg!(miri) { 10 } else { 400 } {
         for _ in 0..2 {
             let machine = bed.machine.clone();
             let fresh = bed.executor.group().tenant(&tenant).build();
@@ -634,7 +631,10 @@ fn a_stream_of_groups_of_one_tenant_gets_its_share() {
     }
     let got = (old.stats().cpu_time - before).as_nanos() as f64;
     let passed = (bed.machine.now() - began) as f64;
-    assert!((0.45..0.55).contains(&(got / passed)), "{got} of {passed}");
+    assert!(
+        cfg!(miri) || (0.45..0.55).contains(&(got / passed)),
+        "{got} of {passed}"
+    );
 }
 
 /// Hunts a group that stays parked although its rate was taken away.
@@ -647,7 +647,7 @@ fn a_rate_that_is_lifted_lets_a_parked_group_go_on() {
     group.charge(debt);
     bed.spin(&group);
     bed.spin(&other);
-    bed.run_for(100);
+    bed.run_for(if cfg!(miri) { 10 } else { 100 });
     // Its first turn found the rate used up.
     assert!(group.stats().cpu_time <= debt + Duration::from_millis(2));
     group.set_cpu_rate(None);
