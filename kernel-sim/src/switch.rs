@@ -9,7 +9,11 @@
 //! 4. After the switch back, `resume` clears it. So code that runs between harts finds none.
 
 use corosensei::{Coroutine, CoroutineResult, Yielder, stack::DefaultStack};
-use std::{cell::Cell, ptr};
+use std::{
+    cell::Cell,
+    ptr,
+    thread::{self, ThreadId},
+};
 
 /// Bytes of stack per hart; only those that are touched take memory. Guests run on wasmtime's stacks.
 const STACK: usize = 256 << 10;
@@ -17,6 +21,7 @@ const STACK: usize = 256 << 10;
 thread_local! {
     /// The yielder of the hart that runs on this thread; null between harts.
     static CURRENT: Cell<*const Yielder<(), ()>> = const { Cell::new(ptr::null()) };
+    static THIS_THREAD: ThreadId = thread::current().id();
     /// Stacks of harts that are done, for the next machine.
     static STACKS: Cell<Vec<DefaultStack>> = const { Cell::new(Vec::new()) };
 }
@@ -69,6 +74,11 @@ impl Drop for Stack {
         stacks.push(coroutine.into_stack());
         STACKS.set(stacks);
     }
+}
+
+/// The calling thread; `None` where it is going away. Kept, because `thread::current` counts references.
+pub(crate) fn this_thread() -> Option<ThreadId> {
+    THIS_THREAD.try_with(|id| *id).ok()
 }
 
 /// Whether the calling code runs on a hart that may pause.

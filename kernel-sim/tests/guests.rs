@@ -50,6 +50,7 @@ fn guests_hold_up_under_harmless_faults() {
     let seeds = Seeds::new(0..40).faults(faults);
     seeds.check(&guest("tree").arg("6"));
     seeds.check(&guest("sleeper").arg("2").arg("9"));
+    seeds.check(&guest("futures").arg("50").arg("2"));
     let mut outputs = (0..10).map(|seed| {
         let pipeline = guest("pipeline").arg("3").arg("300");
         sound(pipeline.run(&seeds.config(seed)).unwrap()).stdout
@@ -71,6 +72,24 @@ fn sleeps_take_the_machines_time() {
         (HOUR..HOUR + HOUR / 100).contains(&makespan),
         "{makespan} ns"
     );
+}
+
+// Hunts a wait that takes work for every future that waits: in-guest futures that sleep and are woken take work in
+// proportion to how many they are. A list that all of them are in would take sixteen times as much for four times as
+// many.
+#[test]
+fn in_guest_futures_scale() {
+    let busy = |count: &str| {
+        let mut config = Config::new(1);
+        config.harts = 1;
+        let run = guest("futures").arg(count).arg("4000").run(&config);
+        let run = run.unwrap();
+        let busy = run.machine.stats.harts[0].busy;
+        assert!(sound(run).stdout.starts_with(count.as_bytes()));
+        busy
+    };
+    let (some, many) = (busy("1000"), busy("4000"));
+    assert!((some * 3..some * 6).contains(&many), "{some} and {many}");
 }
 
 // Hunts time that fuel does not take: twice the work takes about twice as long, and two harts half of it.

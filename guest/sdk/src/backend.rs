@@ -18,6 +18,8 @@ mod chosen;
 #[path = "backend/threads.rs"]
 mod chosen;
 
+#[cfg(not(any(target_family = "wasm", feature = "sequential")))]
+pub(crate) use chosen::stop_if_ended;
 pub(crate) use chosen::{Prepared, RawTask, close, parallelism, spawn, wait_any, yield_now};
 
 /// What joining gives before it is decoded.

@@ -251,3 +251,13 @@ impl fmt::Debug for Failure {
         f.write_str(&self.0)
     }
 }
+
+/// What a panic said.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("it panicked").to_string()
+}

@@ -4,6 +4,7 @@ mod backend;
 mod encoding;
 mod error;
 mod handle;
+mod local;
 mod options;
 mod par_map;
 mod registry;
@@ -13,6 +14,9 @@ mod task;
 pub use error::{Failure, JoinError, SpawnError, TaskError};
 pub use handle::{Handle, wait_any};
 pub use hart_guest_macros::task;
+pub use local::{LocalHandle, Sleep, block_on, sleep, spawn_local};
+#[cfg(target_family = "wasm")]
+pub use local::{Ready, ready, wasi};
 pub use options::{Options, Rights};
 pub use par_map::{ParMap, par_map};
 pub use scope::{Finished, Scope, scope};

@@ -45,6 +45,19 @@
 //! - A task of a [`Group`] is in the **fair lane**: one poll may be microseconds to milliseconds long, CPU
 //!   time is charged to the group, and any worker takes whatever is next.
 //!
+//! # What a worker does
+//!
+//! A worker is a loop on one core. It takes a task and calls its future's `poll`, which goes on until the future waits for
+//! something or is done. A future that waits has left a waker with whatever it waits for; to call that waker is to put
+//! the task into a queue again. So there are three questions, and the rest of this page is the answers.
+//!
+//! 1. *Which task is next?* The one in `next`, at most three times in a row; else the oldest in the ring, which is filled
+//!    from the backlog when it is empty; now and then one from the injector, or of the fair lane, however full the ring.
+//! 2. *Where does a woken task go?* To the worker on whose core it was woken, because what woke it is in that core's
+//!    caches; to the injector, if that is no worker's; if it has a group, to the fair lane.
+//! 3. *What if there is none?* The worker looks at everybody else's queues, a few times; then it sleeps, and whoever queues
+//!    a task wakes it.
+//!
 //! # The life of a task
 //!
 //! ```text
@@ -64,9 +77,12 @@
 //!    queues the task again.
 //! 2. **Idle.** Who queues a task fences, then looks whether somebody sleeps while nobody searches, and wakes
 //!    one. Who falls asleep announces it, fences, then looks at all queues once more. One of the two sees the
-//!    other, so that nobody sleeps beside queued work.
-//! 3. **Steal.** A thief reads half of a ring and takes it by one compare-and-swap. At most half of the workers
-//!    search at a time; the last one that finds something wakes one more.
+//!    other, so that nobody sleeps beside queued work. A worker that puts the task back which it has just polled wakes
+//!    nobody: it takes one from the same queue next.
+//! 3. **Steal.** A thief reads half of a ring and takes it by one compare-and-swap; where the ring is empty it takes half
+//!    of the backlog, to which one at a time has the right; and in its last round the task in `next`. It polls the oldest
+//!    of them itself, at once. At most half of the workers search at a time; the last one that finds something wakes one
+//!    more.
 //! 4. **Pull.** A worker whose queue is empty, or that has let guests wait for [`FAIR_SKIPS`] polls, takes the
 //!    turn that is next in the fair lane; every [`INJECTOR_INTERVAL`] polls it looks into the injector.
 //! 5. **Close.** A flag, a fence, then every live task is taken from its list and cancelled, the queues are

@@ -3,6 +3,15 @@
 //! puts it there, for one thread.
 
 /// A fault that this executor could have.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::planted::{Planted, plant};
+///
+/// plant(Some(Planted::StealDrops));
+/// # plant(None);
+/// ```
 #[cfg_attr(
     not(feature = "planted-faults"),
     expect(unreachable_pub, reason = "public with the feature")
@@ -32,6 +41,16 @@ std::thread_local! {
 }
 
 /// Plants a fault for everything that runs on this thread from now on; `None` takes it away.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::planted::{Planted, plant};
+///
+/// plant(Some(Planted::LostWake));
+/// // What runs on this thread now has the fault.
+/// plant(None);
+/// ```
 #[cfg(feature = "planted-faults")]
 pub fn plant(fault: Option<Planted>) {
     PLANTED.set(fault);

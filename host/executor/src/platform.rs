@@ -8,14 +8,39 @@
 mod os;
 #[cfg(all(feature = "std", not(any(loom, shuttle))))]
 pub use self::os::StdPlatform;
+#[cfg(any(all(feature = "std", not(any(loom, shuttle))), all(loom, test)))]
+mod parker;
 
 use crate::scheduler::Slot;
 use core::{fmt, ptr::NonNull, time::Duration};
 
 /// Names a worker of one executor. Stable while the worker lives; a later worker may get it again.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// let id: hart_executor::WorkerId = worker.id();
+/// assert_eq!(id, 0);
+/// ```
 pub type WorkerId = usize;
 
 /// What the per-core cell holds: which executor's which worker runs on this core.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Platform, StdPlatform, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// let core = worker.run(async { StdPlatform::new().core() }).unwrap();
+/// assert_eq!(core.unwrap().worker(), worker.id());
+/// assert!(StdPlatform::new().core().is_none(), "no worker runs here now");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Core {
     /// Tells executors apart. Never reused while a worker of that executor runs here.
@@ -40,6 +65,17 @@ impl fmt::Debug for Core {
 
 impl Core {
     /// The worker that runs on the core.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Platform, StdPlatform, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let core = worker.run(async { StdPlatform::new().core() }).unwrap();
+    /// assert_eq!(core.unwrap().worker(), 0);
+    /// ```
     pub fn worker(&self) -> WorkerId {
         self.worker
     }
@@ -62,7 +98,8 @@ impl Core {
 ///     unparks: AtomicUsize,
 /// }
 ///
-/// impl Platform for Counting {
+/// // SAFETY: the cell is that of `StdPlatform`.
+/// unsafe impl Platform for Counting {
 ///     fn park(&self, worker: WorkerId, until: Option<u64>) { self.os.park(worker, until) }
 ///     fn unpark(&self, worker: WorkerId) {
 ///         self.unparks.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +116,16 @@ impl Core {
 /// let mut worker = Worker::new(&executor).unwrap();
 /// assert_eq!(worker.run(executor.spawn(async { 1 })).unwrap().unwrap(), 1);
 /// ```
-pub trait Platform: Send + Sync + 'static {
+///
+/// # Safety
+///
+/// [`core`](Self::core) returns what the last [`set_core`](Self::set_core) on the calling core wrote, or `None` if
+/// there was none, and a core runs one thing at a time: while `core` returns a value in one place, code that another
+/// thread (or interrupt) runs at that moment is not given the same. From what it returns the executor concludes that
+/// it is on the worker's own core, and touches what only that core may, without a lock; no check of its own could
+/// find out that this is not so. The other methods are not relied upon for memory safety: where they are wrong,
+/// workers sleep too long, or are charged the wrong time.
+pub unsafe trait Platform: Send + Sync + 'static {
     /// Puts the calling worker to sleep until [`unpark`](Self::unpark) is called for it, or `until`
     /// (in nanoseconds of [`now`](Self::now)) is reached.
     ///

@@ -58,6 +58,25 @@ pub struct Injector {
 /// The right to take from one queue, which no other stealer has while it lives. A worker goes on with what its own
 /// queue's fast part holds; for the rest it and others find the queue busy and go on with something else; they are
 /// woken, if need be, when the stealer is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// for _ in 0..4 {
+///     drop(executor.spawn(async {}));
+/// }
+/// let injector = executor.injector();
+/// let mut stealer = injector.try_steal().unwrap();
+/// assert_eq!(stealer.spawn_half(&worker.scheduler()), 2);
+/// assert!(stealer.spawn_one(&worker.scheduler()));
+/// drop(stealer);
+/// assert_eq!((injector.len(), worker.scheduler().queue_len()), (1, 3));
+/// # worker.tick();
+/// ```
 pub struct Stealer<'a> {
     shared: &'a Strong,
     /// The worker's queue whose backlog `taker` is for; `None` for the injector's.
@@ -67,6 +86,20 @@ pub struct Stealer<'a> {
 }
 
 /// Why nothing can be stolen from a queue now.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, TryStealError};
+///
+/// let executor = Executor::new();
+/// drop(executor.spawn(async {}));
+/// let injector = executor.injector();
+/// let stealer = injector.try_steal().unwrap();
+/// assert_eq!(injector.try_steal().unwrap_err(), TryStealError::Busy);
+/// drop(stealer);
+/// assert!(injector.try_steal().is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryStealError {
     /// Somebody else is taking from it.
@@ -101,11 +134,34 @@ impl Scheduler {
     }
 
     /// The worker whose queue this is. Once that worker is gone, a later one may have the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// assert_eq!(worker.scheduler().worker(), worker.id());
+    /// ```
     pub fn worker(&self) -> WorkerId {
         self.worker
     }
 
     /// The task that this worker polls, asked from inside that poll; `None` from anywhere else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let scheduler = worker.scheduler();
+    /// let task = executor.spawn(async move { scheduler.current_task().unwrap().id() });
+    /// let id = task.id();
+    /// assert_eq!(worker.run(task).unwrap().unwrap(), id);
+    /// ```
     pub fn current_task(&self) -> Option<TaskRef> {
         (self.shared.current_worker() == Some(self.worker))
             .then(|| self.slot().current_task())
@@ -118,6 +174,25 @@ impl Scheduler {
     /// # Panics
     ///
     /// If the task belongs to another executor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let mut first = true;
+    /// let handle = executor.spawn(std::future::poll_fn(move |_| match std::mem::take(&mut first) {
+    ///     true => std::task::Poll::Pending,
+    ///     false => std::task::Poll::Ready(()),
+    /// }));
+    /// worker.tick();
+    /// worker.scheduler().schedule(&handle.task());
+    /// assert_eq!(worker.scheduler().queue_len(), 1);
+    /// worker.tick();
+    /// assert!(handle.is_complete());
+    /// ```
     #[track_caller]
     pub fn schedule(&self, task: &TaskRef) {
         assert!(
@@ -134,6 +209,17 @@ impl Scheduler {
     /// # Errors
     ///
     /// [`TryStealError::Empty`] if nothing is queued, [`TryStealError::Busy`] if somebody takes from it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, TryStealError, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let scheduler = worker.scheduler();
+    /// assert_eq!(scheduler.try_steal().unwrap_err(), TryStealError::Empty);
+    /// ```
     pub fn try_steal(&self) -> Result<Stealer<'_>, TryStealError> {
         Stealer::new(
             &self.shared,
@@ -143,6 +229,22 @@ impl Scheduler {
     }
 
     /// How many tasks are queued here. The fair lane's are not: they belong to no worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let here = executor.clone();
+    /// let scheduler = worker.scheduler();
+    /// let queued = worker.run(async move {
+    ///     drop(here.spawn(async {}));
+    ///     scheduler.queue_len()
+    /// });
+    /// assert_eq!(queued.unwrap(), 1);
+    /// ```
     pub fn queue_len(&self) -> usize {
         self.slot().queue.len()
     }
@@ -165,11 +267,26 @@ impl Injector {
     }
 
     /// How many tasks are in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// drop(executor.spawn(async {}));
+    /// assert_eq!(executor.injector().len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.shared.injector().len()
     }
 
     /// Whether there is none in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// assert!(executor.injector().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -179,6 +296,19 @@ impl Injector {
     /// # Errors
     ///
     /// [`TryStealError::Empty`] if nothing is queued, [`TryStealError::Busy`] if somebody takes from it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// drop(executor.spawn(async {}));
+    /// let injector = executor.injector();
+    /// assert!(injector.try_steal().unwrap().spawn_one(&worker.scheduler()));
+    /// assert_eq!(worker.tick().polled, 1);
+    /// ```
     pub fn try_steal(&self) -> Result<Stealer<'_>, TryStealError> {
         Stealer::new(&self.shared, self.shared.injector(), None)
     }
@@ -229,6 +359,20 @@ impl<'a> Stealer<'a> {
     }
 
     /// Moves the oldest task to `target`; whether there was one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// drop(executor.spawn(async {}));
+    /// let injector = executor.injector();
+    /// let mut stealer = injector.try_steal().unwrap();
+    /// assert!(stealer.spawn_one(&worker.scheduler()));
+    /// assert!(!stealer.spawn_one(&worker.scheduler()), "there was one");
+    /// ```
     pub fn spawn_one(&mut self, target: &Scheduler) -> bool {
         self.spawn_n(target, 1) == 1
     }
@@ -238,6 +382,21 @@ impl<'a> Stealer<'a> {
     /// # Panics
     ///
     /// If `target` belongs to another executor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// for _ in 0..3 {
+    ///     drop(executor.spawn(async {}));
+    /// }
+    /// let injector = executor.injector();
+    /// assert_eq!(injector.try_steal().unwrap().spawn_n(&worker.scheduler(), 2), 2);
+    /// assert_eq!(injector.len(), 1);
+    /// ```
     #[track_caller]
     pub fn spawn_n(&mut self, target: &Scheduler, max: usize) -> usize {
         assert!(
@@ -271,6 +430,20 @@ impl<'a> Stealer<'a> {
     /// # Panics
     ///
     /// If `target` belongs to another executor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// for _ in 0..3 {
+    ///     drop(executor.spawn(async {}));
+    /// }
+    /// let injector = executor.injector();
+    /// assert_eq!(injector.try_steal().unwrap().spawn_half(&worker.scheduler()), 2);
+    /// ```
     #[track_caller]
     pub fn spawn_half(&mut self, target: &Scheduler) -> usize {
         let half = self.len().div_ceil(2);

@@ -36,6 +36,14 @@ pub struct Id(pub(crate) usize);
 
 impl Id {
     /// The id as a number, for logs and traces.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// let id = executor.spawn(async {}).id();
+    /// assert_eq!(id.to_string(), id.as_u64().to_string());
+    /// ```
     pub fn as_u64(self) -> u64 {
         self.0 as u64
     }

@@ -43,9 +43,23 @@ use core::{fmt, marker::PhantomData, ptr::NonNull};
 
 /// Polls from the local queue between two looks at the injector. As in other schedulers a prime, so that
 /// it does not resonate with the workload; guessed, `hart-bench`'s suite `executor` would settle it.
+///
+/// # Examples
+///
+/// ```
+/// // As often as a task from outside is looked for, however busy the worker is.
+/// assert!(hart_executor::INJECTOR_INTERVAL < 100);
+/// ```
 pub const INJECTOR_INTERVAL: usize = 61;
 
 /// Polls of fast-lane tasks that a waiting guest sits out at most. Guessed.
+///
+/// # Examples
+///
+/// ```
+/// // A guest waits for so many polls of the fast lane at most, however many there are.
+/// assert!(hart_executor::FAIR_SKIPS < 100);
+/// ```
 pub const FAIR_SKIPS: usize = 32;
 
 /// Tasks that are taken from the injector at once, at most.
@@ -103,6 +117,17 @@ enum Phase {
 }
 
 /// What [`Worker::step`] did.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Step, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// executor.close();
+/// assert_eq!(worker.step(), Step::Closed);
+/// ```
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -134,6 +159,17 @@ impl Worker {
     /// # Panics
     ///
     /// With more than 4096 workers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Closed, Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// assert_eq!(Worker::new(&executor).unwrap().id(), 0);
+    /// executor.close();
+    /// assert!(matches!(Worker::new(&executor), Err(Closed)));
+    /// ```
     pub fn new(executor: &Executor) -> Result<Self, Closed> {
         if executor.is_closed() {
             return Err(Closed);
@@ -166,21 +202,63 @@ impl Worker {
     }
 
     /// The worker's id, stable while it lives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let workers = [1, 2].map(|_| Worker::new(&executor).unwrap());
+    /// assert_ne!(workers[0].id(), workers[1].id());
+    /// ```
     pub fn id(&self) -> WorkerId {
         self.id
     }
 
     /// The executor that it works for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// drop(worker.executor().spawn(async {}));
+    /// assert_eq!(worker.tick().polled, 1);
+    /// ```
     pub fn executor(&self) -> &Executor {
         &self.executor
     }
 
     /// Its queue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// assert_eq!(worker.scheduler().queue_len(), 0);
+    /// # worker.tick();
+    /// ```
     pub fn scheduler(&self) -> Scheduler {
         Scheduler::new(self.shared().clone(), self.id)
     }
 
     /// The task that it polls, asked from inside that poll; else `None`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let worker = Worker::new(&executor).unwrap();
+    /// assert!(worker.current_task().is_none(), "it polls none now");
+    /// ```
     pub fn current_task(&self) -> Option<TaskRef> {
         self.scheduler().current_task()
     }

@@ -26,6 +26,17 @@ pub fn yield_now() -> YieldNow {
 }
 
 /// The future of [`yield_now`].
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// let turn: hart_executor::YieldNow = hart_executor::yield_now();
+/// worker.run(executor.spawn(turn)).unwrap().unwrap();
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct YieldNow {

@@ -19,7 +19,8 @@ struct Machine {
     core: Mutex<Option<Core>>,
 }
 
-impl Platform for Machine {
+// SAFETY: only `set_core` writes the cell, and it belongs to the one thread that there is: a test here has no other.
+unsafe impl Platform for Machine {
     fn park(&self, _: WorkerId, _: Option<u64>) {
         panic!("the bed steps its worker itself");
     }
@@ -45,6 +46,12 @@ struct Bed {
 }
 
 const SLICE: u64 = 1_000_000;
+
+/// So many slices, or milliseconds. Under Miri, where each takes a hundredth of a second and more, it is few of them: enough
+/// for everything to run, and not for shares to be seen.
+const fn long(slices: u64) -> u64 {
+    if cfg!(miri) { slices / 200 } else { slices }
+}
 
 impl Bed {
     fn new() -> Self {
@@ -72,7 +79,7 @@ impl Bed {
                     cx.waker().wake_by_ref();
                     return Poll::<()>::Pending;
                 }
-                if machine.now() % (1_000 * SLICE) == 0 {
+                if machine.now() % (long(1_000) * SLICE) == 0 {
                     // The bed looks at the clock now and then.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -146,7 +153,7 @@ fn share(group: &Group, of: Duration) -> f64 {
 
 fn assert_near(measured: f64, expected: f64, tolerance: f64) {
     assert!(
-        (measured - expected).abs() <= tolerance,
+        cfg!(miri) || (measured - expected).abs() <= tolerance,
         "{measured} is not within {tolerance} of {expected}"
     );
 }
@@ -159,8 +166,8 @@ fn shares_follow_weights() {
     for group in &groups {
         bed.spin(group);
     }
-    bed.run_for(15_000);
-    let all = Duration::from_millis(15_000);
+    bed.run_for(long(15_000));
+    let all = Duration::from_millis(long(15_000));
     for (group, weight) in groups.iter().zip([1.0, 2.0, 4.0, 8.0]) {
         assert_near(share(group, all), weight / 15.0, 0.002);
     }
@@ -171,12 +178,12 @@ fn shares_follow_weights() {
 fn a_group_with_many_tasks_gets_one_share() {
     let mut bed = Bed::new();
     let (many, one) = (bed.group(100), bed.group(100));
-    for _ in 0..100 {
+    for _ in 0..if cfg!(miri) { 20 } else { 100 } {
         bed.spin(&many);
     }
     bed.spin(&one);
-    bed.run_for(10_000);
-    assert_near(share(&one, Duration::from_millis(10_000)), 0.5, 0.002);
+    bed.run_for(long(10_000));
+    assert_near(share(&one, Duration::from_millis(long(10_000))), 0.5, 0.002);
 }
 
 /// Hunts a tenant that gets more by having more groups.
@@ -197,8 +204,8 @@ fn a_tenant_shares_its_weight_among_its_groups() {
     for group in groups.iter().chain([&alone]) {
         bed.spin(group);
     }
-    bed.run_for(14_000);
-    let all = Duration::from_millis(14_000);
+    bed.run_for(long(14_000));
+    let all = Duration::from_millis(long(14_000));
     assert_near(share(&alone, all), 0.5, 0.005);
     for (group, weight) in groups.iter().zip([1.0, 2.0, 4.0]) {
         assert_near(share(group, all), 0.5 * weight / 7.0, 0.005);
@@ -211,13 +218,13 @@ fn a_newcomer_gets_its_share_at_once_and_nothing_back() {
     let mut bed = Bed::new();
     let (old, new) = (bed.group(100), bed.group(100));
     bed.spin(&old);
-    bed.run_for(10_000);
+    bed.run_for(long(10_000));
     let before = old.stats().cpu_time;
     bed.spin(&new);
-    bed.run_for(1_000);
-    let second = Duration::from_secs(1);
-    assert_near(share(&new, second), 0.5, 0.005);
-    let old_share = (old.stats().cpu_time - before).as_secs_f64();
+    bed.run_for(long(1_000));
+    let since = Duration::from_millis(long(1_000));
+    assert_near(share(&new, since), 0.5, 0.005);
+    let old_share = (old.stats().cpu_time - before).div_duration_f64(since);
     assert_near(old_share, 0.5, 0.005);
 }
 
@@ -230,7 +237,7 @@ fn a_short_sleep_forgives_no_debt() {
     bed.spin(&steady);
     let nap = bed.wait(&napper, 3 * SLICE);
     bed.run_for(1);
-    let end = bed.machine.now() + 9_000 * SLICE;
+    let end = bed.machine.now() + long(9_000) * SLICE;
     while bed.machine.now() < end {
         if let Some(waker) = nap.lock().unwrap().take() {
             waker.wake();
@@ -239,21 +246,25 @@ fn a_short_sleep_forgives_no_debt() {
     }
     let used = napper.stats().cpu_time.as_secs_f64();
     let all = used + steady.stats().cpu_time.as_secs_f64();
-    assert!(used / all < 0.51, "the napper got {}", used / all);
+    assert!(
+        cfg!(miri) || used / all < 0.51,
+        "the napper got {}",
+        used / all
+    );
 }
 
 /// Hunts a woken group that queues behind all the spinners: its turn comes within a slice or two.
 #[test]
 fn a_woken_group_is_served_soon() {
     let mut bed = Bed::new();
-    for _ in 0..128 {
+    for _ in 0..if cfg!(miri) { 8 } else { 128 } {
         let group = bed.group(100);
         bed.spin(&group);
     }
     let interactive = bed.group(100);
     let waiter = bed.wait(&interactive, SLICE / 10);
-    bed.run_for(1_000);
-    for _ in 0..50 {
+    bed.run_for(if cfg!(miri) { 20 } else { 1_000 });
+    for _ in 0..if cfg!(miri) { 5 } else { 50 } {
         let waker = waiter.lock().unwrap().take().expect("it waits");
         let polls = interactive.stats().polls;
         let woken = bed.machine.now();
@@ -279,8 +290,12 @@ fn a_shorter_slice_changes_turns_and_not_shares() {
     let slow = bed.group(100);
     bed.spin(&quick);
     bed.spin(&slow);
-    bed.run_for(10_000);
-    assert_near(share(&quick, Duration::from_millis(10_000)), 0.5, 0.005);
+    bed.run_for(long(10_000));
+    assert_near(
+        share(&quick, Duration::from_millis(long(10_000))),
+        0.5,
+        0.005,
+    );
 }
 
 /// Hunts slices that end at the first tick of a clock that ticks faster, because somebody else asked for that.
@@ -298,10 +313,10 @@ fn ticks_do_not_cut_slices() {
     for group in groups.iter().chain([&hurried]) {
         bed.spin_by_ticks(group, SLICE / 10);
     }
-    bed.run_for(1_000);
+    bed.run_for(long(1_000));
     let polls: u64 = groups.iter().map(|group| group.stats().polls).sum();
     assert!(
-        (900..=1_200).contains(&polls),
+        cfg!(miri) || (900..=1_200).contains(&polls),
         "{polls} turns in 1000 slices"
     );
 }
@@ -310,7 +325,9 @@ fn ticks_do_not_cut_slices() {
 #[test]
 fn slices_adapt_to_how_many_wait() {
     let microseconds = Duration::from_micros;
-    for (groups, kept) in [(2, 2_000), (3, 1_000), (8, 1_000), (30, 500), (100, 250)] {
+    let all = [(2, 2_000), (3, 1_000), (8, 1_000), (30, 500), (100, 250)];
+    let some = if cfg!(miri) { &all[..2] } else { &all[..] };
+    for &(groups, kept) in some {
         let mut bed = Bed::new();
         for _ in 1..groups {
             let group = bed.group(100);
@@ -386,7 +403,7 @@ fn a_newcomer_gets_half_and_no_more() {
 fn a_shorter_slice_is_served_at_the_next_tick() {
     let mut bed = Bed::new();
     let tick = SLICE / 10;
-    for _ in 0..8 {
+    for _ in 0..if cfg!(miri) { 3 } else { 8 } {
         let group = bed.group(100);
         bed.spin_by_ticks(&group, tick);
     }
@@ -396,7 +413,7 @@ fn a_shorter_slice_is_served_at_the_next_tick() {
         .slice(Duration::from_micros(100))
         .build();
     let waiter = bed.wait(&quick, tick);
-    bed.run_for(1_000);
+    bed.run_for(if cfg!(miri) { 8 } else { 1_000 });
     assert_eq!(
         bed.executor.shortest_slice(),
         Some(Duration::from_millis(1))
@@ -420,7 +437,7 @@ fn a_shorter_slice_is_served_at_the_next_tick() {
         Poll::<()>::Pending
     });
     drop(bed.executor.build_task().group(&spinners).spawn(task));
-    bed.run_for(300);
+    bed.run_for(if cfg!(miri) { 20 } else { 300 });
     assert_eq!(given_way.load(Relaxed), 1);
 }
 
@@ -438,11 +455,14 @@ fn a_cpu_rate_is_kept() {
             for group in &others {
                 bed.spin_by_ticks(group, SLICE);
             }
-            bed.run_for(10_000);
-            let all = Duration::from_millis(10_000);
+            bed.run_for(long(10_000));
+            let all = Duration::from_millis(long(10_000));
             assert_near(share(&limited, all), 0.2, 0.002);
             let throttled = limited.stats().throttled_time;
-            assert!(throttled > Duration::from_millis(100), "{throttled:?}");
+            assert!(
+                cfg!(miri) || throttled > Duration::from_millis(100),
+                "{throttled:?}"
+            );
             // What it may not have is the others'.
             for group in &others {
                 assert_near(share(group, all), 0.8 / f64::from(neighbours), 0.01);
@@ -465,8 +485,8 @@ fn a_tenants_cpu_rate_is_shared() {
     for group in &groups {
         bed.spin_by_ticks(group, SLICE);
     }
-    bed.run_for(10_000);
-    let all = Duration::from_millis(10_000);
+    bed.run_for(long(10_000));
+    let all = Duration::from_millis(long(10_000));
     assert_near(share(&groups[0], all), 0.1, 0.002);
     let together: f64 = groups.iter().map(|group| share(group, all)).sum();
     assert_near(together, 0.5, 0.005);
@@ -498,7 +518,8 @@ fn a_new_worker_reads_its_own_clock() {
     /// The time that other cores were busy and this one was not.
     struct OtherCore(Machine, AtomicU64);
 
-    impl Platform for OtherCore {
+    // SAFETY: the cell is that of `Machine`.
+    unsafe impl Platform for OtherCore {
         fn park(&self, _: WorkerId, _: Option<u64>) {}
         fn unpark(&self, _: WorkerId) {}
         fn now(&self) -> u64 {
@@ -541,7 +562,7 @@ fn new_groups_do_not_starve_old_ones() {
     bed.run_for(2);
     let before = old.stats().cpu_time;
     let began = bed.machine.now.load(Relaxed);
-    for _ in 0..200 {
+    for _ in 0..if cfg!(miri) { 10 } else { 200 } {
         // The next is there before the last is done.
         for _ in 0..2 {
             let (machine, fresh) = (bed.machine.clone(), bed.group(100));
@@ -553,7 +574,7 @@ fn new_groups_do_not_starve_old_ones() {
     }
     let got = (old.stats().cpu_time - before).as_nanos() as u64;
     let passed = bed.machine.now.load(Relaxed) - began;
-    assert!(got > passed / 4, "{got} of {passed}");
+    assert!(cfg!(miri) || got > passed / 4, "{got} of {passed}");
 }
 
 /// Hunts a tenant that has more than its share because its groups take turns at sleeping: each of them would be
@@ -574,7 +595,7 @@ fn a_tenants_groups_are_one_slice_ahead_together() {
     bed.run_for(50);
     let before = other.stats().cpu_time;
     let began = bed.machine.now();
-    for round in 0..1_000 {
+    for round in (0..1_000).filter(|round| !cfg!(miri) || round % 500 < 5) {
         // All at once, or one after the other.
         for (at, waker) in wakers.iter().enumerate() {
             if round < 500 && round % 40 == 0 || round >= 500 && round % 40 == at {
@@ -585,7 +606,7 @@ fn a_tenants_groups_are_one_slice_ahead_together() {
     }
     let got = (other.stats().cpu_time - before).as_nanos() as f64;
     let passed = (bed.machine.now() - began) as f64;
-    assert!(got / passed > 0.49, "{got} of {passed}");
+    assert!(cfg!(miri) || got / passed > 0.49, "{got} of {passed}");
 }
 
 /// Hunts the same of a tenant whose groups are new, each of them done within its first slice.
@@ -598,7 +619,7 @@ fn a_stream_of_groups_of_one_tenant_gets_its_share() {
     let tenant = bed.executor.tenant().weight(100).build();
     let before = old.stats().cpu_time;
     let began = bed.machine.now();
-    for _ in 0..400 {
+    for _ in 0..if cfg!(miri) { 10 } else { 400 } {
         for _ in 0..2 {
             let machine = bed.machine.clone();
             let fresh = bed.executor.group().tenant(&tenant).build();
@@ -610,7 +631,10 @@ fn a_stream_of_groups_of_one_tenant_gets_its_share() {
     }
     let got = (old.stats().cpu_time - before).as_nanos() as f64;
     let passed = (bed.machine.now() - began) as f64;
-    assert!((0.45..0.55).contains(&(got / passed)), "{got} of {passed}");
+    assert!(
+        cfg!(miri) || (0.45..0.55).contains(&(got / passed)),
+        "{got} of {passed}"
+    );
 }
 
 /// Hunts a group that stays parked although its rate was taken away.
@@ -619,13 +643,43 @@ fn a_rate_that_is_lifted_lets_a_parked_group_go_on() {
     let mut bed = Bed::new();
     let group = bed.executor.group().cpu_rate(1).build();
     let other = bed.group(100);
-    group.charge(Duration::from_secs(10));
+    let debt = Duration::from_millis(long(10_000));
+    group.charge(debt);
     bed.spin(&group);
     bed.spin(&other);
-    bed.run_for(100);
+    bed.run_for(if cfg!(miri) { 10 } else { 100 });
     // Its first turn found the rate used up.
-    assert!(group.stats().cpu_time <= Duration::from_secs(10) + Duration::from_millis(2));
+    assert!(group.stats().cpu_time <= debt + Duration::from_millis(2));
     group.set_cpu_rate(None);
-    bed.run_for(30_000);
-    assert!(group.stats().cpu_time > Duration::from_secs(11));
+    bed.run_for(long(30_000));
+    assert!(group.stats().cpu_time > debt + debt / 10);
+}
+
+/// Hunts a tick that says for ever that something is left, where all that is left waits for its CPU rate: a loop of
+/// the caller's own would spin until then.
+#[test]
+fn a_tick_says_what_may_run_now() {
+    let mut bed = Bed::new();
+    let group = bed.executor.group().cpu_rate(100).build();
+    bed.spin_by_ticks(&group, SLICE);
+    let mut ticks = 0;
+    while bed.worker.tick().has_remaining {
+        ticks += 1;
+        assert!(ticks < 1_000, "it may not run, and is left");
+    }
+    let refill = bed.executor.next_refill().expect("its rate is used up");
+    bed.machine.now.store(refill, Relaxed);
+    let tick = bed.worker.tick_n(0);
+    assert!(tick.has_remaining, "its time has come");
+    assert!(bed.worker.tick().polled > 0);
+}
+
+/// Hunts a tenant whose groups are those of two executors: each would count what its own use of the weight and the
+/// CPU rate, and see nothing of the other.
+#[test]
+#[should_panic(expected = "the tenant `acme` belongs to another executor")]
+fn a_tenant_is_of_one_executor() {
+    let (here, there) = (Bed::new(), Bed::new());
+    let tenant = there.executor.tenant().name("acme").build();
+    let _ = here.executor.group().tenant(&tenant).build();
 }

@@ -31,7 +31,7 @@ fn switches(name: &str) -> (u64, usize) {
 
 /// Hunts: workers that look for work now and then, that wake each other in turns, or that sleep with a timeout.
 ///
-/// Fails if `step` says `Sleep { until: Some(..) }` for a time that comes.
+/// Fails if `step` says `Sleep { until: Some(..) }` for a time that comes: a worker that looks every 50 ms was seen.
 #[test]
 #[ignore = "takes 10 s"]
 fn an_idle_executor_uses_no_cpu() {

@@ -13,7 +13,7 @@
 //! code, because the public interface would make them too big: the same command with `--lib` runs them.
 #![cfg(loom)]
 
-use hart_executor::{Core, Executor, Platform, Step, TaskRef, Worker, WorkerId, yield_now};
+use hart_executor::{Core, Executor, Group, Platform, Step, TaskRef, Worker, WorkerId, yield_now};
 use loom::{
     sync::{Condvar, Mutex},
     thread,
@@ -24,7 +24,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Waker},
 };
@@ -38,9 +38,13 @@ loom::thread_local! {
 /// loom's threads as cores.
 struct LoomPlatform {
     parkers: Vec<(Mutex<bool>, Condvar)>,
+    /// Nanoseconds that every look at a clock takes. The clock is not loom's: it orders nothing.
+    tick: u64,
+    clock: AtomicU64,
 }
 
-impl Platform for LoomPlatform {
+// SAFETY: the cell is a variable of the calling thread, loom's, which nothing but `set_core` writes.
+unsafe impl Platform for LoomPlatform {
     fn park(&self, worker: WorkerId, _: Option<u64>) {
         let (token, unparked) = &self.parkers[worker];
         let mut token = token.lock().unwrap();
@@ -59,11 +63,11 @@ impl Platform for LoomPlatform {
     }
 
     fn now(&self) -> u64 {
-        0
+        self.clock.fetch_add(self.tick, SeqCst)
     }
 
     fn cpu_time(&self) -> u64 {
-        0
+        self.now()
     }
 
     fn core(&self) -> Option<Core> {
@@ -76,10 +80,19 @@ impl Platform for LoomPlatform {
 }
 
 fn executor(workers: usize) -> Executor {
+    executor_with_clock(workers, 0)
+}
+
+fn executor_with_clock(workers: usize, tick: u64) -> Executor {
     let parkers = (0..workers)
         .map(|_| (Mutex::new(false), Condvar::new()))
         .collect();
-    Executor::with_platform(workers, Arc::new(LoomPlatform { parkers }))
+    let platform = LoomPlatform {
+        parkers,
+        tick,
+        clock: AtomicU64::new(0),
+    };
+    Executor::with_platform(workers, Arc::new(platform))
 }
 
 fn model(f: impl Fn() + Sync + Send + 'static) {
@@ -404,6 +417,34 @@ fn cancel_against_wake() {
     });
 }
 
+/// Hunts: a cancel against the completion: the joiner has the output or is told of the cancel, and whatever it has not
+/// is dropped once.
+#[test]
+fn cancel_against_completion() {
+    model(|| {
+        let executor = executor(1);
+        let drops = Drops::default();
+        let (held, value) = (drops.value(), drops.value());
+        let handle = executor.spawn(async move {
+            let _held = held;
+            value
+        });
+        let task = handle.task();
+        let canceling = thread::spawn(move || task.cancel());
+        let mut worker = Worker::new(&executor).unwrap();
+        let joined = worker.run(handle).unwrap();
+        assert!(
+            joined
+                .as_ref()
+                .map_or_else(|error| error.is_cancelled(), |_| true)
+        );
+        drop(joined);
+        canceling.join().unwrap();
+        assert_eq!(drops.count(), 2);
+        assert_eq!(executor.pending_tasks(), 0);
+    });
+}
+
 /// Hunts: two cancels of one task: one drops the future.
 #[test]
 fn cancel_against_cancel() {
@@ -660,5 +701,74 @@ fn fair_lane_with_two_workers() {
         assert_eq!(drops.count(), 2);
         assert_eq!(group.stats().polls, 4);
         assert_eq!(group.stats().live_tasks, 0);
+    });
+}
+
+/// Hunts: a push from outside, two workers that pull, and charges at preemption points and at the ends of polls, all of
+/// two groups at the same time: a task that is lost or polled twice, a poll that is charged to another group, a
+/// group that competes for ever or not any more.
+#[test]
+fn fair_lane_push_pull_and_charge() {
+    large_model(|| {
+        let executor = executor_with_clock(2, 1_000);
+        let drops = Drops::default();
+        let groups = [50, 100].map(|weight| executor.group().weight(weight).build());
+        let spawn = |executor: &Executor, group: &Group| {
+            let (value, its) = (drops.value(), group.clone());
+            let task = async move {
+                let _value = value;
+                let _ = its.preemption_point();
+                yield_now().await;
+            };
+            drop(executor.build_task().group(group).spawn(task));
+        };
+        spawn(&executor, &groups[0]);
+        spawn(&executor, &groups[1]);
+        let mut worker = Worker::new(&executor).unwrap();
+        let theirs = executor.clone();
+        let other = thread::spawn(move || {
+            let mut worker = Worker::new(&theirs).unwrap();
+            while worker.tick().polled > 0 {}
+        });
+        spawn(&executor, &groups[0]);
+        while worker.tick().polled > 0 {}
+        other.join().unwrap();
+        while worker.tick().polled > 0 {}
+        assert_eq!(drops.count(), 3);
+        for (group, polls) in groups.iter().zip([4, 2]) {
+            let stats = group.stats();
+            assert_eq!((stats.polls, stats.live_tasks), (polls, 0));
+            // Each poll looks at the clock a few times.
+            assert!(stats.cpu_time.as_nanos() >= 1_000 * u128::from(polls));
+        }
+        assert!(!executor.has_waiting());
+        assert_eq!(executor.shortest_slice(), None, "nobody competes");
+    });
+}
+
+/// Hunts: a close while one worker polls a group's task that goes back into the lane, and another task waits there.
+#[test]
+fn fair_lane_close_against_pull() {
+    model(|| {
+        let executor = executor(1);
+        let drops = Drops::default();
+        let group = executor.group().build();
+        for _ in 0..2 {
+            let value = drops.value();
+            let task = async move {
+                let _value = value;
+                yield_now().await;
+            };
+            drop(executor.build_task().group(&group).spawn(task));
+        }
+        let theirs = executor.clone();
+        let closing = thread::spawn(move || theirs.close());
+        if let Ok(mut worker) = Worker::new(&executor) {
+            worker.tick_n(2);
+        }
+        closing.join().unwrap();
+        assert_eq!(drops.count(), 2);
+        assert_eq!(group.stats().live_tasks, 0);
+        assert_eq!(executor.shortest_slice(), None, "nobody competes");
     });
 }

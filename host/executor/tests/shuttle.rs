@@ -49,7 +49,8 @@ impl Machine {
     }
 }
 
-impl Platform for Machine {
+// SAFETY: the cell is a variable of the calling thread, shuttle's, which nothing but `set_core` writes.
+unsafe impl Platform for Machine {
     fn park(&self, worker: WorkerId, until: Option<u64>) {
         let (token, unparked) = &self.parkers[worker];
         let mut token = token.lock().unwrap();

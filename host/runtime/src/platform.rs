@@ -43,7 +43,8 @@ impl HostPlatform {
     }
 }
 
-impl Platform for HostPlatform {
+// SAFETY: the cells are those of the platform under it, which is always the same one.
+unsafe impl Platform for HostPlatform {
     fn park(&self, worker: WorkerId, until: Option<u64>) {
         self.os().park(worker, until);
     }

@@ -22,7 +22,8 @@ impl Harts {
     }
 }
 
-impl Platform for Harts {
+// SAFETY: the cells are the machine's.
+unsafe impl Platform for Harts {
     fn park(&self, worker: WorkerId, until: Option<u64>) {
         self.machine.park(worker, until);
     }

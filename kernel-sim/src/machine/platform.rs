@@ -4,7 +4,10 @@ use super::{Machine, Occurrence, Status};
 use crate::{cost, faults::Fault, switch, trace::Event};
 use hart_executor::{Core, Platform, WorkerId};
 
-impl Platform for Machine {
+// SAFETY: a cell is its hart's, only `set_core` writes it, and both reach it only from the thread that runs the machine
+// (`State::hart_here`): other threads, with wakers that a task gave them, are on no core. That thread runs one thing at
+// a time, and a hart gives it away only in foreign code or a platform's function, where the executor borrows nothing.
+unsafe impl Platform for Machine {
     fn park(&self, worker: WorkerId, until: Option<u64>) {
         let mut state = self.lock();
         let Some(hart) = state.current.filter(|_| switch::may_pause()) else {
@@ -74,12 +77,12 @@ impl Platform for Machine {
 
     fn core(&self) -> Option<Core> {
         let state = self.lock();
-        state.current.and_then(|hart| state.harts[hart].core)
+        state.hart_here().and_then(|hart| state.harts[hart].core)
     }
 
     fn set_core(&self, core: Option<Core>) -> Option<Core> {
         let mut state = self.lock();
-        let hart = state.current?;
+        let hart = state.hart_here()?;
         std::mem::replace(&mut state.harts[hart].core, core)
     }
 

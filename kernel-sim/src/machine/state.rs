@@ -9,6 +9,7 @@ use crate::{
     run::Config,
     schedule::{CANDIDATES, Picker},
     stats::HartStats,
+    switch,
     trace::{Event, Record, Trace},
 };
 use fastrand::Rng;
@@ -16,6 +17,7 @@ use hart_executor::{Core, WorkerId};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     task::Waker,
+    thread::ThreadId,
 };
 
 /// What a hart is doing.
@@ -107,6 +109,8 @@ pub(crate) struct State {
     pub(crate) now: u64,
     /// The hart that runs, or that handles an interrupt.
     pub(crate) current: Option<usize>,
+    /// The thread on which it does.
+    thread: Option<ThreadId>,
     pub(crate) harts: Vec<Hart>,
     pub(crate) hart_of: Vec<Option<usize>>,
     ready: BTreeSet<(u64, u32, usize)>,
@@ -184,6 +188,7 @@ impl State {
             seed: config.seed,
             now: 0,
             current: None,
+            thread: None,
             harts,
             hart_of: Vec::new(),
             ready: BTreeSet::new(),
@@ -302,7 +307,14 @@ impl State {
         this.cpu += std::mem::take(&mut this.working);
         this.status = Status::Running;
         self.current = Some(hart);
+        self.thread = switch::this_thread();
         true
+    }
+
+    /// The hart that the calling code runs on. Other threads run on none.
+    pub(crate) fn hart_here(&self) -> Option<usize> {
+        let here = switch::this_thread()?;
+        self.current.filter(|_| self.thread == Some(here))
     }
 
     // === what comes next ===

@@ -1,8 +1,13 @@
-//! An adversary that traps: `trapper [root|child]`, by default root.
+//! An adversary that traps: `trapper [root|child|future|nested|outside|asleep]`, by default root.
 //!
-//! As a child it is one of four tasks, and `main` prints how each of them ended.
+//! | mode | what |
+//! | --- | --- |
+//! | `root` | `main` traps |
+//! | `child` | one of four tasks does, and `main` prints how each of them ended |
+//! | `future` | an in-guest future does, which ends the instance |
+//! | `nested`, `outside`, `asleep` | misuse of in-guest futures, each of which has a message |
 
-use hart_guest::{Failure, task};
+use hart_guest::{Failure, block_on, spawn_local, task};
 
 #[task]
 fn work(number: u32) -> u32 {
@@ -11,8 +16,16 @@ fn work(number: u32) -> u32 {
 }
 
 fn main() -> Result<(), Failure> {
-    if std::env::args().nth(1).as_deref() != Some("child") {
-        panic!("main traps on purpose");
+    match std::env::args().nth(1).as_deref() {
+        Some("child") => {}
+        Some("future") => {
+            let future = async { panic!("a future traps on purpose") };
+            block_on(async { spawn_local(future).await })?
+        }
+        Some("nested") => block_on(async { block_on(async {}) }),
+        Some("outside") => drop(spawn_local(async {})),
+        Some("asleep") => block_on(std::future::pending()),
+        _ => panic!("main traps on purpose"),
     }
     let tasks = (0..4)
         .map(|number| work.spawn(number))

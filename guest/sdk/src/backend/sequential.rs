@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use super::Outcome;
 use crate::error::{JoinError, SpawnError};
+use crate::local;
 use crate::options::{Options, Rights};
 use crate::registry::Entry;
 
@@ -90,7 +91,7 @@ pub(crate) fn spawn(
         may_spawn: !options.denied.contains(Rights::SPAWN),
     });
     let _restore = Restore(Some(CURRENT.replace(scope)));
-    let outcome = entry.task.run(&input).map_err(JoinError::Failed);
+    let outcome = local::apart(|| entry.task.run(&input)).map_err(JoinError::Failed);
     Ok(RawTask { id, outcome })
 }
 

@@ -12,7 +12,6 @@
 //!    been ended unwinds out of it ([`Stopped`]), without the message of a panic.
 //! 4. A thread that is no task has a scope of its own, so that tests do not close each other's.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -23,7 +22,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Outcome;
-use crate::error::{JoinError, SpawnError};
+use crate::error::{JoinError, SpawnError, panic_text};
+use crate::local;
 use crate::options::{Options, Rights};
 use crate::registry::Entry;
 
@@ -191,7 +191,9 @@ impl Task {
     /// Runs a task that was started, on this thread.
     fn run(&self, input: &[u8]) {
         let before = CURRENT.replace(Some(Arc::clone(&self.scope)));
-        let returned = panic::catch_unwind(AssertUnwindSafe(|| self.entry.task.run(input)));
+        let returned = panic::catch_unwind(AssertUnwindSafe(|| {
+            local::apart(|| self.entry.task.run(input))
+        }));
         CURRENT.set(before);
 
         let outcome = match returned {
@@ -208,14 +210,6 @@ impl Task {
     }
 }
 
-fn panic_text(payload: &(dyn Any + Send)) -> String {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("it panicked").to_string()
-}
-
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Scope>>> = const { RefCell::new(None) };
 }
@@ -230,7 +224,7 @@ fn current() -> Arc<Scope> {
 struct Stopped;
 
 /// Unwinds out of the calling task if it has been ended.
-fn stop_if_ended() {
+pub(crate) fn stop_if_ended() {
     // While unwinding, destructors that wait for tasks have to be let do it.
     if !thread::panicking() && current().ended_early().is_some() {
         // `resume_unwind` does not call the panic hook, so nothing is printed.

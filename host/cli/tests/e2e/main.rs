@@ -7,6 +7,7 @@ mod support;
 
 mod bad_input;
 mod corrupt;
+mod futures;
 mod guests;
 mod help;
 mod limits;

@@ -302,15 +302,17 @@ impl Shared {
     // === what waits ===
 
     pub(crate) fn has_waiting(&self) -> bool {
-        self.lane.len() > 0
+        self.lane_has_due()
             || self.has_fast_waiting()
             || self
                 .lane
-                .next_refill()
-                .is_some_and(|refill| refill <= self.platform.now())
-            || self
-                .lane
                 .has_tasks(self.slots.iter().map(|slot| &slot.turn))
+    }
+
+    /// Whether a task of the fair lane may run now.
+    pub(crate) fn lane_has_due(&self) -> bool {
+        let is_due = |refill| refill <= self.platform.now();
+        self.lane.len() > 0 || self.lane.next_refill().is_some_and(is_due)
     }
 
     /// As `has_waiting`, but for the fair lane.

@@ -8,6 +8,15 @@
 use core::time::Duration;
 
 /// The length of the windows in which a CPU rate is kept.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::group::RATE_WINDOW;
+///
+/// // What a rate of half a core allows in each window:
+/// assert_eq!(RATE_WINDOW * 500 / 1000, std::time::Duration::from_millis(50));
+/// ```
 pub const RATE_WINDOW: Duration = Duration::from_millis(100);
 
 const WINDOW: u64 = RATE_WINDOW.as_nanos() as u64;

@@ -6,6 +6,20 @@ use core::{
 };
 
 /// What a group has used so far. A snapshot: its numbers were read one after the other.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// let group = executor.group().build();
+/// drop(executor.build_task().group(&group).spawn(async {}));
+/// worker.tick();
+/// let stats = group.stats();
+/// assert_eq!((stats.spawns, stats.polls, stats.preemptions), (1, 1, 0));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupStats {

@@ -1,16 +1,11 @@
 //! OS threads: one per worker.
 
-use super::{Core, Platform, WorkerId};
+use super::{Core, Platform, WorkerId, parker::Parker};
 use crate::idle::MAX_WORKERS;
 use alloc::boxed::Box;
-use core::sync::atomic::{
-    AtomicUsize,
-    Ordering::{AcqRel, Acquire},
-};
 use std::{
     cell::Cell,
-    sync::{Mutex, OnceLock, PoisonError},
-    thread::{self, Thread},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -20,6 +15,16 @@ std::thread_local! {
 }
 
 /// The platform for OS threads: a thread that calls [`Worker::run`](crate::Worker::run) is a core.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, StdPlatform};
+/// use std::sync::Arc;
+///
+/// let executor = Executor::with_platform(1, Arc::new(StdPlatform::new()));
+/// assert!(!executor.is_closed());
+/// ```
 pub struct StdPlatform {
     started: Instant,
     /// A parker per worker, in chunks that are made when one of them is first used and never move.
@@ -28,72 +33,17 @@ pub struct StdPlatform {
 
 const CHUNK: usize = 64;
 
-/// Where one worker sleeps.
-///
-/// 1. `park` takes a token if there is one. Else it notes its thread, says `PARKED`, and sleeps until the token is
-///    there, however often the thread is woken for other reasons: `std`'s own token is anybody's.
-/// 2. `unpark` leaves the token, and wakes the thread if it finds `PARKED`.
-#[derive(Default)]
-struct Parker {
-    state: AtomicUsize,
-    /// Whose state it is. Written before `PARKED` is, read by who finds that.
-    thread: Mutex<Option<Thread>>,
-}
-
-const EMPTY: usize = 0;
-const PARKED: usize = 1;
-const TOKEN: usize = 2;
-
-impl Parker {
-    fn park(&self, timeout: impl Fn() -> Option<Duration>) {
-        // Acquire pairs with the Release of `unpark`: what was done before it.
-        if self
-            .state
-            .compare_exchange(TOKEN, EMPTY, Acquire, Acquire)
-            .is_ok()
-        {
-            return;
-        }
-        {
-            let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-            let this = thread::current();
-            // A later worker may have the place, on another thread.
-            if thread.as_ref().is_none_or(|known| known.id() != this.id()) {
-                *thread = Some(this);
-            }
-        }
-        // Release pairs with the Acquire of `unpark`: the thread.
-        if self
-            .state
-            .compare_exchange(EMPTY, PARKED, AcqRel, Acquire)
-            .is_ok()
-        {
-            loop {
-                match timeout() {
-                    None => thread::park(),
-                    Some(left) if left.is_zero() => break,
-                    Some(left) => thread::park_timeout(left),
-                }
-                if self.state.load(Acquire) == TOKEN {
-                    break;
-                }
-            }
-        }
-        self.state.swap(EMPTY, AcqRel);
-    }
-
-    fn unpark(&self) {
-        if self.state.swap(TOKEN, AcqRel) == PARKED {
-            let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(thread) = &*thread {
-                thread.unpark();
-            }
-        }
-    }
-}
-
 impl StdPlatform {
     /// A platform whose clock starts now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Platform, StdPlatform};
+    ///
+    /// let platform = StdPlatform::new();
+    /// assert!(platform.now() <= platform.now());
+    /// ```
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
@@ -122,7 +72,9 @@ impl core::fmt::Debug for StdPlatform {
     }
 }
 
-impl Platform for StdPlatform {
+// SAFETY: the cell is a variable of the calling thread, which nothing but `set_core` writes; a thread runs one thing
+// at a time. (A signal handler may not call the executor anyway: it allocates and locks.)
+unsafe impl Platform for StdPlatform {
     fn park(&self, worker: WorkerId, until: Option<u64>) {
         self.parker(worker)
             .park(|| until.map(|until| Duration::from_nanos(until.saturating_sub(self.now()))));

@@ -173,6 +173,24 @@ impl LocalQueue {
     /// Takes half of the tasks, or with `last_resort` the one that is to run next if there is no other: the first
     /// for who calls this, the others go to `thief`. Only the owner of `thief` may call this.
     pub(crate) fn steal_half(&self, thief: &Self, last_resort: bool) -> Stolen {
+        let mut stolen = self.steal_queued(thief);
+        if stolen.first.is_none() && last_resort {
+            // Acquire, here and in the swap, pairs with the Release of who emptied the slot: it may have queued
+            // another task before, without a notification.
+            if !self.next.load(Acquire).is_null() {
+                stolen.first = taken(self.next.swap(ptr::null_mut(), AcqRel));
+            }
+            if stolen.first.is_none() {
+                let wanted = stolen.wanted;
+                stolen = self.steal_queued(thief);
+                stolen.wanted |= wanted;
+            }
+        }
+        stolen
+    }
+
+    /// `steal_half`, but for the slot.
+    fn steal_queued(&self, thief: &Self) -> Stolen {
         let (mut first, mut more, mut wanted) = (None, 0, false);
         if self.backlog.len() == 0 {
             (first, more) = self.ring.steal_half(&thief.ring);
@@ -185,16 +203,6 @@ impl LocalQueue {
                 more = thief.take_from(&mut taker, half.saturating_sub(1));
             }
             wanted = taker.release();
-        }
-        if first.is_none() && last_resort {
-            // Acquire, here and in the swap, pairs with the Release of who emptied the slot: it may have queued
-            // another task before, without a notification.
-            if !self.next.load(Acquire).is_null() {
-                first = taken(self.next.swap(ptr::null_mut(), AcqRel));
-            }
-            if first.is_none() {
-                (first, more) = self.ring.steal_half(&thief.ring);
-            }
         }
         Stolen {
             first,

@@ -195,3 +195,54 @@ fn whoever_sees_the_take_sees_the_requeue() {
         assert_eq!(pop_all(&queue), 0);
     });
 }
+
+/// Hunts: the same where what is put back goes to the backlog, because the owner saw another task there that a thief
+/// takes meanwhile. Another thief, which found the backlog empty before and finds the owner's next task gone, looks
+/// at the backlog once more, or the owner notifies.
+#[test]
+fn whoever_sees_the_take_sees_the_requeue_in_the_backlog() {
+    loom::model(|| {
+        let queue = Arc::new(LocalQueue::new());
+        // Both announced: they are there before the thread is.
+        queue.push_next(TaskRef::stub());
+        queue.backlog().push(TaskRef::stub());
+        let victim = queue.clone();
+        let thieves = thread::spawn(move || {
+            // One that finds a task, and after it one that sleeps if it finds none.
+            let first = steal(&victim, false);
+            (first, steal(&victim, true))
+        });
+        queue.push_back(TaskRef::stub());
+        let (task, missed) = queue.pop(&mut 0);
+        assert!(task.is_some());
+        let (_, second) = thieves.join().unwrap();
+        let left = pop_all(&queue);
+        assert!(left == 0 || second > 0 || missed, "nobody looks at it");
+    });
+}
+
+/// Hunts: two tasks that were put back so, of which the owner takes one when it refills the ring: the other is looked
+/// at by whoever found all that was announced gone, or the owner notifies.
+#[test]
+fn refill_of_several_requeued() {
+    loom::model(|| {
+        let queue = Arc::new(LocalQueue::new());
+        queue.push_next(TaskRef::stub());
+        queue.backlog().push(TaskRef::stub());
+        let victim = queue.clone();
+        let thieves = thread::spawn(move || {
+            let first = steal(&victim, false);
+            (first, steal(&victim, true))
+        });
+        let mut notified = false;
+        let mut hand = Some(TaskRef::stub());
+        for _ in 0..2 {
+            queue.push_back(hand.take().unwrap());
+            let (task, missed) = queue.pop(&mut 0);
+            (hand, notified) = (task, notified | missed);
+        }
+        let (_, second) = thieves.join().unwrap();
+        let left = pop_all(&queue);
+        assert!(left == 0 || second > 0 || notified, "nobody looks at it");
+    });
+}

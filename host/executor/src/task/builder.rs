@@ -50,24 +50,68 @@ impl<'a> TaskBuilder<'a> {
     }
 
     /// A name for traces and statistics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// let task = executor.build_task().name(format!("reader {}", 7)).spawn(async {});
+    /// assert_eq!(task.task().metadata().name(), Some("reader 7"));
+    /// ```
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.metadata.set_name(name);
         self
     }
 
     /// What sort of task it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// let task = executor.build_task().kind("io").spawn(async {});
+    /// assert_eq!(task.task().metadata().kind(), "io");
+    /// ```
     pub fn kind(mut self, kind: &'static str) -> Self {
         self.metadata.set_kind(kind);
         self
     }
 
     /// Where it was spawned, for wrappers that spawn for their callers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, TaskRef};
+    ///
+    /// #[track_caller]
+    /// fn spawn_quietly(executor: &Executor) -> TaskRef {
+    ///     let caller = std::panic::Location::caller();
+    ///     executor.build_task().location(caller).spawn(async {}).task()
+    /// }
+    ///
+    /// let executor = Executor::new();
+    /// let (task, line) = (spawn_quietly(&executor), line!());
+    /// assert_eq!(task.metadata().location().line(), line);
+    /// ```
     pub fn location(mut self, location: &'static Location<'static>) -> Self {
         self.metadata.set_location(location);
         self
     }
 
     /// Name, kind and location at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, task::Metadata};
+    ///
+    /// let executor = Executor::new();
+    /// let mut metadata = Metadata::new();
+    /// metadata.set_name("writer");
+    /// let task = executor.build_task().metadata(metadata).spawn(async {});
+    /// assert_eq!(task.task().metadata().name(), Some("writer"));
+    /// ```
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
         self
@@ -80,6 +124,16 @@ impl<'a> TaskBuilder<'a> {
     /// # Panics
     ///
     /// If the group belongs to another executor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// let group = executor.group().build();
+    /// drop(executor.build_task().group(&group).spawn(async {}));
+    /// drop(executor.build_task().group(None).spawn(async {}));
+    /// assert_eq!(group.stats().spawns, 1);
+    /// ```
     #[track_caller]
     pub fn group<'g>(mut self, group: impl Into<Option<&'g Group>>) -> Self {
         let group = group.into();
@@ -100,6 +154,15 @@ impl<'a> TaskBuilder<'a> {
     ///
     /// [`SpawnError::Closed`] after [`Executor::close`], [`SpawnError::Alloc`] without memory. The
     /// future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// assert!(executor.build_task().try_spawn(async {}).is_ok());
+    /// executor.close();
+    /// assert!(executor.build_task().try_spawn(async {}).is_err());
+    /// ```
     pub fn try_spawn<F>(self, future: F) -> Result<JoinHandle<F::Output>, SpawnError>
     where
         F: Future + Send + 'static,
@@ -113,6 +176,15 @@ impl<'a> TaskBuilder<'a> {
     /// # Errors
     ///
     /// As [`try_spawn`](Self::try_spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use allocator_api2::alloc::Global;
+    ///
+    /// let executor = hart_executor::Executor::new();
+    /// assert!(executor.build_task().name("own memory").try_spawn_in(async {}, Global).is_ok());
+    /// ```
     pub fn try_spawn_in<F, A>(
         self,
         future: F,
@@ -161,6 +233,14 @@ impl<'a> TaskBuilder<'a> {
     /// # Panics
     ///
     /// Where [`try_spawn`](Self::try_spawn) gives an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// let task = executor.build_task().name("reader").spawn(async {});
+    /// assert!(!task.is_complete());
+    /// ```
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
     where

@@ -211,16 +211,45 @@ impl TaskRef {
     }
 
     /// The task's id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// let handle = executor.spawn(async {});
+    /// assert_eq!(handle.task().id(), handle.id());
+    /// ```
     pub fn id(&self) -> Id {
         self.header().id
     }
 
     /// Whether it has completed, been cancelled, or panicked: its result is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let task = executor.spawn(async {}).task();
+    /// assert!(!task.is_complete());
+    /// worker.tick();
+    /// assert!(task.is_complete());
+    /// ```
     pub fn is_complete(&self) -> bool {
         self.header().state.is_complete()
     }
 
     /// What it says about itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// let task = executor.build_task().kind("timer").spawn(async {}).task();
+    /// assert_eq!(task.metadata().kind(), "timer");
+    /// ```
     pub fn metadata(&self) -> &Metadata {
         &self.header().metadata
     }
@@ -230,11 +259,40 @@ impl TaskRef {
     /// An idle or queued task's future is dropped before this returns, on the calling thread; a running
     /// task's when its present poll ends, unless that poll completes it. Cancelling a task that has
     /// completed changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let handle = executor.spawn(std::future::pending::<()>());
+    /// handle.task().cancel();
+    /// assert!(worker.run(handle).unwrap().unwrap_err().is_cancelled());
+    /// ```
     pub fn cancel(&self) {
         self.cancel_for(Reason::Cancelled);
     }
 
     /// Wakes it as one of its wakers would.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let mut polls = 0;
+    /// let handle = executor.spawn(std::future::poll_fn(move |_| {
+    ///     polls += 1;
+    ///     if polls == 2 { std::task::Poll::Ready(polls) } else { std::task::Poll::Pending }
+    /// }));
+    /// worker.tick();
+    /// handle.task().wake();
+    /// assert_eq!(worker.run(handle).unwrap().unwrap(), 2);
+    /// ```
     pub fn wake(&self) {
         match self.header().state.wake_by_ref() {
             Wake::Nothing => {}

@@ -61,6 +61,15 @@ impl<T> JoinHandle<T> {
 
     /// Cancels the task; see [`TaskRef::cancel`]. The handle then gives
     /// [a cancelled error](JoinError::is_cancelled), unless the task completed first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// let handle = executor.spawn(std::future::pending::<()>());
+    /// handle.cancel();
+    /// assert!(handle.is_complete());
+    /// ```
     pub fn cancel(&self) {
         self.task.cancel();
     }
@@ -71,16 +80,47 @@ impl<T> JoinHandle<T> {
     }
 
     /// Whether the result is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let handle = executor.spawn(async {});
+    /// assert!(!handle.is_complete());
+    /// worker.tick();
+    /// assert!(handle.is_complete());
+    /// ```
     pub fn is_complete(&self) -> bool {
         self.task.is_complete()
     }
 
     /// The task's id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// let handle = executor.spawn(async {});
+    /// assert_eq!(handle.id(), handle.task().id());
+    /// ```
     pub fn id(&self) -> Id {
         self.task.id()
     }
 
     /// A reference to the task, which does not detach or join.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let executor = hart_executor::Executor::new();
+    /// let handle = executor.spawn(std::future::pending::<()>());
+    /// let task = handle.task();
+    /// drop(handle);
+    /// assert!(!task.is_complete(), "detached, and not cancelled");
+    /// ```
     pub fn task(&self) -> TaskRef {
         TaskRef::clone(&self.task)
     }
@@ -229,16 +269,51 @@ impl JoinError {
     }
 
     /// The task was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let task = executor.spawn(std::future::pending::<()>());
+    /// task.cancel();
+    /// assert!(worker.run(task).unwrap().unwrap_err().is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         matches!(self.0, Repr::Cancelled)
     }
 
     /// The executor was closed before the task had completed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+    ///
+    /// let executor = hart_executor::Executor::new();
+    /// let mut task = executor.spawn(std::future::pending::<()>());
+    /// executor.close();
+    /// let joined = pin!(task).poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(joined, Poll::Ready(Err(error)) if error.is_closed()));
+    /// ```
     pub fn is_closed(&self) -> bool {
         matches!(self.0, Repr::Closed)
     }
 
     /// The task panicked. Always `false` without the feature `std`: there a panic ends the program.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let task = executor.spawn(async { panic!("on purpose") });
+    /// assert!(worker.run(task).unwrap().unwrap_err().is_panic());
+    /// ```
     pub fn is_panic(&self) -> bool {
         match self.0 {
             #[cfg(feature = "std")]
@@ -252,6 +327,18 @@ impl JoinError {
     /// # Panics
     ///
     /// If the task did not [panic](Self::is_panic).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// let task = executor.spawn(async { std::panic::panic_any(7) });
+    /// let error = worker.run(task).unwrap().unwrap_err();
+    /// assert_eq!(*error.into_panic().downcast::<i32>().unwrap(), 7);
+    /// ```
     #[cfg(feature = "std")]
     #[track_caller]
     pub fn into_panic(self) -> Box<dyn core::any::Any + Send> {

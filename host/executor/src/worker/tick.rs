@@ -26,7 +26,8 @@ const TICK_NANOSECONDS: u64 = 10_000_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tick {
-    /// Whether something this worker may run is left: in its queue, or in the fair lane.
+    /// Whether something this worker may run now is left: in its queue, or in the fair lane. A group whose CPU
+    /// rate is used up is not, until [`Executor::next_refill`](crate::Executor::next_refill).
     pub has_remaining: bool,
     /// Tasks polled.
     pub polled: usize,
@@ -45,6 +46,19 @@ pub struct Tick {
 }
 
 /// What one worker has done so far.
+///
+/// # Examples
+///
+/// ```
+/// use hart_executor::{Executor, Worker};
+///
+/// let executor = Executor::new();
+/// let mut worker = Worker::new(&executor).unwrap();
+/// drop(executor.spawn(async {}));
+/// worker.tick();
+/// let stats = executor.workers()[worker.id()];
+/// assert_eq!((stats.polls, stats.completed, stats.stolen), (1, 1, 1));
+/// ```
 #[cfg(feature = "counters")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -116,11 +130,37 @@ impl Worker {
     /// Polls up to 256 tasks, then, if none is left here, tries to steal for the next tick. Never sleeps.
     ///
     /// Where guests run, it ends after 10 ms however few it polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// drop(executor.spawn(async {}));
+    /// assert_eq!(worker.tick().polled, 1);
+    /// assert_eq!(worker.tick().polled, 0);
+    /// ```
     pub fn tick(&mut self) -> Tick {
         self.tick_n(TICK_POLLS)
     }
 
     /// As [`tick`](Self::tick), with up to `n` polls.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hart_executor::{Executor, Worker};
+    ///
+    /// let executor = Executor::new();
+    /// let mut worker = Worker::new(&executor).unwrap();
+    /// for _ in 0..3 {
+    ///     drop(executor.spawn(async {}));
+    /// }
+    /// let tick = worker.tick_n(2);
+    /// assert_eq!((tick.polled, tick.has_remaining), (2, true));
+    /// ```
     pub fn tick_n(&mut self, n: usize) -> Tick {
         let _entered = self.enter();
         self.now = None;
@@ -166,7 +206,7 @@ impl Worker {
         // Who knows when the next tick is.
         self.stand_down();
         let slot = self.slot();
-        let has_remaining = !slot.queue.is_empty() || self.lane_waits();
+        let has_remaining = !slot.queue.is_empty() || self.shared().lane_has_due();
         #[cfg(not(feature = "counters"))]
         {
             let _ = before;

@@ -107,7 +107,8 @@ impl Machine {
     }
 }
 
-impl Platform for Machine {
+// SAFETY: the cell is a variable of the calling thread, which nothing but `set_core` writes.
+unsafe impl Platform for Machine {
     fn park(&self, worker: WorkerId, _: Option<u64>) {
         let hook = self.on_park.lock().unwrap().clone();
         hook.expect("nothing to do, and nobody to wake it")(worker);
