@@ -1,0 +1,177 @@
+//! Turns of several polls in the fair lane: what waits in one behind a poll that takes long.
+#![cfg(not(any(loom, shuttle)))]
+
+mod common;
+
+use common::Machine;
+use futures::channel::oneshot;
+use hart_executor::{Executor, Group, Step, Verdict, Worker};
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    future::poll_fn,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+/// What happened: the tasks that were polled, by number, in order.
+type Log = Arc<Mutex<Vec<usize>>>;
+
+/// Tasks of one group that yield, and write down that they were polled. The first one calls `long` in its poll, once,
+/// after `polls` of all of them: enough for the lane to know that they are short. Tasks that are polled after
+/// `enough` is set wait for ever.
+fn yielders(
+    executor: &Executor,
+    group: &Group,
+    (tasks, polls): (usize, usize),
+    enough: &Arc<AtomicBool>,
+    long: impl FnOnce(&Log) + Send + 'static,
+) -> Log {
+    let log = Log::default();
+    let mut long = Some(long);
+    for task in 0..tasks {
+        let (log, enough) = (log.clone(), enough.clone());
+        let mut long = long.take_if(|_| task == 0);
+        let yielder = poll_fn(move |cx| {
+            let so_far = {
+                let mut log = log.lock().unwrap();
+                log.push(task);
+                log.len()
+            };
+            if so_far > polls
+                && let Some(long) = long.take()
+            {
+                long(&log);
+            }
+            if !enough.load(Relaxed) {
+                cx.waker().wake_by_ref();
+            }
+            Poll::<()>::Pending
+        });
+        drop(executor.build_task().group(group).spawn(yielder));
+    }
+    log
+}
+
+/// A future for `run` that is done once a task of `group` says so. It does not look in between, as every look ends a
+/// turn.
+fn when_told() -> (impl FnOnce() + Send, impl Future<Output = ()>) {
+    let (tell, told) = oneshot::channel();
+    (move || tell.send(()).unwrap(), async {
+        told.await.unwrap()
+    })
+}
+
+thread_local! {
+    /// A second worker, stepped by hand on the same thread.
+    static OTHER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+/// Hunts tasks that an idle worker cannot get because they are part of another's turn.
+#[test]
+fn an_idle_worker_gets_what_waits_in_a_turn() {
+    const TASKS: usize = 12;
+
+    // The long poll is at another place of its turn each time.
+    for polls in 400..420 {
+        let machine = Machine::new();
+        let executor = Executor::with_platform(2, machine.clone());
+        let mut worker = Worker::new(&executor).unwrap();
+        OTHER.set(Some(Worker::new(&executor).unwrap()));
+        let group = executor.group().build();
+        let enough = Arc::new(AtomicBool::new(false));
+        let polled = Arc::new(Mutex::new(None));
+        let (its, to) = (enough.clone(), polled.clone());
+        let (tell, told) = when_told();
+        drop(yielders(
+            &executor,
+            &group,
+            (TASKS, polls),
+            &enough,
+            move |log| {
+                // This poll goes on until the other worker has nothing more to do.
+                its.store(true, Relaxed);
+                let before = log.lock().unwrap().len();
+                OTHER.with_borrow_mut(|other| {
+                    let other = other.as_mut().unwrap();
+                    while !matches!(other.step(), Step::Sleep { .. }) {}
+                });
+                let polled: BTreeSet<_> = log.lock().unwrap()[before..].iter().copied().collect();
+                *to.lock().unwrap() = Some(polled);
+                tell();
+            },
+        ));
+        worker.run(told).unwrap();
+        let polled = polled.lock().unwrap().take();
+        assert_eq!(polled, Some((1..TASKS).collect()), "after {polls} polls");
+        OTHER.set(None);
+    }
+}
+
+/// Hunts a guest that is not preempted because those who wait for it are not in the lane but in its own turn, and
+/// tasks that lose their places there.
+#[test]
+fn a_preemption_point_sees_what_waits_in_the_turn() {
+    const TASKS: usize = 10;
+
+    let machine = Machine::new();
+    let executor = Executor::with_platform(1, machine.clone());
+    let mut worker = Worker::new(&executor).unwrap();
+    let group = executor.group().build();
+    let verdicts = Arc::new(Mutex::new(Vec::new()));
+    let (its, to) = (group.clone(), verdicts.clone());
+    let never = Arc::new(AtomicBool::new(false));
+    let log = yielders(&executor, &group, (TASKS, 400), &never, move |_| {
+        for _ in 0..8 {
+            machine.advance(Duration::from_millis(1).as_nanos() as u64);
+            let verdict = its.preemption_tick();
+            to.lock().unwrap().push(verdict);
+            if verdict == Verdict::Yield {
+                break;
+            }
+        }
+    });
+    let (tell, told) = when_told();
+    let mut tell = Some(tell);
+    let its = log.clone();
+    let teller = poll_fn(move |cx| {
+        if its.lock().unwrap().len() > 800
+            && let Some(tell) = tell.take()
+        {
+            tell();
+        }
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    });
+    drop(executor.build_task().group(&group).spawn(teller));
+    worker.run(told).unwrap();
+    assert_eq!(verdicts.lock().unwrap().last(), Some(&Verdict::Yield));
+    let log = log.lock().unwrap();
+    let out_of_turn = log.windows(2).find(|two| two[1] != (two[0] + 1) % TASKS);
+    assert_eq!(out_of_turn, None);
+}
+
+/// Hunts references to tasks that a close leaves in a turn: with them the executor would stay for ever.
+#[test]
+fn close_within_a_turn_leaves_nothing() {
+    let machine = Machine::new();
+    {
+        let executor = Executor::with_platform(1, machine.clone());
+        let mut worker = Worker::new(&executor).unwrap();
+        let group = executor.group().build();
+        let closer = Arc::new(Mutex::new(Some(executor.clone())));
+        let never = Arc::new(AtomicBool::new(false));
+        let log = yielders(&executor, &group, (10, 400), &never, move |_| {
+            let executor = closer.lock().unwrap().take();
+            executor.unwrap().close();
+        });
+        assert!(worker.run(std::future::pending::<()>()).is_err());
+        assert!(log.lock().unwrap().len() > 400);
+        assert_eq!(group.stats().live_tasks, 0);
+    }
+    assert_eq!(Arc::strong_count(&machine), 1);
+}
