@@ -39,11 +39,13 @@
 //! The protocol:
 //!
 //! 1. `push`: the task joins its group's queue. A group that was idle gets its virtual time as above.
-//! 2. `pop`: the group whose turn it is gives its oldest task and counts one poll in flight.
+//! 2. `pop`: the group whose turn it is gives its oldest task and counts one poll in flight. One whose polls were short
+//!    of late gives several, which the worker polls as one [turn](super::turn).
 //! 3. `charge`, at a preemption point: adds to the virtual time, and says whether somebody else's turn has
 //!    come.
-//! 4. `finish`, after the poll: adds the rest; the task may join its group's queue again. It may take the next turn at
-//!    the same time. Then nobody is notified of the task that joined the queue: at least one has left it for it.
+//! 4. `finish`, after the turn: adds the rest; its tasks may join their group's queue again. It may take the next turn
+//!    at the same time. Where that is one of the same group, of as many tasks as joined the queue, nobody is notified: a
+//!    worker that found the lane empty since they left it finds no more there now.
 //! 5. The number of runnable tasks is raised under the lock and read without: the executor's notification
 //!    orders the two as for any queue.
 
@@ -492,13 +494,19 @@ impl Lane {
                 .retain(|running| !Arc::ptr_eq(running, &group));
             self.line_up(turns, &group, now);
         };
-        let task = self.take_turn(&group, now, turn, most);
+        let (task, _) = self.take_turn(&group, now, turn, most);
         self.publish(turns);
         Some(task)
     }
 
-    /// Takes the oldest tasks of a group that has one, for a turn. Under the lock.
-    fn take_turn(&self, group: &GroupInner, now: u64, turn: &Turn, most: usize) -> TaskRef {
+    /// Takes the oldest tasks of a group that has one, for a turn; says how many. Under the lock.
+    fn take_turn(
+        &self,
+        group: &GroupInner,
+        now: u64,
+        turn: &Turn,
+        most: usize,
+    ) -> (TaskRef, usize) {
         let standing = group.see();
         let fit = match standing.poll_time {
             0 => 1,
@@ -518,7 +526,7 @@ impl Lane {
         });
         // Release: pairs with the Acquire in `reclaim`: who finds none here finds them in the turn.
         self.len.fetch_sub(size, Release);
-        first
+        (first, size)
     }
 
     /// Takes the oldest task of a group that has one. Under the lock. The caller counts.
@@ -678,11 +686,11 @@ impl Lane {
         }
         if most > 0 && turns.has_next_turn(group, now) {
             // Its turn goes on: it stays among the running ones.
-            let task = self.take_turn(group, now, turn, most);
+            let (task, taken) = self.take_turn(group, now, turn, most);
             turns.advance(now);
             return Finished {
                 next: Some(task),
-                notify: false,
+                notify: requeued > taken,
             };
         }
         if polls == 0 {
