@@ -133,7 +133,9 @@ fn a_busy_queue_does_not_starve_the_run_future() {
     let mut worker = Worker::new(&executor).unwrap();
     drop(executor.spawn(Spins));
     drop(executor.spawn(Spins));
-    worker.run(Yields(100)).unwrap();
+    worker
+        .run(Yields(if cfg!(miri) { 20 } else { 100 }))
+        .unwrap();
 }
 
 /// "A `close` starved by a busy queue": `run` returns, and a tick polls nothing after the close.
@@ -145,7 +147,7 @@ fn a_busy_queue_does_not_starve_close() {
     let executor = Executor::new();
     let mut worker = Worker::new(&executor).unwrap();
     let closing = executor.clone();
-    for _ in 0..100 {
+    for _ in 0..if cfg!(miri) { 10 } else { 100 } {
         drop(executor.spawn(Spins));
     }
     drop(executor.spawn(async move {
@@ -517,7 +519,7 @@ fn a_lone_task_is_offered_before_the_run_future_is_polled() {
     let mut polls = 0;
     let task = executor.spawn(poll_fn(move |cx| {
         polls += 1;
-        if polls == 100 {
+        if polls == if cfg!(miri) { 40 } else { 100 } {
             return Poll::Ready(());
         }
         // While it is in nobody's queue, the other worker goes to sleep.

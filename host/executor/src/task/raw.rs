@@ -300,6 +300,7 @@ pub(super) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, JoinError> {
 }
 
 /// Runs foreign code whose panic nobody is there to be told of.
+#[cfg(all(feature = "std", not(loom)))]
 pub(super) fn quietly(f: impl FnOnce()) {
     let mut result = catch(f);
     // A payload may panic when it is dropped, and so may that panic's. The second one is let go.
@@ -307,4 +308,9 @@ pub(super) fn quietly(f: impl FnOnce()) {
         result = catch(|| drop(panic));
     }
     mem::forget(result);
+}
+
+#[cfg(not(all(feature = "std", not(loom))))]
+pub(super) fn quietly(f: impl FnOnce()) {
+    f();
 }
