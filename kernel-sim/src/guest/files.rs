@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::runtime::{EnterGuard, Runtime};
 
-pub(super) struct Files {
+pub(crate) struct Files {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     gate: Mutex<Option<Sender<()>>>,
