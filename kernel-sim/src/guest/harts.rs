@@ -70,6 +70,10 @@ impl HostMachine for Harts {
         })
     }
 
+    fn refuses_memory(&self) -> bool {
+        self.machine.draw_refusal()
+    }
+
     fn fuel_used(&self, units: u64) -> Fate {
         self.machine.spend(cost::fuel(units));
         let mut state = self.machine.lock();
