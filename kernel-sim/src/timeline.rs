@@ -257,7 +257,7 @@ impl Outcome {
         let drawn = timeline.drawn();
         for (id, poll) in (1..).zip(&timeline.polls) {
             if let Some((hart, since)) = poll.queued
-                && is_drawn(&drawn[hart as usize], since)
+                && let Some(since) = inside(&drawn[hart as usize], since)
             {
                 // Who is polled where it was queued was woken there; else some hart took it from there.
                 let what = if hart == poll.hart { "wake" } else { "steal" };
@@ -289,9 +289,10 @@ impl Timeline {
     }
 }
 
-/// Whether something is drawn at this time: an arrow from elsewhere would hang in the air.
-fn is_drawn(drawn: &[(u64, u64)], at: u64) -> bool {
+/// Where in something that is drawn this time lies: an arrow from elsewhere would hang in the air. What
+/// happens as a poll ends belongs to that poll, as time stands still while code runs.
+fn inside(drawn: &[(u64, u64)], at: u64) -> Option<u64> {
     let before = drawn.partition_point(|(from, _)| *from <= at);
-    let around = before.checked_sub(1).map(|last| drawn[last]);
-    around.is_some_and(|(from, to)| at < to.max(from + 1))
+    let (from, to) = drawn[before.checked_sub(1)?];
+    (at <= to).then(|| at.min(to.saturating_sub(1)).max(from))
 }

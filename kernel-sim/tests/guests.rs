@@ -118,8 +118,8 @@ fn fuel_takes_time() {
 #[test]
 fn a_seed_does_the_same_every_time() {
     let mut drawn = 0;
-    for seed in 0..10 {
-        let mut config = Seeds::new(0..10).faults(Faults::heavy()).config(seed);
+    for seed in 0..20 {
+        let mut config = Seeds::new(0..20).faults(Faults::heavy()).config(seed);
         config.keep_trace = true;
         let pipeline = guest("pipeline").arg("3").arg("300");
         let runs = [(); 2].map(|()| pipeline.run(&config).unwrap());
