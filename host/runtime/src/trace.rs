@@ -12,6 +12,7 @@
 mod task;
 mod writer;
 
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 pub(crate) use task::Traced;
+use task::TracedTask;
 pub use writer::{TraceWriter, escape_json};
 
 use crate::runtime::this_worker;
@@ -28,6 +30,9 @@ const _: () = assert!(size_of::<Record>() == 40);
 
 /// Records in a chunk of a row.
 const CHUNK: usize = 512;
+
+/// Different names that are kept to be shared. Guests may make up more.
+const NAMES: usize = 4_096;
 
 /// Bits of a mark that hold a time: 78 hours of nanoseconds. Wakes after that are not drawn.
 const TIME_BITS: u32 = 48;
@@ -71,13 +76,19 @@ pub struct TraceWritten {
 
 /// What the workers of a runtime append to.
 pub(crate) struct Recorder {
-    began: Instant,
+    clock: Clock,
     /// By the numbers that a worker may have.
     rows: Box<[Row]>,
+    /// Names of tasks and groups, which are mostly the same.
+    names: Mutex<HashSet<Arc<str>>>,
     /// Chunks in all rows.
     chunks: AtomicUsize,
     most_chunks: usize,
 }
+
+/// Nanoseconds since a recorder was made.
+#[derive(Clone, Copy)]
+struct Clock(Instant);
 
 /// Two workers' locks are not in one cache line.
 #[derive(Default)]
@@ -86,7 +97,7 @@ struct Row(Mutex<Records>);
 
 #[derive(Default)]
 struct Records {
-    chunks: std::collections::VecDeque<Vec<Record>>,
+    chunks: VecDeque<Vec<Record>>,
     /// Since when the worker waits, if it does.
     parked: Option<u64>,
     /// Records that were given up, and when the last of them ended.
@@ -94,7 +105,7 @@ struct Records {
     since: u64,
 }
 
-/// A poll, or a wait where it has no names.
+/// A poll, or a wait where it has no task.
 #[derive(Clone)]
 struct Record {
     from: u64,
@@ -102,16 +113,7 @@ struct Record {
     /// The [`Place::mark`] of where and when the task was queued for this poll; 0 where that is not known.
     queued: u64,
     preempted: bool,
-    label: Option<Arc<Label>>,
-}
-
-/// How a task is shown.
-pub(crate) struct Label {
-    pub(crate) id: u64,
-    /// Of the task; it may come from a guest.
-    pub(crate) name: String,
-    /// Of its group.
-    pub(crate) group: String,
+    task: Option<Arc<TracedTask>>,
 }
 
 /// A worker, or the outside, at a time.
@@ -142,27 +144,33 @@ impl Place {
     }
 }
 
+// === impl Clock ===
+
+impl Clock {
+    fn now(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// This thread's worker, now.
+    fn here(self) -> Place {
+        Place {
+            worker: this_worker().and_then(|worker| u16::try_from(worker).ok()),
+            at: self.now(),
+        }
+    }
+}
+
 // === impl Recorder ===
 
 impl Recorder {
     /// For workers with numbers below `rows`; keeps about `events`, and a chunk for each worker at least.
     pub(crate) fn new(rows: usize, events: usize) -> Self {
         Self {
-            began: Instant::now(),
+            clock: Clock(Instant::now()),
             rows: (0..rows).map(|_| Row::default()).collect(),
+            names: Mutex::default(),
             chunks: AtomicUsize::new(0),
             most_chunks: events.div_ceil(CHUNK),
-        }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    fn here(&self) -> Place {
-        Place {
-            worker: this_worker().and_then(|worker| u16::try_from(worker).ok()),
-            at: self.now(),
         }
     }
 
@@ -173,10 +181,26 @@ impl Recorder {
         }
     }
 
+    /// Shared copies of these names.
+    fn names<const N: usize>(&self, names: [&str; N]) -> [Arc<str>; N] {
+        let mut kept = lock(&self.names);
+        if kept.len() + N > NAMES {
+            kept.clear();
+        }
+        names.map(|name| match kept.get(name) {
+            Some(kept) => kept.clone(),
+            None => {
+                let shared: Arc<str> = name.into();
+                kept.insert(shared.clone());
+                shared
+            }
+        })
+    }
+
     /// A worker begins to wait.
     pub(crate) fn parks(&self, worker: usize) {
         if let Some(row) = self.rows.get(worker) {
-            lock(&row.0).parked = Some(self.now());
+            lock(&row.0).parked = Some(self.clock.now());
         }
     }
 
@@ -185,7 +209,7 @@ impl Recorder {
         let Some(row) = self.rows.get(worker) else {
             return;
         };
-        let to = self.now();
+        let to = self.clock.now();
         let mut row = lock(&row.0);
         if let Some(from) = row.parked.take() {
             row.push(Record::wait(from, to), self);
@@ -199,7 +223,7 @@ impl Recorder {
             let row = lock(&row.0);
             since = since.max(row.since);
             forgotten += row.forgotten;
-            let waits = row.parked.map(|from| Record::wait(from, self.now()));
+            let waits = row.parked.map(|from| Record::wait(from, self.clock.now()));
             row.chunks.iter().flatten().cloned().chain(waits).collect()
         };
         let rows = self.rows.iter().map(copy).collect();
@@ -246,7 +270,7 @@ impl Record {
             to,
             queued: 0,
             preempted: false,
-            label: None,
+            task: None,
         }
     }
 }
@@ -326,21 +350,21 @@ fn thread(worker: usize) -> u32 {
 }
 
 fn draw<W: io::Write>(trace: &mut TraceWriter<W>, row: u32, record: &Record) {
-    let Some(label) = &record.label else {
+    let Some(polled) = &record.task else {
         trace.slice(row, "idle", "parked", record.from, record.to, &[]);
         return;
     };
-    let (task, waited) = (label.id.to_string(), waited(record));
+    let (task, waited) = (polled.id.to_string(), waited(record));
     let args = [
         ("task", task.as_str()),
-        ("group", label.group.as_str()),
+        ("group", &*polled.group),
         ("waited", waited.as_str()),
     ];
     let unnamed = format!("task {task}");
-    let name = if label.name.is_empty() {
+    let name = if polled.name.is_empty() {
         &unnamed
     } else {
-        &label.name
+        &*polled.name
     };
     trace.slice(row, "poll", name, record.from, record.to, &args);
     if record.preempted {

@@ -15,7 +15,7 @@ use super::outcome::Ended;
 use super::state::GuestState;
 use crate::simulate::Admitted;
 use crate::task::{Driven, Kill, Stop, arm};
-use crate::trace::{Label, Traced};
+use crate::trace::Traced;
 
 /// What a guest task is to do.
 pub(super) enum Start {
@@ -64,12 +64,8 @@ pub(super) fn spawn(guest: Arc<Guest>, start: Start) {
     let spawned = match (&runtime.machine, &runtime.recorder) {
         (None, None) => builder.try_spawn(task),
         (None, Some(recorder)) => {
-            let label = Label {
-                id: guest.id,
-                name: guest.name.clone(),
-                group: guest.run.account.group.name().into(),
-            };
-            builder.try_spawn(Traced::new(recorder, &guest.control, label, task))
+            let (id, name) = (guest.id, &guest.name);
+            builder.try_spawn(Traced::new(recorder, &guest.control, id, name, task))
         }
         (Some(machine), _) => {
             let seen = Admitted {

@@ -15,7 +15,7 @@ use super::Inner;
 use crate::account::{Account, Share};
 use crate::clock::Expire;
 use crate::task::{Control, Driven, Kill, Limited, Stop, TaskLimits, arm, arm_with, yield_once};
-use crate::trace::{Label, Traced};
+use crate::trace::Traced;
 use crate::{BuildError, LimitKind, LimitReached, Limits, RunStats, Tenant, text};
 
 /// Makes a [`Group`]. From [`Runtime::group`](crate::Runtime::group).
@@ -215,12 +215,8 @@ impl Group {
         let spawned = match &self.runtime.recorder {
             None => builder.try_spawn(armed),
             Some(recorder) => {
-                let label = Label {
-                    id: self.runtime.next_id(),
-                    name: String::new(),
-                    group: self.account.group.name().into(),
-                };
-                builder.try_spawn(Traced::new(recorder, &control, label, armed))
+                let id = self.runtime.next_id();
+                builder.try_spawn(Traced::new(recorder, &control, id, "", armed))
             }
         };
         let handle = spawned.map_err(|_| TaskError::Closed)?;
