@@ -63,6 +63,7 @@ impl HostMachine for Harts {
         let future = Settled {
             future,
             files: self.files.clone(),
+            starts: Some(self.machine.clone()),
         };
         let guard = Guard::new(self.machine.clone(), None, task, future);
         Box::pin(async move {
