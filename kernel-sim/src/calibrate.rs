@@ -1,6 +1,6 @@
 //! Measures what the cost model guesses, on this computer: real runs beside the machine's own figures.
 
-use hart_executor::{Executor, Worker, yield_now};
+use hart_executor::{Executor, Step, Worker, yield_now};
 use hart_host::{Cache, Host, Preemption, Stdio};
 use hart_sim::{Config, Cost, Guest, Schedule};
 use std::{
@@ -19,22 +19,105 @@ const ROUNDS: usize = 7;
 
 /// Prints each constant as it is and as it is measured here.
 pub(crate) fn calibrate(guest: &Path, args: &[String]) -> Result<(), Error> {
-    println!("{:<44} {:>10} {:>10}", "", "the model", "here");
-    let row = |name: &str, model: f64, here: f64| println!("{name:<44} {model:>10.3} {here:>10.3}");
+    println!("{:<52} {:>10} {:>10}", "", "the model", "here");
+    let row = |name: &str, model: f64, here: f64| println!("{name:<52} {model:>10.3} {here:>10.3}");
     row("a unit of fuel, ns", Cost::FUEL, fuel(guest, args)?);
+    row(
+        "a guest's task with its instance, ns",
+        Cost::INSTANCE,
+        instance()?,
+    );
     row("a poll of a future, ns", Cost::POLL, median(poll));
     row(
-        "from a spawn to a sleeping worker's poll, ns",
+        "taking tasks from another's queue, ns",
+        Cost::STEAL,
+        median(steal),
+    );
+    let (few, many) = (median(|| idle(FEW)), median(|| idle(MANY)));
+    let looks = f64::from((MANY - FEW) * Cost::LOOKS);
+    row(
+        "a look at another's queue, ns",
+        Cost::LOOK,
+        (many - few) / looks,
+    );
+    row(
+        "from the last task to sleep, of 2 workers, ns",
+        Cost::IDLE,
+        few,
+    );
+    let wakes: Vec<(f64, f64)> = (0..ROUNDS).map(|_| wake()).collect();
+    let of = |part: fn(&(f64, f64)) -> f64| middle(wakes.iter().map(part).collect());
+    row(
+        "a spawn that wakes a sleeping worker, ns",
+        Cost::SEND,
+        of(|wake| wake.0),
+    );
+    row(
+        "from there to that worker's poll, ns",
         Cost::WAKE,
-        median(wake),
+        of(|wake| wake.1),
     );
     Ok(())
 }
 
 fn median(measure: impl Fn() -> f64) -> f64 {
-    let mut values: Vec<f64> = (0..ROUNDS).map(|_| measure()).collect();
+    middle((0..ROUNDS).map(|_| measure()).collect())
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[ROUNDS / 2]
+    values[values.len() / 2]
+}
+
+/// Workers that are compared.
+const FEW: u32 = 2;
+const MANY: u32 = 66;
+
+/// Two workers of this thread: one whose task spawns others, one that takes half of them.
+fn steal() -> f64 {
+    const TIMES: u32 = 2_000;
+    let executor = Executor::new();
+    let mut owner = Worker::new(&executor).expect("it is open");
+    let mut thief = Worker::new(&executor).expect("it is open");
+    let (mut spent, mut stolen) = (Duration::ZERO, 0_u32);
+    while stolen < TIMES {
+        let theirs = executor.clone();
+        drop(executor.spawn(async move {
+            for _ in 0..8 {
+                drop(theirs.spawn(async {}));
+            }
+        }));
+        while !matches!(owner.step(), Step::Polled) {}
+        let began = Instant::now();
+        let step = thief.step();
+        let took = began.elapsed();
+        if matches!(step, Step::Stole(_)) {
+            spent += took;
+            stolen += 1;
+        }
+        while executor.pending_tasks() > 0 {
+            owner.tick();
+            thief.tick();
+        }
+    }
+    spent.as_secs_f64() * 1e9 / f64::from(TIMES)
+}
+
+/// One of so many workers of this thread that finds nothing anywhere and announces that it sleeps, again and
+/// again.
+fn idle(workers: u32) -> f64 {
+    const TIMES: u32 = 2_000;
+    let executor = Executor::new();
+    let mut workers: Vec<Worker> = (0..workers)
+        .map(|_| Worker::new(&executor).expect("it is open"))
+        .collect();
+    let worker = &mut workers[0];
+    let began = Instant::now();
+    for _ in 0..TIMES {
+        // The first step takes the last announcement back.
+        while !matches!(worker.step(), Step::Sleep { .. }) {}
+    }
+    began.elapsed().as_secs_f64() * 1e9 / f64::from(TIMES)
 }
 
 /// CPU time of the guest for real, over the fuel that it uses on the machine.
@@ -70,6 +153,20 @@ fn fuel(guest: &Path, args: &[String]) -> Result<f64, Error> {
     Ok(times[ROUNDS / 2].as_secs_f64() * 1e9 / units)
 }
 
+/// CPU time of a guest's task that returns at once: its spawn, its instance, its end.
+fn instance() -> Result<f64, Error> {
+    const TASKS: u32 = 2_000;
+    let host = Host::builder().workers(1).cache(Cache::Off).build()?;
+    let component = host.load(include_bytes!("calibrate/spawner.wat"))?;
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let run = host.invoke(&component, &format!("many({TASKS})"))?;
+        let outcome = run.start()?.wait()?;
+        times.push(outcome.stats.cpu_time.as_secs_f64() * 1e9 / f64::from(TASKS));
+    }
+    Ok(middle(times))
+}
+
 /// One task that yields, on one worker.
 fn poll() -> f64 {
     const POLLS: u32 = 1_000_000;
@@ -85,8 +182,9 @@ fn poll() -> f64 {
     began.elapsed().as_secs_f64() * 1e9 / f64::from(POLLS)
 }
 
-/// A spawn from a thread that is no worker, to one that sleeps.
-fn wake() -> f64 {
+/// Spawns from a thread that is no worker, to one that sleeps: what the spawn takes, and how much later the
+/// task is polled.
+fn wake() -> (f64, f64) {
     const TIMES: u64 = 500;
     let executor = Executor::new();
     let theirs = executor.clone();
@@ -95,24 +193,24 @@ fn wake() -> f64 {
         let _ = worker.run(std::future::pending::<()>());
     });
     let began = Instant::now();
-    let sum = Arc::new(AtomicU64::new(0));
-    let mut left = TIMES;
-    while left > 0 {
+    let late = Arc::new(AtomicU64::new(0));
+    let mut sending = Duration::ZERO;
+    for _ in 0..TIMES {
         // Long enough for it to fall asleep.
         std::thread::sleep(Duration::from_micros(300));
-        let (sum, spawned) = (sum.clone(), began.elapsed());
+        let (late, spawned) = (late.clone(), began.elapsed());
         let task = executor.spawn(async move {
-            let late = began.elapsed().saturating_sub(spawned);
-            sum.fetch_add(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+            let now = began.elapsed().saturating_sub(spawned);
+            late.fetch_add(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Relaxed);
         });
+        sending += began.elapsed().saturating_sub(spawned);
         while !task.is_complete() {
             std::hint::spin_loop();
         }
-        left -= 1;
     }
     executor.close();
     let _ = thread.join();
-    #[expect(clippy::cast_precision_loss, reason = "an average")]
-    let average = sum.load(Relaxed) as f64 / TIMES as f64;
-    average
+    #[expect(clippy::cast_precision_loss, reason = "averages")]
+    let (late, times) = (late.load(Relaxed) as f64, TIMES as f64);
+    (sending.as_secs_f64() * 1e9 / times, late / times)
 }

@@ -16,7 +16,7 @@ pub enum Fault {
     Spurious,
     /// A hart goes off line (its worker is dropped) and comes back with a new worker.
     Offline,
-    /// A spawn finds no memory.
+    /// A spawn of a future, a guest's instance or its memory that grows, finds no memory.
     Alloc,
     /// Some task is cancelled at a bad moment.
     Cancel,
@@ -124,6 +124,12 @@ impl Faults {
     /// One in how many preemption points is a trap.
     pub(crate) fn traps(self) -> u64 {
         if self.light { 20_000 } else { 1_000 }
+    }
+
+    /// One in how many times a guest's memory cannot grow. An instance asks for some at its start, and most
+    /// guests end where they get none.
+    pub(crate) fn refusals(self) -> u64 {
+        if self.light { 2_000 } else { 100 }
     }
 
     /// Whether these can end a guest that has done nothing wrong, or refuse it something.

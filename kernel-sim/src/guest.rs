@@ -259,10 +259,7 @@ impl Guest {
         let executor = host.runtime().executor().clone();
         let run = builder.start().map_err(GuestError::Start)?;
         let canceller = run.canceller();
-        let guests = Guests {
-            host,
-            canceller: canceller.clone(),
-        };
+        let guests = Guests::new(host, Some(canceller.clone()));
         let guest_host: Box<dyn GuestHost> = Box::new(guests);
         let mut outcome = run_on(&config, machine, executor, Some(guest_host), |_| {});
         outcome.stats.preemptions = canceller.stats().preemptions;
@@ -322,7 +319,7 @@ impl Guest {
 }
 
 /// A host on the machine.
-fn host(
+pub(crate) fn host(
     machine: &Arc<Machine>,
     files: Option<Arc<Files>>,
     harts: usize,
@@ -342,9 +339,16 @@ fn host(
 }
 
 /// The runner's view of the host.
-struct Guests {
+pub(crate) struct Guests {
     host: Host,
-    canceller: Canceller,
+    /// Of the run that faults cancel.
+    canceller: Option<Canceller>,
+}
+
+impl Guests {
+    pub(crate) fn new(host: Host, canceller: Option<Canceller>) -> Self {
+        Self { host, canceller }
+    }
 }
 
 impl GuestHost for Guests {
@@ -353,7 +357,9 @@ impl GuestHost for Guests {
     }
 
     fn cancel(&self) {
-        self.canceller.cancel();
+        if let Some(canceller) = &self.canceller {
+            canceller.cancel();
+        }
     }
 
     fn is_idle(&self) -> bool {

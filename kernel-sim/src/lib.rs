@@ -2,7 +2,6 @@
 
 mod alloc;
 mod case;
-pub mod chrome;
 mod cost;
 mod faults;
 mod guest;
@@ -14,6 +13,7 @@ mod run;
 mod scale;
 mod schedule;
 mod seeds;
+mod session;
 mod shrink;
 mod sim;
 mod stats;
@@ -33,6 +33,7 @@ pub use self::{
     scale::{Curve, Point},
     schedule::Schedule,
     seeds::{Found, Seeds},
+    session::Session,
     shrink::shrink,
     sim::{Join, Sim, SimGroup, Sleep, TaskBuilder},
     stats::{HartStats, Stats},

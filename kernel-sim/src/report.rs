@@ -3,7 +3,8 @@
 //! Data is JSON inside of a script element, escaped so that no name can end it; the page's own script makes
 //! text of it and nothing else.
 
-use crate::{chrome::escape, run::Outcome, timeline::Timeline};
+use crate::{run::Outcome, timeline::Timeline};
+use hart_host::escape_json;
 use std::fmt::Write;
 
 /// The page; the data goes where `@DATA@` is.
@@ -111,7 +112,7 @@ impl Json {
 
     fn string(&mut self, text: &str) {
         self.0.push('"');
-        escape(text, &mut self.0);
+        escape_json(text, &mut self.0);
         self.0.push('"');
     }
 

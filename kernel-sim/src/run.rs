@@ -112,27 +112,7 @@ pub(crate) fn run_on(
     host: Option<Box<dyn GuestHost>>,
     start: impl FnOnce(&Sim),
 ) -> Outcome {
-    let sim = Sim {
-        inner: Arc::new(Inner {
-            machine: machine.clone(),
-            executor: executor.clone(),
-            refs: Mutex::new(Vec::new()),
-            keep_refs: config.faults.has(Fault::Cancel),
-            host,
-        }),
-    };
-    let stacks = (0..config.harts)
-        .map(|hart| {
-            let (machine, executor) = (machine.clone(), executor.clone());
-            Stack::new(move || body(&machine, &executor, hart))
-        })
-        .collect();
-    drop(executor);
-    let mut runner = Runner {
-        sim,
-        stacks,
-        max_steps: config.max_steps,
-    };
+    let mut runner = Runner::new(config, machine, executor, host);
     start(&runner.sim);
     runner.go();
     runner.finish()
@@ -172,69 +152,128 @@ fn body(machine: &Arc<Machine>, executor: &Executor, hart: usize) {
     }
 }
 
-struct Runner {
+/// Lets a machine's harts go on, one at a time.
+pub(crate) struct Runner {
     sim: Sim,
     stacks: Vec<Stack>,
     max_steps: u64,
 }
 
+/// What came of a turn.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Something happened.
+    On,
+    /// A promise is broken: the machine stands still for good.
+    Failed,
+    /// Nothing will ever happen again by itself.
+    Quiet,
+}
+
 impl Runner {
-    fn go(&mut self) {
-        let machine = self.sim.inner.machine.clone();
+    pub(crate) fn new(
+        config: &Config,
+        machine: Arc<Machine>,
+        executor: Executor,
+        host: Option<Box<dyn GuestHost>>,
+    ) -> Self {
+        let stacks = (0..config.harts)
+            .map(|hart| {
+                let (machine, executor) = (machine.clone(), executor.clone());
+                Stack::new(move || body(&machine, &executor, hart))
+            })
+            .collect();
+        let inner = Inner {
+            machine,
+            executor,
+            refs: Mutex::new(Vec::new()),
+            keep_refs: config.faults.has(Fault::Cancel),
+            host,
+        };
+        Self {
+            sim: Sim {
+                inner: Arc::new(inner),
+            },
+            stacks,
+            max_steps: config.max_steps,
+        }
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        self.sim.machine()
+    }
+
+    /// To the end: until every task has ended, or only daemons wait; then the executor is closed.
+    pub(crate) fn go(&mut self) {
         loop {
-            let mut state = machine.lock();
-            state.check_idle();
-            if state.failure.is_some() {
-                return;
-            }
-            if state.steps > self.max_steps {
-                let (steps, live) = (state.steps, state.live);
-                state.fail(Oracle::Progress, || {
-                    format!("{live} tasks are not done after {steps} steps")
-                });
-                return;
-            }
-            if state.live == 0 && state.calls == 0 && !state.closing && self.no_guests() {
-                drop(state);
-                self.sim.close();
-                continue;
-            }
-            if let Some(host) = &self.sim.inner.host
-                && let Some(at) = host.next_deadline()
-                && state.is_due(at)
-            {
-                drop(state);
-                host.expire();
-                continue;
-            }
-            match state.next() {
-                Next::Hart(hart) => {
-                    drop(state);
-                    let done = self.stacks[hart].resume();
-                    let mut state = machine.lock();
-                    state.current = None;
-                    if done {
-                        state.harts[hart].status = Status::Done;
-                        state.record(Some(hart), Event::Offline);
+            match self.turn(true) {
+                Turn::On => {}
+                Turn::Failed => return,
+                Turn::Quiet => {
+                    let mut state = self.machine().lock();
+                    if state.closed {
+                        return;
                     }
-                }
-                Next::Fault(Fault::Cancel) => {
-                    drop(state);
-                    self.sim.cancel_any();
-                }
-                Next::Fault(kind) => state.strike(kind),
-                Next::Occurrence(what) => {
-                    drop(state);
-                    self.handle(what);
-                }
-                Next::Quiet if state.closed => return,
-                Next::Quiet => {
                     state.check_quiet(self.no_guests());
                     drop(state);
                     self.sim.close();
                 }
             }
         }
+    }
+
+    /// The next thing that happens; where `closes`, a close if all tasks have ended.
+    pub(crate) fn turn(&mut self, closes: bool) -> Turn {
+        let machine = self.sim.inner.machine.clone();
+        let mut state = machine.lock();
+        state.check_idle();
+        if state.failure.is_some() {
+            return Turn::Failed;
+        }
+        if state.steps > self.max_steps {
+            let (steps, live) = (state.steps, state.live);
+            state.fail(Oracle::Progress, || {
+                format!("{live} tasks are not done after {steps} steps")
+            });
+            return Turn::Failed;
+        }
+        if closes && state.live == 0 && state.calls == 0 && !state.closing && self.no_guests() {
+            drop(state);
+            self.sim.close();
+            return Turn::On;
+        }
+        if let Some(host) = &self.sim.inner.host
+            && let Some(at) = host.next_deadline()
+            && state.is_due(at)
+        {
+            drop(state);
+            host.expire();
+            return Turn::On;
+        }
+        match state.next() {
+            Next::Hart(hart) => {
+                drop(state);
+                let done = self.stacks[hart].resume();
+                let mut state = machine.lock();
+                state.current = None;
+                if done {
+                    state.harts[hart].status = Status::Done;
+                    state.record(Some(hart), Event::Offline);
+                }
+            }
+            Next::Fault(Fault::Cancel) => {
+                drop(state);
+                self.sim.cancel_any();
+            }
+            Next::Fault(kind) => state.strike(kind),
+            Next::Occurrence(what) => {
+                drop(state);
+                self.handle(what);
+            }
+            Next::Quiet => return Turn::Quiet,
+        }
+        Turn::On
     }
 
     fn no_guests(&self) -> bool {
@@ -269,7 +308,8 @@ impl Runner {
         }
     }
 
-    fn finish(self) -> Outcome {
+    /// After the last turn.
+    pub(crate) fn finish(self) -> Outcome {
         let Self { sim, stacks, .. } = self;
         let machine = sim.inner.machine.clone();
         if machine.lock().failure.is_none() {
@@ -342,5 +382,11 @@ fn check_end(sim: &Sim) {
                 "{outputs} outputs, {allocated} tasks' memory and {pending} pending tasks are left"
             )
         });
+    }
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").finish_non_exhaustive()
     }
 }

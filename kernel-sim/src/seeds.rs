@@ -166,7 +166,7 @@ impl Found {
     }
 }
 
-/// A smaller machine on which the guest fails in the same way: fewer faults, fewer harts.
+/// A smaller machine on which the guest fails in the same way: fewer faults, fewer harts, less chance.
 fn smaller(
     guest: &Guest,
     config: &Config,
@@ -203,5 +203,10 @@ fn candidates(config: &Config) -> Vec<Config> {
             harts,
             ..config.clone()
         });
-    faults.chain(harts).collect()
+    let schedules = config.schedule.simpler().into_iter();
+    let schedules = schedules.map(|schedule| Config {
+        schedule,
+        ..config.clone()
+    });
+    faults.chain(harts).chain(schedules).collect()
 }

@@ -4,7 +4,7 @@ use crate::{case::Case, oracle::Failure, workload::Workload};
 
 /// A smaller case that still breaks the same promise, and how; `tries` runs at most.
 ///
-/// In turn: fewer parts, smaller parts, fewer faults, fewer harts; until nothing of that fails any more.
+/// In turn: fewer parts, fewer faults, fewer harts, a simpler schedule, smaller parts; until nothing of that fails any more.
 /// A smaller case is another run, so a race that needs one exact schedule may not survive it: then the case
 /// stays as it was.
 pub fn shrink(case: &Case, failure: &Failure, tries: usize) -> (Case, Failure) {
@@ -53,6 +53,12 @@ fn candidates(case: &Case) -> Vec<Case> {
     {
         all.push(Case {
             harts,
+            ..case.clone()
+        });
+    }
+    for schedule in case.schedule.simpler() {
+        all.push(Case {
+            schedule,
             ..case.clone()
         });
     }

@@ -1,10 +1,11 @@
 //! What a trace says, put together: polls, waits, arrows, faults. For pictures.
 
 use crate::{
-    chrome::Writer,
     run::Outcome,
     trace::{Event, TaskNumber},
 };
+use hart_host::TraceWriter;
+use std::io;
 
 /// A poll.
 pub(crate) struct Poll {
@@ -48,6 +49,7 @@ pub(crate) struct Account {
 /// All of it.
 pub(crate) struct Timeline {
     pub(crate) end: u64,
+    harts: usize,
     pub(crate) polls: Vec<Poll>,
     pub(crate) waits: Vec<Wait>,
     pub(crate) marks: Vec<Mark>,
@@ -61,6 +63,7 @@ impl Timeline {
         let mut reader = Reader {
             timeline: Self {
                 end: outcome.stats.time,
+                harts: outcome.stats.harts.len(),
                 polls: Vec::new(),
                 waits: Vec::new(),
                 marks: Vec::new(),
@@ -211,15 +214,26 @@ impl Reader {
 impl Outcome {
     /// The trace in Chrome's format; the run must have kept it.
     pub fn chrome_trace(&self) -> String {
+        let mut bytes = Vec::new();
+        self.write_chrome_trace(&mut bytes)
+            .expect("a vector takes everything");
+        String::from_utf8(bytes).expect("the writer writes text")
+    }
+
+    /// Writes the trace in Chrome's format, in small pieces; the run must have kept it.
+    ///
+    /// # Errors
+    ///
+    /// The first one of a write.
+    pub fn write_chrome_trace(&self, to: impl io::Write) -> io::Result<()> {
         let timeline = Timeline::new(self);
-        let mut trace = Writer::new("simulated machine");
+        let mut trace = TraceWriter::new(to, "simulated machine");
         for hart in 0..self.stats.harts.len() {
-            let row = u32::try_from(hart).unwrap_or(u32::MAX);
-            trace.row(row, &format!("hart {hart}"));
+            trace.row(row(hart), &format!("hart {hart}"));
         }
-        let outside = u32::try_from(self.stats.harts.len()).unwrap_or(u32::MAX);
+        let outside = row(self.stats.harts.len());
         trace.row(outside, "outside");
-        for (id, poll) in timeline.polls.iter().enumerate() {
+        for poll in &timeline.polls {
             let (name, group) = &self.tasks[poll.task as usize];
             let group = group.map_or("", |group| &self.groups[group as usize]);
             let args = [
@@ -232,25 +246,53 @@ impl Outcome {
             if poll.preempted {
                 trace.instant(poll.hart, "preemption", "preempted", poll.to);
             }
-            if let Some((hart, since)) = poll.queued {
-                // Who is polled where it was queued was woken there; else some hart took it from there.
-                let what = if hart == poll.hart { "wake" } else { "steal" };
-                trace.arrow(id as u64 + 1, what, (hart, since), (poll.hart, poll.from));
-            }
         }
         for wait in &timeline.waits {
-            trace.slice(
-                wait.hart,
-                "idle",
-                "wait for interrupt",
-                wait.from,
-                wait.to,
-                &[],
-            );
+            let what = "wait for interrupt";
+            trace.slice(wait.hart, "idle", what, wait.from, wait.to, &[]);
         }
         for mark in &timeline.marks {
             trace.instant(mark.hart.unwrap_or(outside), "fault", &mark.what, mark.at);
         }
-        trace.finish()
+        let drawn = timeline.drawn();
+        for (id, poll) in (1..).zip(&timeline.polls) {
+            if let Some((hart, since)) = poll.queued
+                && let Some(since) = inside(&drawn[hart as usize], since)
+            {
+                // Who is polled where it was queued was woken there; else some hart took it from there.
+                let what = if hart == poll.hart { "wake" } else { "steal" };
+                trace.arrow(id, what, (hart, since), (poll.hart, poll.from));
+            }
+        }
+        trace.finish().map(drop)
     }
+}
+
+fn row(hart: usize) -> u32 {
+    u32::try_from(hart).unwrap_or(u32::MAX)
+}
+
+impl Timeline {
+    /// For each hart, when what is drawn of it begins and ends, in order.
+    fn drawn(&self) -> Vec<Vec<(u64, u64)>> {
+        let mut drawn = vec![Vec::new(); self.harts];
+        for poll in &self.polls {
+            drawn[poll.hart as usize].push((poll.from, poll.to));
+        }
+        for wait in &self.waits {
+            drawn[wait.hart as usize].push((wait.from, wait.to));
+        }
+        for hart in &mut drawn {
+            hart.sort_unstable();
+        }
+        drawn
+    }
+}
+
+/// Where in something that is drawn this time lies: an arrow from elsewhere would hang in the air. What
+/// happens as a poll ends belongs to that poll, as time stands still while code runs.
+fn inside(drawn: &[(u64, u64)], at: u64) -> Option<u64> {
+    let before = drawn.partition_point(|(from, _)| *from <= at);
+    let (from, to) = drawn[before.checked_sub(1)?];
+    (at <= to).then(|| at.min(to.saturating_sub(1)).max(from))
 }

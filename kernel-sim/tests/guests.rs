@@ -1,6 +1,6 @@
 //! Real guests on the machine.
 
-use hart_sim::{Config, Faults, Guest, GuestOutcome, Schedule, Seeds};
+use hart_sim::{Config, Fault, Faults, Guest, GuestOutcome, Schedule, Seeds};
 
 fn guest(name: &str) -> Guest {
     let file = hart_build::guest(name);
@@ -118,8 +118,8 @@ fn fuel_takes_time() {
 #[test]
 fn a_seed_does_the_same_every_time() {
     let mut drawn = 0;
-    for seed in 0..10 {
-        let mut config = Seeds::new(0..10).faults(Faults::heavy()).config(seed);
+    for seed in 0..20 {
+        let mut config = Seeds::new(0..20).faults(Faults::heavy()).config(seed);
         config.keep_trace = true;
         let pipeline = guest("pipeline").arg("3").arg("300");
         let runs = [(); 2].map(|()| pipeline.run(&config).unwrap());
@@ -166,4 +166,50 @@ fn directories_are_read_only_and_named() {
     );
     assert!(!directory.join("n").exists());
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// Grows its memory by a page as often as it can be called, and tells how often it was refused.
+const GROWER: &str = r#"(component
+    (core module $m
+        (memory 1)
+        (func (export "f") (param $left i32) (result i32)
+            (local $refused i32)
+            (loop $again
+                (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1))
+                    (then (local.set $refused (i32.add (local.get $refused) (i32.const 1)))))
+                (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                (br_if $again (local.get $left)))
+            (local.get $refused)))
+    (core instance $i (instantiate $m))
+    (func (export "refusals") (param "times" u32) (result u32) (canon lift (core func $i "f"))))"#;
+
+// Hunts memory that only futures are refused: a guest's growth fails, it is told so and goes on; where its
+// first memory is refused, it ends and nothing is left.
+#[test]
+fn guests_are_refused_memory() {
+    let grower = Guest::new(GROWER.as_bytes())
+        .unwrap()
+        .invoke("refusals(400)");
+    let refusals = |faults: Faults, seed| {
+        let mut config = Config::new(seed);
+        config.faults = faults;
+        let run = grower.run(&config).unwrap();
+        assert!(run.machine.failure.is_none(), "{:?}", run.machine.failure);
+        run.result.ok().map(|ended| ended.to_wave().unwrap())
+    };
+    let alloc = Faults::of([Fault::Alloc]);
+    let seen: Vec<_> = (0..20).map(|seed| refusals(alloc, seed)).collect();
+    assert!(
+        seen.iter().flatten().any(|refused| refused != "0"),
+        "{seen:?}"
+    );
+    assert_eq!(refusals(Faults::none(), 0).unwrap(), "0");
+    let tree = guest("tree").arg("6");
+    let seeds = Seeds::new(0..30).faults(alloc);
+    let ill = (0..30).filter(|&seed| {
+        let run = tree.run(&seeds.config(seed)).unwrap();
+        assert!(run.machine.failure.is_none(), "{:?}", run.machine.failure);
+        run.result.is_err() || run.result.is_ok_and(|ended| ended.exit_code != 0)
+    });
+    assert!(ill.count() > 5);
 }

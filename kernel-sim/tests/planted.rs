@@ -1,11 +1,14 @@
-//! Faults are planted in the executor, and must be found: within 10,000 steps or 60 s.
+//! Faults are planted in the executor, and must be found: within 10,000 steps.
 //!
 //! `cargo test -p hart-sim --features planted-faults --test planted -- --nocapture` shows the seeds.
 
 use hart_executor::planted::{Planted, plant};
 use hart_host::simulate::planted;
 use hart_sim::{Config, Failure, Faults, Guest, Oracle, Template};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+/// Steps, of all seeds together, within which a fault is found.
+const STEPS: u64 = 10_000;
 
 /// Explores until something is found; after how many steps in all.
 fn find(fault: Planted, faults: Faults) -> (u64, u64, Failure) {
@@ -32,7 +35,7 @@ fn find(fault: Planted, faults: Faults) -> (u64, u64, Failure) {
             return (seed, steps, failure);
         }
         assert!(
-            steps <= 10_000 || began.elapsed() < Duration::from_secs(60),
+            steps <= STEPS,
             "{fault:?} was not found in {steps} steps, {seed} seeds"
         );
     }
@@ -80,7 +83,12 @@ fn a_steal_that_duplicates() {
 fn a_steal_that_drops() {
     is_found(
         Planted::StealDrops,
-        &[Oracle::NoIdleBesideWork, Oracle::WokenIsPolled],
+        &[
+            Oracle::NoIdleBesideWork,
+            Oracle::WokenIsPolled,
+            // Others are polled all the time, and it never is.
+            Oracle::NoStarvation,
+        ],
     );
 }
 
@@ -129,7 +137,7 @@ fn find_in_guest(guest: &Guest, harts: usize, faults: Faults) -> (u64, Failure) 
             return (seed, failure);
         }
         assert!(
-            steps <= 10_000 || began.elapsed() < Duration::from_secs(60),
+            steps <= STEPS,
             "nothing was found in {steps} steps, {seed} seeds"
         );
     }

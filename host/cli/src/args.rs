@@ -2,9 +2,10 @@
 //!
 //! What the `-W` and `-S` keys do is in `limits.rs` and `wasi.rs`; here they are plain text.
 
-use crate::sim::SimArgs;
+use crate::sim::{SeedRange, SimArgs, seeds};
 use crate::units;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hart_sim::Faults;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -37,12 +38,13 @@ const WAST_EXAMPLES: &str = "\
 Examples:
   hart wast tests/*.wast
   hart wast --preempt fuel --slice 10000 tests/tasks.wast
+  hart wast --sim --seeds 0..100 tests/tasks.wast   a hundred orders of events, the same every time
 
 Directives: component, component definition, component instance, register, invoke, assert_return,
 assert_trap, assert_exhaustion, assert_invalid, assert_malformed, assert_unlinkable. A component may
 import WASI, hart:exec/tasks, and the exported functions and core modules of a component that was
 registered before it. Exit code 0 where every file passed, 1 where one failed, 2 where one could not
-be read.";
+be read, 3 where an oracle of the simulated machine failed.";
 
 const NEW_EXAMPLES: &str = "\
 Examples:
@@ -174,6 +176,11 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) stats: Option<StatsFormat>,
 
+    /// Write what each worker did as a Chrome trace (JSON), which Perfetto opens: the last million polls
+    /// and waits
+    #[arg(long, value_name = "FILE", help_heading = "Statistics")]
+    pub(crate) trace: Option<PathBuf>,
+
     /// Accept a .cwasm file: native code, which can do whatever hart itself can do
     #[arg(long, help_heading = "Files")]
     pub(crate) allow_precompiled: bool,
@@ -220,6 +227,24 @@ pub(crate) struct CompileArgs {
 pub(crate) struct WastArgs {
     #[command(flatten)]
     pub(crate) scheduling: SchedulingArgs,
+
+    /// Run each script on simulated machines, which do the same every time: a script that fails tells its
+    /// seed. With it --slice is in units of fuel
+    #[arg(long, conflicts_with_all = ["workers", "preempt"], help_heading = "Simulation")]
+    pub(crate) sim: bool,
+
+    /// Seeds to run each script under, until one fails [default: 0..1]
+    #[arg(long, value_name = "A..B", value_parser = seeds, requires = "sim", help_heading = "Simulation")]
+    pub(crate) seeds: Option<SeedRange>,
+
+    /// What goes wrong on the machines, of what changes no results: stall,slow,late,spurious,offline,jump
+    #[arg(
+        long,
+        value_name = "KINDS",
+        requires = "sim",
+        help_heading = "Simulation"
+    )]
+    pub(crate) faults: Option<Faults>,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -7,6 +7,13 @@ use std::path::Path;
 /// Exit code for bad usage and bad input.
 pub(crate) const USAGE: u8 = 2;
 
+/// What the system keeps of a guest's exit code. A failure stays one.
+pub(crate) fn exit_code(code: i32) -> u8 {
+    // Truncated: the lowest byte is what is kept.
+    let kept = (code & 0xff) as u8;
+    kept.max(u8::from(code != 0))
+}
+
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -108,6 +115,16 @@ pub(crate) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Hunts a failure that becomes a success because its lowest byte is zero.
+    #[test]
+    fn exit_codes_keep_failures() {
+        let codes = [0, 1, 7, 255, 256, 257, 512, -1, -256, i32::MIN, i32::MAX];
+        assert_eq!(
+            codes.map(exit_code),
+            [0, 1, 7, 255, 1, 1, 1, 255, 1, 1, 255]
+        );
+    }
 
     /// Hunts guest-made text that breaks out of its line or drives the terminal.
     #[test]

@@ -17,6 +17,7 @@ mod run;
 mod scheduling;
 mod sim;
 mod stats;
+mod trace;
 mod units;
 mod wasi;
 mod wast;

@@ -1,9 +1,10 @@
 //! `hart run FILE [ARGS..]`.
 
 use crate::args::RunArgs;
-use crate::failure::{Failure, USAGE, to_stderr, to_stdout};
+use crate::failure::{Failure, USAGE, exit_code, to_stderr, to_stdout};
 use crate::interrupt::Interrupt;
 use crate::stats::Report;
+use crate::trace::TraceFile;
 use crate::wasi::Grants;
 use crate::{limits, load, scheduling};
 use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Stdio};
@@ -34,7 +35,11 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     } else {
         Cache::Default
     };
-    let host = scheduling::host(&args.scheduling, limits, cache)?;
+    let trace = match &args.trace {
+        Some(path) => Some(TraceFile::create(path)?),
+        None => None,
+    };
+    let host = scheduling::host(&args.scheduling, limits, cache, trace.is_some())?;
     let component = load::load(&host, path, args.allow_precompiled)?;
     let builder = match &args.invoke {
         Some(call) => host
@@ -71,6 +76,13 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
             error: result.as_ref().err().map(ToString::to_string),
         };
         to_stderr(&report.render(format));
+    }
+    if let (Some(file), Some(trace)) = (trace, host.runtime().trace())
+        && let Err(failure) = file.write(&trace)
+    {
+        // What the guest did counts more.
+        failure.report();
+        return result.map(|code| code.max(failure.code()));
     }
     result
 }
@@ -129,13 +141,7 @@ fn finish(
                     to_stdout(&format!("{}\n", text.trim_end_matches('\n')));
                 }
             }
-            // What the system keeps of an exit code, but a failure stays one.
-            let kept = (outcome.exit_code & 0xff) as u8;
-            Ok(if outcome.exit_code == 0 {
-                0
-            } else {
-                kept.max(1)
-            })
+            Ok(exit_code(outcome.exit_code))
         }
         Err(error) => Err(match interrupt.code() {
             Some(code) => Failure::new(code, "interrupted"),

@@ -3,13 +3,18 @@
 use crate::args::{PreemptMode, SchedulingArgs};
 use crate::failure::Failure;
 use crate::units;
-use hart_host::{Cache, Host, Limits, Preemption};
+use hart_host::{Cache, Host, Limits, Preemption, Trace};
 
 /// A host as the arguments describe it.
 ///
 /// # Errors
 /// Options that contradict each other, a slice that is none, or a host that cannot be made.
-pub(crate) fn host(args: &SchedulingArgs, limits: Limits, cache: Cache) -> Result<Host, Failure> {
+pub(crate) fn host(
+    args: &SchedulingArgs,
+    limits: Limits,
+    cache: Cache,
+    traced: bool,
+) -> Result<Host, Failure> {
     let mut builder = Host::builder()
         // The component is the user's own, or was chosen by them.
         .backtrace_details(true)
@@ -18,6 +23,9 @@ pub(crate) fn host(args: &SchedulingArgs, limits: Limits, cache: Cache) -> Resul
         .cache(cache);
     if let Some(workers) = args.workers {
         builder = builder.workers(workers.get());
+    }
+    if traced {
+        builder = builder.trace(Trace::DEFAULT_EVENTS);
     }
     builder
         .build()

@@ -4,15 +4,17 @@ mod args;
 mod guest;
 mod scale;
 
-pub(crate) use args::SimArgs;
+pub(crate) use args::{SeedRange, SimArgs, seeds};
+pub(crate) use guest::quote;
 
-use crate::failure::{Failure, to_stderr, to_stdout};
+use crate::failure::{Failure, exit_code, to_stderr, to_stdout};
+use crate::trace::TraceFile;
 use hart_sim::{Config, Failure as Broken, Found, GuestError, GuestOutcome, Schedule, Seeds};
 use std::io::IsTerminal;
 use std::path::Path;
 
 /// Exit code where an oracle failed.
-const ORACLE: u8 = 3;
+pub(crate) const ORACLE: u8 = 3;
 
 /// Runs a guest, or a synthetic load, on a simulated machine; returns the exit code.
 ///
@@ -51,6 +53,10 @@ impl SimArgs {
 /// One seed.
 fn once(args: &SimArgs, prepared: &guest::Prepared) -> Result<u8, Failure> {
     let config = args.config();
+    let trace = match &args.trace {
+        Some(path) => Some(TraceFile::create(path)?),
+        None => None,
+    };
     let run = prepared.run(|guest| guest.run(&config))?;
     let path = prepared.path();
     if let Ok(outcome) = &run.result {
@@ -59,7 +65,7 @@ fn once(args: &SimArgs, prepared: &guest::Prepared) -> Result<u8, Failure> {
     for what in &run.depends_on {
         to_stderr(&format!("hart: note: the run depends on {what}\n"));
     }
-    pictures(args, prepared, &run)?;
+    pictures(args, prepared, &run, trace)?;
     if args.stats {
         to_stderr(&run.machine.stats.to_string());
     }
@@ -77,7 +83,7 @@ fn once(args: &SimArgs, prepared: &guest::Prepared) -> Result<u8, Failure> {
                 })?;
                 to_stdout(&format!("{text}\n"));
             }
-            Ok((outcome.exit_code & 0xff) as u8)
+            Ok(exit_code(outcome.exit_code))
         }
         Err(error) => Err(crate::run::explain(&error).at(path)),
     }
@@ -112,7 +118,7 @@ fn explore(
 }
 
 /// A bar of 40 places.
-fn progress(shown: bool, range: &std::ops::Range<u64>, seed: u64) {
+pub(crate) fn progress(shown: bool, range: &std::ops::Range<u64>, seed: u64) {
     let (done, all) = (seed - range.start, range.end - range.start);
     // Drawn for each hundredth, not for each seed.
     if shown && done.is_multiple_of(all.div_ceil(100)) {
@@ -151,7 +157,7 @@ fn seed_failed(
     Ok(match run.result {
         Ok(outcome) => {
             guest::write(&outcome.stdout, &outcome.stderr)?;
-            let code = (outcome.exit_code & 0xff) as u8;
+            let code = exit_code(outcome.exit_code);
             Failure::new(
                 code.max(1),
                 format!("seed {}: the guest exits with {code}", found.config.seed),
@@ -168,9 +174,14 @@ fn oracle(broken: &Broken, command: &str) -> Failure {
 }
 
 /// `--trace` and `--report`.
-fn pictures(args: &SimArgs, prepared: &guest::Prepared, run: &GuestOutcome) -> Result<(), Failure> {
-    if let Some(path) = &args.trace {
-        save(path, &run.machine.chrome_trace())?;
+fn pictures(
+    args: &SimArgs,
+    prepared: &guest::Prepared,
+    run: &GuestOutcome,
+    trace: Option<TraceFile>,
+) -> Result<(), Failure> {
+    if let Some(file) = trace {
+        file.write_with(|file| run.machine.write_chrome_trace(file))?;
     }
     if let Some(path) = &args.report {
         let title = prepared.command(args, &args.config().options());

@@ -115,6 +115,7 @@ mod sync;
 mod task;
 mod tenant;
 mod text;
+mod trace;
 
 pub use error::{BuildError, CallError, LoadError, RunError};
 pub use host::{
@@ -127,6 +128,7 @@ pub use runtime::{Cx, Group, GroupBuilder, Runtime, RuntimeBuilder, Task, TaskEr
 pub use stats::{HostStats, PoolStats, RunStats, TenantStats, WorkerStats};
 pub use task::{Kill, Killed, Limited};
 pub use tenant::{Tenant, TenantBuilder};
+pub use trace::{Trace, TraceWriter, TraceWritten, escape_json};
 
 #[doc(no_inline)]
 pub use hart_executor as executor;

@@ -22,8 +22,9 @@ use crate::platform::HostPlatform;
 use crate::simulate::SharedMachine;
 use crate::sync::lock;
 use crate::task::Control;
-use crate::{BuildError, Preemption, TenantBuilder, WorkerStats};
-pub(crate) use crew::{Crew, Seen};
+use crate::trace::Recorder;
+use crate::{BuildError, Preemption, TenantBuilder, Trace, WorkerStats};
+pub(crate) use crew::{Crew, Seen, this_worker};
 use threads::Threads;
 
 /// Worker threads, the epoch clock and WASI's drivers: what guests of any number of engines share.
@@ -80,6 +81,8 @@ pub(crate) struct Owner {
 pub(crate) struct Inner {
     /// The simulated machine under it, if it is one.
     pub(crate) machine: Option<SharedMachine>,
+    /// What tasks and workers do, if that is wanted.
+    pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) executor: Executor,
     pub(crate) platform: Arc<HostPlatform>,
     pub(crate) clock: Arc<Clock>,
@@ -147,6 +150,11 @@ impl Runtime {
     /// thread took its place.
     pub fn worker_stats(&self) -> Vec<WorkerStats> {
         self.owner.inner.worker_stats()
+    }
+
+    /// What the workers did, if the runtime is [traced](RuntimeBuilder::trace).
+    pub fn trace(&self) -> Option<Trace> {
+        self.owner.inner.recorder.clone().map(Trace::new)
     }
 
     /// How many times epochs were incremented.
@@ -251,7 +259,7 @@ impl Inner {
 
     /// Counts something about the worker of this thread, if it is one.
     pub(crate) fn count(&self, counter: impl FnOnce(&WorkerCounters) -> &AtomicU64) {
-        if let Some(worker) = crew::this_worker().and_then(|id| self.counters.get(id)) {
+        if let Some(worker) = this_worker().and_then(|id| self.counters.get(id)) {
             counter(worker).fetch_add(1, Ordering::Relaxed);
         }
     }

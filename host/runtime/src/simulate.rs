@@ -36,6 +36,13 @@ pub trait Machine: Platform {
     /// The guest that is polled on this core has used so many units of fuel since this was last called for
     /// it. Called between two slices and at its end. [`Fate::Trap`] ends the guest as a trap does.
     fn fuel_used(&self, units: u64) -> Fate;
+
+    /// Whether the system has no memory for what the guest that is polled on this core asks for now: a
+    /// memory or a table that grows, or its first one. Then the guest's `memory.grow` fails, or there is no
+    /// instance.
+    fn refuses_memory(&self) -> bool {
+        false
+    }
 }
 
 /// What becomes of a guest at a preemption point.

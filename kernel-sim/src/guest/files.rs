@@ -10,6 +10,7 @@
 //!    wakers were called.
 //! 4. Dropping this opens the gate for good.
 
+use crate::{cost, machine::Machine};
 use futures::future::BoxFuture;
 use std::{
     pin::Pin,
@@ -21,7 +22,7 @@ use std::{
 };
 use tokio::runtime::{EnterGuard, Runtime};
 
-pub(super) struct Files {
+pub(crate) struct Files {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     gate: Mutex<Option<Sender<()>>>,
@@ -86,16 +87,22 @@ impl Drop for Files {
     }
 }
 
-/// A guest whose files are settled at the end of every poll.
+/// A guest that pays for its instance at its first poll, and whose files are settled at the end of every one.
 pub(super) struct Settled {
     pub(super) future: BoxFuture<'static, ()>,
     pub(super) files: Option<Arc<Files>>,
+    /// Until its first poll.
+    pub(super) starts: Option<Arc<Machine>>,
 }
 
 impl Future for Settled {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(machine) = self.starts.take() {
+            // No guest is on this stack yet.
+            machine.spend(cost::INSTANCE);
+        }
         let polled = self.future.as_mut().poll(cx);
         if polled.is_pending()
             && let Some(files) = &self.files

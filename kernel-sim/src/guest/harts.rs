@@ -63,11 +63,16 @@ impl HostMachine for Harts {
         let future = Settled {
             future,
             files: self.files.clone(),
+            starts: Some(self.machine.clone()),
         };
         let guard = Guard::new(self.machine.clone(), None, task, future);
         Box::pin(async move {
             guard.await;
         })
+    }
+
+    fn refuses_memory(&self) -> bool {
+        self.machine.draw_refusal()
     }
 
     fn fuel_used(&self, units: u64) -> Fate {

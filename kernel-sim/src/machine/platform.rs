@@ -1,7 +1,7 @@
 //! What the executor asks of the machine.
 
 use super::{Machine, Occurrence, Status};
-use crate::{cost, faults::Fault, switch, trace::Event};
+use crate::{cost, faults::Fault, random::one_in, switch, trace::Event};
 use hart_executor::{Core, Platform, WorkerId};
 
 // SAFETY: a cell is its hart's, only `set_core` writes it, and both reach it only from the thread that runs the machine
@@ -92,6 +92,18 @@ unsafe impl Platform for Machine {
 }
 
 impl Machine {
+    /// Whether there is no memory for a guest's growth.
+    pub(crate) fn draw_refusal(&self) -> bool {
+        let mut state = self.lock();
+        let rarity = state.faults.refusals();
+        let refuses = state.faults.has(Fault::Alloc) && one_in(&mut state.rng, rarity);
+        if refuses {
+            let current = state.current;
+            state.record(current, Event::NoMemory);
+        }
+        refuses
+    }
+
     /// Whether this allocation fails.
     pub(crate) fn draw_no_memory(&self) -> bool {
         let mut state = self.lock();

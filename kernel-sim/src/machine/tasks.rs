@@ -245,7 +245,7 @@ impl State {
         self.round += 1;
         // Twice the longest queue, for those that came to its queue before it; and the intervals at which
         // the injector and the fair lane have their turns.
-        let bound = 16 + 2 * self.peak_queued as u64 / u64::from(ROUND);
+        let bound = 5 + 2 * self.peak_queued as u64 / u64::from(ROUND);
         while let Some(&(task, times, round)) = self.oldest.front() {
             let info = &self.tasks[task as usize];
             if !info.queued || info.times != times || info.polling {

@@ -121,16 +121,18 @@ pub(super) fn burst(sim: &Sim, size: u32, mut rng: Rng) {
     }
 }
 
-/// Polls of all busy tasks together.
-const BUSY_POLLS: u64 = 2_000;
+/// Polls of all busy tasks together, for each hart: more than the starvation oracle lets anybody wait.
+const BUSY_POLLS: u64 = 600;
 
 pub(super) fn busy(sim: &Sim, size: u32, mut rng: Rng) {
     let polls = Arc::new(AtomicU64::new(0));
-    for _ in 0..size.min(8) {
+    let most = BUSY_POLLS * sim.harts() as u64;
+    // No hart runs dry.
+    for _ in 0..size.min(8).max(3 * u32::try_from(sim.harts()).unwrap_or(1)) {
         let (this, polls) = (sim.clone(), polls.clone());
         let cost = rng.u64(50..500);
         let task = async move {
-            while polls.fetch_add(1, Relaxed) < BUSY_POLLS {
+            while polls.fetch_add(1, Relaxed) < most {
                 this.spend(cost);
                 yield_now().await;
             }

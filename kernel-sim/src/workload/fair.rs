@@ -88,8 +88,19 @@ const NAPPER: u64 = 3_000_000;
 
 pub(super) fn nap(sim: &Sim, size: u32, mut rng: Rng) {
     let stop = Arc::new(AtomicBool::new(false));
+    // However many harts there are, the steady ones can use all, and the napper's share is less than the one
+    // hart that its one task can use: so it shows if it gets more.
+    let harts = u32::try_from(sim.harts()).unwrap_or(u32::MAX);
     let mut contenders: Vec<_> = (0..2)
-        .map(|at| contender(sim, &format!("steady{at}"), 100, 2, &stop))
+        .map(|at| {
+            contender(
+                sim,
+                &format!("steady{at}"),
+                100 * harts,
+                harts.max(2),
+                &stop,
+            )
+        })
         .collect();
     let group = sim.group("napper", 100);
     let present = Arc::new(AtomicU32::new(1));
@@ -112,7 +123,8 @@ pub(super) fn nap(sim: &Sim, size: u32, mut rng: Rng) {
         always: false,
         chunk: NAPPER,
     });
-    judge(sim, u64::from(size) * MILLISECOND, contenders, stop);
+    // A lead takes some turns to grow beyond the bound.
+    judge(sim, (20 + u64::from(size)) * MILLISECOND, contenders, stop);
 }
 
 /// Stops the contenders after a while, and compares what they have got.

@@ -156,7 +156,7 @@ fn refuse(keys: &[String]) -> Result<(), Failure> {
 }
 
 /// A word that a shell takes for itself.
-fn quote(word: &str) -> String {
+pub(crate) fn quote(word: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || "_-./:=,%+@".contains(char);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -13,9 +13,10 @@
 //! A component that imports what an earlier one exports gets host functions that forward to that
 //! one's task. Values cross from store to store, handles of resources do not.
 
+use super::ground::Ground;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
-use hart_host::{Canceller, GuestState, Host, Limits, Run};
+use hart_host::{Canceller, GuestState, Limits, Run};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
     ComponentExportIndex, Instance as Instantiated, LinkerInstance, ResourceType, Val,
@@ -67,7 +68,13 @@ impl Instance {
     /// # Errors
     /// Whatever keeps it from being instantiated: an import that is not there, a trap in its start
     /// code.
-    pub(super) fn new(host: &Host, bytes: &[u8], links: &[Link], limits: Limits) -> Result<Self> {
+    pub(super) fn new(
+        ground: &Ground,
+        bytes: &[u8],
+        links: &[Link],
+        limits: Limits,
+    ) -> Result<Self> {
+        let host = ground.host();
         let component = host.load_with(bytes, |linker| {
             for link in links {
                 define(
@@ -88,9 +95,9 @@ impl Instance {
             .limits(limits)
             .start()?;
         let canceller = run.canceller();
-        let exports = match futures::executor::block_on(exports) {
+        let exports = match ground.wait(exports)? {
             Ok(exports) => exports,
-            Err(oneshot::Canceled) => return Err(ended(run)),
+            Err(oneshot::Canceled) => return Err(ended(ground, run)),
         };
         Ok(Self {
             calls,
@@ -104,11 +111,16 @@ impl Instance {
     ///
     /// # Errors
     /// No such function, wrong arguments, a trap, a limit.
-    pub(super) fn call(&mut self, function: &str, arguments: Vec<Val>) -> Result<Vec<Val>> {
-        match futures::executor::block_on(call(&self.calls, function, arguments)) {
+    pub(super) fn call(
+        &mut self,
+        ground: &Ground,
+        function: &str,
+        arguments: Vec<Val>,
+    ) -> Result<Vec<Val>> {
+        match ground.wait(call(&self.calls, function, arguments))? {
             Some(result) => result,
             None => match self.run.take() {
-                Some(run) => Err(ended(run)),
+                Some(run) => Err(ended(ground, run)),
                 None => bail!("the instance is gone: an earlier call ended it"),
             },
         }
@@ -132,8 +144,12 @@ impl Drop for Instance {
 }
 
 /// Why a run that was to go on has ended.
-fn ended(run: Run) -> wasmtime::Error {
-    match run.wait() {
+fn ended(ground: &Ground, run: Run) -> wasmtime::Error {
+    let ended = match ground.wait(run) {
+        Ok(ended) => ended,
+        Err(broken) => return broken,
+    };
+    match ended {
         Ok(_) => format_err!("the instance ended by itself"),
         Err(error) => match error.limit() {
             Some(limit) => format_err!("{}", crate::limits::explain(limit)),

@@ -1,9 +1,10 @@
 //! One script: its directives, in order, and what they leave for the ones after them.
 
+use super::ground::Ground;
 use super::instance::{Instance, Link};
 use super::values;
 use crate::failure::one_line;
-use hart_host::{Host, Limits};
+use hart_host::Limits;
 use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -25,7 +26,7 @@ pub(super) struct Verdict {
 ///
 /// A directive that fails does not keep the ones after it from being run. A script that cannot be
 /// parsed is one failure.
-pub(super) fn run(host: &Host, limits: Limits, path: &Path, text: &str) -> Verdict {
+pub(super) fn run(ground: &Ground, limits: Limits, path: &Path, text: &str) -> Verdict {
     let mut verdict = Verdict::default();
     let buffer = match ParseBuffer::new(text) {
         Ok(buffer) => buffer,
@@ -36,7 +37,7 @@ pub(super) fn run(host: &Host, limits: Limits, path: &Path, text: &str) -> Verdi
         Err(error) => return verdict.unparsed(path, text, &error),
     };
     let mut context = Context {
-        host,
+        ground,
         limits,
         definitions: HashMap::new(),
         instances: Vec::new(),
@@ -48,6 +49,11 @@ pub(super) fn run(host: &Host, limits: Limits, path: &Path, text: &str) -> Verdi
         let span = directive.span();
         if let Err(reason) = context.directive(directive) {
             verdict.failures.push(located(path, text, span, &reason));
+        }
+        if ground.has_failed() {
+            // Its tasks stand in the middle of something: nothing may be cancelled under them.
+            std::mem::forget(std::mem::take(&mut context.instances));
+            break;
         }
     }
     verdict
@@ -73,7 +79,7 @@ fn located(path: &Path, text: &str, span: Span, reason: &str) -> String {
 type Reason = String;
 
 struct Context<'a> {
-    host: &'a Host,
+    ground: &'a Ground,
     limits: Limits,
     /// Valid components by name; the last one under no name as well. They are linked, and so compiled
     /// once more, where they are instantiated: what they import may have been registered since.
@@ -177,14 +183,14 @@ impl Context<'_> {
     /// The bytes of a component that the engine accepts, or the engine's own words where it does not.
     fn validate(&self, source: &mut QuoteWat<'_>) -> Result<Vec<u8>, Reason> {
         let bytes = encode(source)?;
-        match wasmtime::component::Component::from_binary(self.host.engine(), &bytes) {
+        match wasmtime::component::Component::from_binary(self.ground.host().engine(), &bytes) {
             Ok(_) => Ok(bytes),
             Err(error) => Err(format!("{error:#}")),
         }
     }
 
     fn instantiate(&mut self, name: Option<String>, component: &[u8]) -> Result<(), Reason> {
-        let instance = Instance::new(self.host, component, &self.links, self.limits)
+        let instance = Instance::new(self.ground, component, &self.links, self.limits)
             .map_err(|error| format!("{error:#}"))?;
         if let Some(name) = name {
             // As in wasmtime: a name in the script is one to import as well.
@@ -200,7 +206,7 @@ impl Context<'_> {
             WastExecute::Invoke(call) => self.invoke(&call),
             WastExecute::Wat(source) => {
                 let component = encode(&mut QuoteWat::Wat(source))?;
-                Instance::new(self.host, &component, &self.links, self.limits)
+                Instance::new(self.ground, &component, &self.links, self.limits)
                     .map(|_| Vec::new())
                     .map_err(|error| format!("{error:#}"))
             }
@@ -212,7 +218,7 @@ impl Context<'_> {
         let arguments = values::arguments(&call.args)?;
         let index = self.index(call.module)?;
         self.instances[index]
-            .call(call.name, arguments)
+            .call(self.ground, call.name, arguments)
             .map_err(|error| format!("{error:#}"))
     }
 

@@ -15,5 +15,6 @@ mod new;
 mod outcomes;
 mod preemption;
 mod sim;
+mod trace;
 mod wast;
 mod wordcount;

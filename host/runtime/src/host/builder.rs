@@ -98,6 +98,12 @@ impl HostBuilder {
         self
     }
 
+    /// Records what workers do, for [`Runtime::trace`]; see [`RuntimeBuilder::trace`].
+    pub fn trace(mut self, events: usize) -> Self {
+        self.runtime = self.runtime.trace(events);
+        self
+    }
+
     /// Adds imports of the embedder's own to the linker, beside WASI and `hart:exec`.
     ///
     /// ```

@@ -15,6 +15,7 @@ use super::outcome::Ended;
 use super::state::GuestState;
 use crate::simulate::Admitted;
 use crate::task::{Driven, Kill, Stop, arm};
+use crate::trace::Traced;
 
 /// What a guest task is to do.
 pub(super) enum Start {
@@ -59,9 +60,14 @@ pub(super) fn spawn(guest: Arc<Guest>, start: Start) {
         builder = builder.name(guest.name.clone());
     }
     // An executor that is closed has dropped the task, which has told its joiners.
-    let spawned = match &guest.run.host.runtime.machine {
-        None => builder.try_spawn(task),
-        Some(machine) => {
+    let runtime = &guest.run.host.runtime;
+    let spawned = match (&runtime.machine, &runtime.recorder) {
+        (None, None) => builder.try_spawn(task),
+        (None, Some(recorder)) => {
+            let (id, name) = (guest.id, &guest.name);
+            builder.try_spawn(Traced::new(recorder, &guest.control, id, name, task))
+        }
+        (Some(machine), _) => {
             let seen = Admitted {
                 id: guest.id,
                 run: guest.run.id,

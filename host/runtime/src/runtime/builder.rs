@@ -11,6 +11,7 @@ use super::{Inner, Owner, Runtime, WorkerCounters};
 use crate::clock::Clock;
 use crate::platform::HostPlatform;
 use crate::simulate::SharedMachine;
+use crate::trace::Recorder;
 use crate::{BuildError, Limits};
 
 /// The most workers that a runtime may have. Guessed; no machine that we know has more cores.
@@ -23,6 +24,7 @@ pub struct RuntimeBuilder {
     workers: Option<usize>,
     tokio: Option<tokio::runtime::Handle>,
     blocking_threads: u64,
+    trace: Option<usize>,
 }
 
 impl Default for RuntimeBuilder {
@@ -31,6 +33,7 @@ impl Default for RuntimeBuilder {
             workers: None,
             tokio: None,
             blocking_threads: Limits::DEFAULT_BLOCKING_THREADS,
+            trace: None,
         }
     }
 }
@@ -54,6 +57,13 @@ impl RuntimeBuilder {
     /// Default 16.
     pub fn blocking_threads(mut self, threads: u64) -> Self {
         self.blocking_threads = threads;
+        self
+    }
+
+    /// Records what workers do, for [`Runtime::trace`]: the last `events` polls of tasks and waits, which take
+    /// up to 100 bytes each. Default: nothing is recorded, at no cost.
+    pub fn trace(mut self, events: usize) -> Self {
+        self.trace = Some(events);
         self
     }
 
@@ -84,7 +94,7 @@ impl RuntimeBuilder {
                 (drivers.handle().clone(), Some(drivers))
             }
         };
-        let inner = inner(workers, Some(tokio), None);
+        let inner = inner(workers, Some(tokio), None, self.trace);
         let threads = Threads::start(inner.crew.clone(), &inner.clock, &inner.platform, drivers)
             .map_err(BuildError::Thread)?;
         Ok(Runtime {
@@ -95,7 +105,8 @@ impl RuntimeBuilder {
     /// A runtime without threads, on a machine of the caller's.
     pub(crate) fn build_on(self, machine: SharedMachine) -> Result<Runtime, BuildError> {
         let workers = self.checked_workers()?;
-        let inner = inner(workers, None, Some(machine));
+        // The machine sees everything by itself.
+        let inner = inner(workers, None, Some(machine), None);
         let threads = Threads::none(inner.crew.clone());
         Ok(Runtime {
             owner: Arc::new(Owner { inner, threads }),
@@ -118,14 +129,21 @@ fn inner(
     workers: usize,
     tokio: Option<tokio::runtime::Handle>,
     machine: Option<SharedMachine>,
+    trace: Option<usize>,
 ) -> Arc<Inner> {
-    let platform = Arc::new(HostPlatform::new(machine.clone()));
+    let recorder = trace.map(|events| Arc::new(Recorder::new(Crew::most_numbers(workers), events)));
+    let platform = Arc::new(match (machine.clone(), recorder.clone()) {
+        (Some(machine), _) => HostPlatform::simulated(machine),
+        (None, None) => HostPlatform::threads(),
+        (None, Some(recorder)) => HostPlatform::traced(recorder),
+    });
     let executor = Executor::with_platform(workers, platform.clone());
     let clock = Arc::new(Clock::new(machine.clone()));
     platform.set_clock(clock.clone());
     let crew = Arc::new(Crew::new(workers, executor.clone(), tokio));
     Arc::new(Inner {
         machine,
+        recorder,
         executor,
         platform,
         clock,

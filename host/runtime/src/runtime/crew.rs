@@ -38,7 +38,7 @@ thread_local! {
 }
 
 /// The number of the worker that this thread is.
-pub(super) fn this_worker() -> Option<usize> {
+pub(crate) fn this_worker() -> Option<usize> {
     WORKER.get()
 }
 
@@ -85,13 +85,18 @@ impl Crew {
             executor,
             tokio,
             workers,
-            posts: (0..workers + workers.max(LEAST_SPARE))
+            posts: (0..Self::most_numbers(workers))
                 .map(|_| Post::default())
                 .collect(),
             stuck: AtomicUsize::new(0),
             handles: Mutex::default(),
             left: Left::default(),
         }
+    }
+
+    /// Numbers that a worker may have where there are so many workers: others may be stuck.
+    pub(super) fn most_numbers(workers: usize) -> usize {
+        workers + workers.max(LEAST_SPARE)
     }
 
     pub(crate) fn executor(&self) -> &Executor {

@@ -15,6 +15,7 @@ use super::Inner;
 use crate::account::{Account, Share};
 use crate::clock::Expire;
 use crate::task::{Control, Driven, Kill, Limited, Stop, TaskLimits, arm, arm_with, yield_once};
+use crate::trace::Traced;
 use crate::{BuildError, LimitKind, LimitReached, Limits, RunStats, Tenant, text};
 
 /// Makes a [`Group`]. From [`Runtime::group`](crate::Runtime::group).
@@ -205,13 +206,19 @@ impl Group {
             let target: Weak<dyn Expire> = Arc::downgrade(&(control.clone() as Arc<dyn Expire>));
             control.set_timer(deadline, target);
         }
-        let spawned = self
+        let builder = self
             .runtime
             .executor
             .build_task()
             .kind("guest")
-            .group(&self.account.group)
-            .try_spawn(armed);
+            .group(&self.account.group);
+        let spawned = match &self.runtime.recorder {
+            None => builder.try_spawn(armed),
+            Some(recorder) => {
+                let id = self.runtime.next_id();
+                builder.try_spawn(Traced::new(recorder, &control, id, "", armed))
+            }
+        };
         let handle = spawned.map_err(|_| TaskError::Closed)?;
         control.spawned(handle.task());
         Ok((control, handle))

@@ -275,6 +275,11 @@ impl Control {
         self.runtime.count(|worker| &worker.preemptions);
     }
 
+    /// Whether it was preempted in its last poll.
+    pub(crate) fn is_preempted(&self) -> bool {
+        self.preempted_at.load(Ordering::Relaxed) != 0
+    }
+
     /// The guest has ended: notes what it has used of its last slice.
     pub(crate) fn note_fuel<T>(&self, store: &Store<T>) {
         let slice = self.slice.load(Ordering::Relaxed);
@@ -315,6 +320,14 @@ impl Control {
         self.hold(bytes)?;
         self.room.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether the simulated machine, if there is one, has no memory for the guest's growth.
+    pub(super) fn has_no_memory(&self) -> bool {
+        self.runtime
+            .machine
+            .as_ref()
+            .is_some_and(|machine| machine.refuses_memory())
     }
 
     /// The instance grows by `bytes`. Called by the limiter, on the thread that polls the task.

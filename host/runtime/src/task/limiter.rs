@@ -1,7 +1,8 @@
 //! Memory limits as wasmtime asks for them.
 //!
 //! A refusal is an error, never `false`: with `false` the guest's allocator would trap on
-//! `unreachable` and nobody could name the limit.
+//! `unreachable` and nobody could name the limit. Only a simulated machine says `false`, as a system
+//! without memory does.
 
 use wasmtime::{ResourceLimiter, Result, format_err};
 
@@ -31,12 +32,15 @@ fn growing(current: usize, desired: usize, maximum: Option<usize>, element: u64)
     }
     let bytes = (desired.saturating_sub(current) as u64).saturating_mul(element);
     current::with(|control| match control {
-        Some(control) => Ok(control.grow(bytes)?),
+        Some(control) if control.has_no_memory() => Ok(false),
+        Some(control) => {
+            control.grow(bytes)?;
+            Ok(true)
+        }
         None => Err(format_err!(
             "a store that was armed for a task is used outside of that task"
         )),
-    })?;
-    Ok(true)
+    })
 }
 
 impl ResourceLimiter for CurrentTask {

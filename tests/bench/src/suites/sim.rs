@@ -5,13 +5,15 @@
 //! | `steps/futures` | scheduling steps a second, tasks of futures on 8 harts | 300,000, what was promised |
 //! | `steps/guests` | polls of 10,000 units of fuel a second, guests on 4 harts | 50,000, what was promised |
 //! | `large` | GiB resident after 100,000 tasks on 1,024 harts | 4, what was promised |
+//! | `trace/*` | a run whose workers are recorded, as by `hart run --trace` | the same run, not recorded |
 //! | `speed-up/*` | the example on 2 workers, against 1 | what the machine says of 2 harts and 1 |
 
 use crate::{
+    ground::WORKERS,
     measure::Bench,
     row::{Row, median},
 };
-use hart_host::{Cache, Host, Stdio};
+use hart_host::{Cache, Component, Host, Stdio, Trace};
 use hart_sim::{Config, Guest, Schedule, Workload};
 use std::time::Instant;
 
@@ -41,6 +43,12 @@ pub(crate) fn run(bench: &mut Bench) {
         if bench.wants(SUITE, &case) {
             let args: Vec<_> = args.into_iter().filter(|arg| !arg.is_empty()).collect();
             speed_up(bench, case, name, &args);
+        }
+    }
+    for (name, args) in [("pipeline", &["6", "20000"][..]), ("tree", &["13"])] {
+        let case = format!("trace/{name}");
+        if bench.wants(SUITE, &case) {
+            traced(bench, case, name, args);
         }
     }
     if bench.wants(SUITE, "large") {
@@ -107,6 +115,55 @@ fn large(bench: &mut Bench) {
     });
 }
 
+/// What it costs to record a run, of two hosts in turn. What is recorded is written later, which is not in it.
+fn traced(bench: &mut Bench, case: String, name: &str, args: &[&str]) {
+    let hosts = [true, false].map(|traced| {
+        let mut builder = Host::builder().workers(WORKERS).cache(Cache::Off);
+        if traced {
+            builder = builder.trace(Trace::DEFAULT_EVENTS);
+        }
+        let host = builder.build().expect("a host");
+        let component = host.load_file(hart_build::guest(name));
+        (host, component.expect("a component"))
+    });
+    let rounds = if bench.is_quick() { 11 } else { 41 };
+    let (times, repeated) = bench.repeat(rounds, |round| {
+        let mut times = [0.0; 2];
+        for turn in 0..2 {
+            let side = (turn + round) % 2;
+            times[side] = once(&hosts[side].0, &hosts[side].1, name, args) * 1e3;
+        }
+        times
+    });
+    let column = |side: usize| times.iter().map(|round| round[side]).collect::<Vec<f64>>();
+    let ratios: Vec<f64> = times.iter().map(|[on, off]| off / on).collect();
+    bench.record(Row {
+        suite: SUITE,
+        case,
+        unit: "ms",
+        hart: median(&column(0)),
+        peer: median(&column(1)),
+        peer_name: "not recorded",
+        ratio: median(&ratios),
+        rounds,
+        repeated,
+        figures: Vec::new(),
+    });
+}
+
+/// Seconds of a run.
+fn once(host: &Host, component: &Component, name: &str, args: &[&str]) -> f64 {
+    let run = host
+        .command(component)
+        .arg(name)
+        .args(args.iter().copied())
+        .stdout(Stdio::Capture);
+    let began = Instant::now();
+    let outcome = run.start().expect("it starts").wait().expect("it runs");
+    assert_eq!(outcome.exit_code, 0);
+    began.elapsed().as_secs_f64()
+}
+
 /// The speed-up of 2 workers, really and by the machine.
 #[expect(clippy::cast_precision_loss, reason = "ratios")]
 fn speed_up(bench: &mut Bench, case: String, name: &str, args: &[&str]) {
@@ -127,17 +184,9 @@ fn speed_up(bench: &mut Bench, case: String, name: &str, args: &[&str]) {
     });
     let rounds = if bench.is_quick() { 5 } else { 15 };
     let (ratios, repeated) = bench.repeat(rounds, |_| {
-        let times = hosts.each_ref().map(|(host, component)| {
-            let run = host
-                .command(component)
-                .arg(name)
-                .args(args.iter().copied())
-                .stdout(Stdio::Capture);
-            let began = Instant::now();
-            let outcome = run.start().expect("it starts").wait().expect("it runs");
-            assert_eq!(outcome.exit_code, 0);
-            began.elapsed().as_secs_f64()
-        });
+        let times = hosts
+            .each_ref()
+            .map(|(host, component)| once(host, component, name, args));
         times[0] / times[1]
     });
     let measured = median(&ratios);

@@ -1,0 +1,73 @@
+//! `--trace FILE`: the file, from before a run to after it.
+
+use crate::failure::{Failure, to_stderr};
+use hart_host::Trace;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// A file that a trace goes to.
+#[derive(Debug)]
+pub(crate) struct TraceFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl TraceFile {
+    /// Makes the file, or empties it: whoever waited for a run is not to learn after it that there is no
+    /// place for what it did.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+        let file = File::create(path).map_err(|error| {
+            Failure::usage(format!(
+                "--trace: cannot be written: {error}; name a file in a directory that you may write to"
+            ))
+            .at(path)
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: BufWriter::with_capacity(1 << 20, file),
+        })
+    }
+
+    /// Writes what the workers did, and says so where that is not all.
+    ///
+    /// # Errors
+    /// If it cannot be written to its end.
+    pub(crate) fn write(self, trace: &Trace) -> Result<(), Failure> {
+        let path = self.path.clone();
+        let written = self.write_with(|file| trace.write(file))?;
+        if written.forgotten > 0 {
+            to_stderr(&format!(
+                "hart: note: {}: has the last {} polls and waits; {} before them were not kept\n",
+                crate::failure::one_line(&path.display().to_string()),
+                written.events,
+                written.forgotten
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes what `write` writes.
+    ///
+    /// # Errors
+    /// If it cannot be written to its end.
+    pub(crate) fn write_with<T>(
+        mut self,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>,
+    ) -> Result<T, Failure> {
+        let written = write(&mut self.file).and_then(|written| {
+            self.file.flush()?;
+            Ok(written)
+        });
+        written.map_err(|error| {
+            Failure::new(
+                1,
+                format!("--trace: cannot be written to its end: {error}; free space, or name another file"),
+            )
+            .at(&self.path)
+        })
+    }
+}
