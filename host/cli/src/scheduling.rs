@@ -1,9 +1,9 @@
 //! `--workers`, `--preempt` and `--slice`: the host that they describe.
 
-use crate::args::{PreemptMode, SchedulingArgs};
+use crate::args::{PoolScanArg, PreemptMode, ProfileArg, SchedulingArgs};
 use crate::failure::Failure;
 use crate::units;
-use hart_host::{Cache, Host, Limits, Preemption};
+use hart_host::{Cache, Host, Limits, PoolScan, Preemption, Profile};
 
 /// A host as the arguments describe it.
 ///
@@ -15,7 +15,19 @@ pub(crate) fn host(args: &SchedulingArgs, limits: Limits, cache: Cache) -> Resul
         .backtrace_details(true)
         .preemption(preemption(args, &limits)?)
         .limits(limits)
+        .profile(match args.profile {
+            ProfileArg::Fast => Profile::Fast,
+            ProfileArg::Dense => Profile::Dense,
+        })
+        .pool_scan(match args.pool_scan {
+            PoolScanArg::Auto => PoolScan::Auto,
+            PoolScanArg::On => PoolScan::On,
+            PoolScanArg::Off => PoolScan::Off,
+        })
         .cache(cache);
+    if let Some(instances) = args.instances {
+        builder = builder.instances(instances);
+    }
     if let Some(workers) = args.workers {
         builder = builder.workers(workers.get());
     }
@@ -84,6 +96,9 @@ mod tests {
     ) -> Result<Preemption, Failure> {
         let args = SchedulingArgs {
             workers: None,
+            instances: None,
+            profile: ProfileArg::Fast,
+            pool_scan: PoolScanArg::Auto,
             preempt,
             slice: slice.map(String::from),
         };
