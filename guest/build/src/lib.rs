@@ -64,20 +64,20 @@ pub enum Stack {
     Default,
 }
 
-/// The path of the guest that hart-bench spawns, built with this much stack.
+/// The path of one of hart-bench's guests, `spawned` or `spawner`, built with this much stack.
 ///
 /// # Panics
 ///
 /// When it cannot be built, with a message that says what to do.
-pub fn bench_guest(stack: Stack) -> PathBuf {
-    build_bench_guest(stack).unwrap_or_else(|error| panic!("{error}"))
+pub fn bench_guest(name: &str, stack: Stack) -> PathBuf {
+    build_bench_guest(name, stack).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn build_bench_guest(stack: Stack) -> Result<PathBuf, BuildError> {
+fn build_bench_guest(name: &str, stack: Stack) -> Result<PathBuf, BuildError> {
     let (file, build_directory, flags) = match stack {
-        Stack::Small => ("spawned.wasm", "guest-build", None),
+        Stack::Small => (format!("{name}.wasm"), "guest-build", None),
         Stack::Default => (
-            "spawned-default-stack.wasm",
+            format!("{name}-default-stack.wasm"),
             "guest-build/default-stack",
             Some("-Clink-arg=-zstack-size=1048576"),
         ),
@@ -88,8 +88,8 @@ fn build_bench_guest(stack: Stack) -> Result<PathBuf, BuildError> {
     let build_directory = target_directory.join(build_directory);
     let package = ["--package", "hart-bench-guests", "--bins"];
     cargo_build(&build_directory, &package, flags, Output::OnFailure)?;
-    let built = build_directory.join(TARGET).join("guest/spawned.wasm");
-    publish(&built, &directory, file)
+    let built = build_directory.join(TARGET).join("guest").join(name);
+    publish(&built.with_extension("wasm"), &directory, &file)
 }
 
 fn find(name: &str, built: &OnceLock<Guests>, kind: Kind) -> PathBuf {

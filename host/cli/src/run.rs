@@ -34,7 +34,9 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     } else {
         Cache::Default
     };
-    let host = scheduling::host(&args.scheduling, limits, cache)?;
+    let mut scheduling = args.scheduling.clone();
+    scheduling.instances = scheduling.instances.or_else(|| load::places(path));
+    let host = scheduling::host(&scheduling, limits, cache)?;
     let component = load::load(&host, path, args.allow_precompiled)?;
     let builder = match &args.invoke {
         Some(call) => host

@@ -98,7 +98,10 @@ fn a_place_shows_nothing_of_its_last_user() {
                 for marks in &components {
                     // Both places, and the queue of those that are not reset yet.
                     for _ in 0..4 {
-                        let run = host.call(marks, end, vec![Val::U32(pages)]).start().unwrap();
+                        let run = host
+                            .call(marks, end, vec![Val::U32(pages)])
+                            .start()
+                            .unwrap();
                         if end == "spin" {
                             run.cancel();
                         }
@@ -145,7 +148,10 @@ fn settings_say_what_and_why() {
 fn pools_share_one_budget() {
     let built: Vec<Host> = (0..12)
         .map(|_| {
-            let host = Host::builder().workers(1).instances(10_000).cache(Cache::Off);
+            let host = Host::builder()
+                .workers(1)
+                .instances(10_000)
+                .cache(Cache::Off);
             host.build()
         })
         .take_while(Result::is_ok)
@@ -173,7 +179,10 @@ fn what_is_too_big_names_the_setting() {
         "{memory}"
     );
     let table = refused("(component (core module (table 100001 funcref)))");
-    assert!(table.contains("100001") && table.contains("100000"), "{table}");
+    assert!(
+        table.contains("100001") && table.contains("100000"),
+        "{table}"
+    );
     let memories = "(memory 1)".repeat(17);
     let memories = refused(&format!("(component (core module {memories}))"));
     assert!(memories.contains("17 memories"), "{memories}");
@@ -233,8 +242,39 @@ fn a_warm_task_makes_no_system_calls() {
     };
     if let (Some(few), Some(many)) = (calls(500), calls(2_500)) {
         let more = many.saturating_sub(few);
-        assert!(more < 200, "2,000 tasks made {more} calls that change mappings");
+        assert!(
+            more < 200,
+            "2,000 tasks made {more} calls that change mappings"
+        );
     }
+}
+
+/// Fault: memory that grows with the number of tasks that there were: nodes, handles, outcomes, places.
+#[test]
+#[ignore = "spawns a million tasks, or as many as HART_BURST says"]
+fn a_burst_of_spawns_has_flat_memory() {
+    let tasks = std::env::var("HART_BURST").unwrap_or_else(|_| "1000000".into());
+    let host = Host::builder().cache(Cache::Off).build().unwrap();
+    let file = hart_build::bench_guest("spawner", hart_build::Stack::Small);
+    let component = host.load_file(file).unwrap();
+    let burst = |tasks: &str| {
+        let run = host
+            .command(&component)
+            .args(["spawner", "tasks", tasks, "5000"])
+            .limits(Limits::new().tasks(10_000).queued(10_000));
+        assert_eq!(run.start().unwrap().wait().unwrap().exit_code, 0);
+    };
+    // Every place of the pool has been used by then.
+    burst("20000");
+    let before = Usage::now();
+    burst(&tasks);
+    let after = Usage::now();
+    assert_nothing_left(&host);
+    // The guest itself keeps 16 bytes for each task while it runs; then they are given back.
+    assert!(
+        after.resident < before.resident + (64 << 20),
+        "{before:?} {after:?}"
+    );
 }
 
 /// Fault: whatever a task leaves behind: a place, a stack, a file, a thread, a byte.
@@ -302,7 +342,10 @@ fn a_soak_leaves_nothing_behind() {
     );
     assert!(last.files <= first.files + 4, "{first:?} {last:?}");
     assert!(last.threads <= first.threads + 4, "{first:?} {last:?}");
-    assert!(last.mappings <= first.mappings + 1_000, "{first:?} {last:?}");
+    assert!(
+        last.mappings <= first.mappings + 1_000,
+        "{first:?} {last:?}"
+    );
 }
 
 /// What this process has.

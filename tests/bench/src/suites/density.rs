@@ -1,4 +1,7 @@
-//! What parked guests take: resident memory, mappings, and the time until all have ended.
+//! What parked guests take: memory, mappings, and the time until all have ended.
+//!
+//! The row is memory as the process's share of it (`Pss`): pages of a memory image that no guest has written
+//! belong to all of them. `resident` counts such a page once for each guest.
 //!
 //! Every side has a process of its own. Its guests sleep until the same moment; shortly before, the process is
 //! looked at. The peer is tokio on an engine with wasmtime's pool as it comes, but for its size; it may die of
@@ -41,6 +44,8 @@ struct Found {
     /// Guests that were parked at once.
     parked: u64,
     /// Bytes.
+    memory: f64,
+    /// The same, pages that guests share counted for each.
     resident: f64,
     mappings: f64,
     /// Seconds from the moment when all wake to when all have ended.
@@ -60,7 +65,7 @@ pub(crate) fn run(bench: &mut Bench) {
         let hart = ask(side, guests).expect("hart never dies of its guests");
         let peer = ask("default", guests);
         let each = |figure: f64, found: &Found| figure / found.parked as f64;
-        let kib = |found: &Found| each(found.resident, found) / 1024.0;
+        let kib = |found: &Found| each(found.memory, found) / 1024.0;
         let of_peer = |figure: &dyn Fn(&Found) -> f64| peer.as_ref().map(figure);
         let figure = |name, unit, of: &dyn Fn(&Found) -> f64| Figure {
             name,
@@ -81,6 +86,9 @@ pub(crate) fn run(bench: &mut Bench) {
             repeated: 0,
             figures: vec![
                 figure("parked at once", "guests", &|found| found.parked as f64),
+                figure("resident", "KiB", &|found| {
+                    each(found.resident, found) / 1024.0
+                }),
                 figure("mappings of each", "", &|found| each(found.mappings, found)),
                 figure("from waking to the end of all", "s", &|found| found.end),
             ],
@@ -105,26 +113,38 @@ fn ask(side: &str, guests: u32) -> Option<Found> {
     Some(serde_json::from_slice(&output.stdout).expect("it prints what it found"))
 }
 
-/// Resident bytes and mappings of this process.
-fn usage() -> (f64, f64) {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("this is Linux");
-    let pages = statm
-        .split_whitespace()
-        .nth(1)
-        .expect("it has seven numbers");
-    let pages: f64 = pages.parse().expect("it is a number");
-    let maps = std::fs::read_to_string("/proc/self/maps").expect("this is Linux");
-    (
-        pages * rustix::param::page_size() as f64,
-        maps.lines().count() as f64,
-    )
+/// What this process has now.
+struct Usage {
+    memory: f64,
+    resident: f64,
+    mappings: f64,
+}
+
+impl Usage {
+    fn now() -> Self {
+        let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("this is Linux");
+        let bytes = |key: &str| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(key));
+            let kib = line.and_then(|line| line.split_whitespace().next());
+            kib.map_or(f64::NAN, |kib| {
+                kib.parse::<f64>().expect("a number") * 1024.0
+            })
+        };
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("this is Linux");
+        Self {
+            memory: bytes("Pss:"),
+            resident: bytes("Rss:"),
+            mappings: maps.lines().count() as f64,
+        }
+    }
 }
 
 /// One side: `side:guests`.
 pub(crate) fn child(argument: &str) {
     let (side, guests) = argument.split_once(':').expect("`ask` wrote it");
     let guests = guests.parse().expect("`ask` wrote it");
-    let guest = std::fs::read(hart_build::bench_guest(Stack::Small)).expect("it was just built");
+    let guest =
+        std::fs::read(hart_build::bench_guest("spawned", Stack::Small)).expect("it was just built");
     let found = match side {
         "fast" => hart(Profile::Fast, guests, &guest),
         "dense" => hart(Profile::Dense, guests, &guest),
@@ -137,14 +157,15 @@ pub(crate) fn child(argument: &str) {
 }
 
 /// Looks shortly before the guests wake.
-fn look(before: (f64, f64), wake: Instant, parked: impl FnOnce() -> u64) -> Found {
+fn look(before: &Usage, wake: Instant, parked: impl FnOnce() -> u64) -> Found {
     let early = Duration::from_millis(500);
     thread::sleep((wake - early).saturating_duration_since(Instant::now()));
-    let now = usage();
+    let now = Usage::now();
     Found {
         parked: parked(),
-        resident: now.0 - before.0,
-        mappings: now.1 - before.1,
+        memory: now.memory - before.memory,
+        resident: now.resident - before.resident,
+        mappings: now.mappings - before.mappings,
         end: 0.0,
     }
 }
@@ -156,7 +177,7 @@ fn left(wake: Instant) -> u32 {
 
 fn hart(profile: Profile, guests: u32, guest: &[u8]) -> Found {
     // The pool belongs to the guests.
-    let before = usage();
+    let before = Usage::now();
     let host = Host::builder()
         .workers(WORKERS)
         .instances(guests)
@@ -176,7 +197,7 @@ fn hart(profile: Profile, guests: u32, guest: &[u8]) -> Found {
                 .expect("it starts")
         })
         .collect();
-    let mut found = look(before, wake, || host.pool().in_use);
+    let mut found = look(&before, wake, || host.pool().in_use);
     for run in runs {
         run.wait().expect("the guest does not fail");
     }
@@ -199,7 +220,7 @@ impl WasiView for State {
 }
 
 fn default_pool(guests: u32, guest: &[u8]) -> Found {
-    let before = usage();
+    let before = Usage::now();
     let mut config = Config::new();
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(guests)
@@ -213,9 +234,6 @@ fn default_pool(guests: u32, guest: &[u8]) -> Found {
     let component = Component::new(&engine, guest).expect("the guest is valid");
     let mut linker = Linker::new(&engine);
     p2::add_to_linker_async(&mut linker).expect("names are unique");
-    linker
-        .define_unknown_imports_as_traps(&component)
-        .expect("what is missing is functions and types");
     let pre = Arc::new(linker.instantiate_pre(&component).expect("it is complete"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -239,7 +257,7 @@ fn default_pool(guests: u32, guest: &[u8]) -> Found {
         })
         .collect();
     let metrics = || engine.pooling_allocator_metrics();
-    let mut found = look(before, wake, || {
+    let mut found = look(&before, wake, || {
         metrics().map_or(0, |metrics| metrics.component_instances())
     });
     runtime.block_on(async {

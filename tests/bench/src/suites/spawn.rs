@@ -37,7 +37,8 @@ pub(crate) fn run(bench: &mut Bench) {
     ] {
         let names = Names::of(case);
         if names.all().any(|name| wants(bench, name)) {
-            let guest = std::fs::read(hart_build::bench_guest(stack)).expect("it was just built");
+            let guest = std::fs::read(hart_build::bench_guest("spawned", stack))
+                .expect("it was just built");
             let tasks = if bench.is_quick() { 4_000 } else { 20_000 };
             host(bench, &names, &guest, call, tasks);
         }
@@ -225,9 +226,9 @@ impl Command {
 /// Spawned by a guest, in windows.
 fn guest(bench: &mut Bench) {
     let tasks = if bench.is_quick() { 20_000 } else { 100_000 };
-    let file = hart_build::bench_guest(Stack::Small);
-    let hart = Command::load(&file);
-    let bytes = std::fs::read(&file).expect("it was just built");
+    let hart = Command::load(&hart_build::bench_guest("spawner", Stack::Small));
+    let file = hart_build::bench_guest("spawned", Stack::Small);
+    let bytes = std::fs::read(file).expect("it was just built");
     let tokio = Tokio::with_harts_engine(WORKERS, &bytes, Call::Noop);
     let rounds = if bench.is_quick() { 3 } else { 7 };
     let (outcomes, repeated) = bench.repeat(rounds, |_| {
@@ -275,7 +276,7 @@ fn guest(bench: &mut Bench) {
 fn tree(bench: &mut Bench) {
     let depth = if bench.is_quick() { 12 } else { 15 };
     let hart = Command::load(&hart_build::guest("tree"));
-    let file = hart_build::bench_guest(Stack::Small);
+    let file = hart_build::bench_guest("spawned", Stack::Small);
     let bytes = std::fs::read(file).expect("it was just built");
     let tokio = TokioTree(Tokio::with_harts_engine(WORKERS, &bytes, Call::Noop));
     rates(bench, "tree", "same engine", (1 << depth) - 1, &mut || {
@@ -295,7 +296,7 @@ fn yields(bench: &mut Bench) {
         (core instance $i (instantiate $m))
         (func (export "loop") (param "count" u32) (canon lift (core func $i "loop"))))"#;
     let count = if bench.is_quick() { 100_000 } else { 1_000_000 };
-    let hart = Command::load(&hart_build::bench_guest(Stack::Small));
+    let hart = Command::load(&hart_build::bench_guest("spawner", Stack::Small));
     let engine: &Engine = hart.host.engine();
     let component = component::Component::new(engine, LOOPS).expect("it is valid");
     let pre = Linker::<()>::new(engine).instantiate_pre(&component);

@@ -1,18 +1,11 @@
-//! What the suites `spawn` and `density` run: `spawned WHAT COUNT [WINDOW]`, or one of its exports.
+//! What the suites `spawn` and `density` make instances of. It imports nothing of hart, so that any WASI
+//! runtime has it.
 //!
 //! Exports, each called once in a new instance: `noop`, `small` (allocates 64 KiB and writes to every page
 //! of it), `format` (formats a string), `park` (sleeps).
-//!
-//! | what | does |
-//! | --- | --- |
-//! | `tasks` | spawns and joins this many tasks that do nothing, at most a window of them at once, and prints the median and the 99th percentile of the times from spawn to join, in nanoseconds |
-//! | `yield` | yields so often |
 
-use std::collections::VecDeque;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
-
-use hart_guest::{Failure, task, yield_now};
+use std::time::Duration;
 
 /// Bytes in a page of the host.
 const PAGE: usize = 4096;
@@ -75,50 +68,8 @@ mod exports {
     }
 }
 
-#[task]
-fn noop() {}
-
-fn tasks(count: usize, window: usize) -> Result<(), Failure> {
-    let mut running = VecDeque::with_capacity(window);
-    let mut times = Vec::with_capacity(count);
-    let mut spawned = 0;
-    loop {
-        while running.len() < window && spawned < count {
-            running.push_back((Instant::now(), noop.spawn(())?));
-            spawned += 1;
-        }
-        let Some((since, task)) = running.pop_front() else {
-            break;
-        };
-        task.join()?;
-        times.push(since.elapsed());
-    }
-    times.sort();
-    let at = |part: f64| times[((count as f64 * part) as usize).min(count - 1)].as_nanos();
-    println!("{} {}", at(0.5), at(0.99));
-    Ok(())
-}
-
-fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1);
-    let what = arguments.next().unwrap_or_default();
-    let mut number = |default: usize| {
-        arguments
-            .next()
-            .map_or(Ok(default), |text| text.parse::<usize>())
-    };
-    match what.as_str() {
-        "tasks" => tasks(number(100_000)?, number(64)?)?,
-        "yield" => {
-            for _ in 0..number(100_000)? {
-                yield_now();
-            }
-        }
-        // So that the native program uses them, too.
-        _ => {
-            park(0);
-            println!("{} {}", small(), format(7));
-        }
-    }
-    Ok(())
+fn main() {
+    // So that the native program uses them, too.
+    park(0);
+    println!("{} {}", small(), format(7));
 }

@@ -91,12 +91,14 @@ struct Prepared<T: 'static> {
 }
 
 impl<T: Send> Prepared<T> {
+    /// What the linker does not have, the guest must not call.
     fn new(engine: &Engine, mut linker: Linker<T>, bytes: &[u8], call: Call) -> Arc<Self> {
         let component = component::Component::new(engine, bytes).expect("the guest is valid");
-        // Nobody calls them here.
-        linker
-            .define_unknown_imports_as_traps(&component)
-            .expect("what is missing is functions and types");
+        if linker.instantiate_pre(&component).is_err() {
+            linker
+                .define_unknown_imports_as_traps(&component)
+                .expect("what is missing is functions and types");
+        }
         let export = component.get_export_index(None, call.export());
         Arc::new(Self {
             pre: linker.instantiate_pre(&component).expect("it is complete"),
