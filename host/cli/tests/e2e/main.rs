@@ -12,6 +12,7 @@ mod help;
 mod limits;
 mod new;
 mod outcomes;
+mod pool;
 mod preemption;
 mod sim;
 mod wast;
