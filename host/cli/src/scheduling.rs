@@ -1,9 +1,9 @@
 //! `--workers`, `--preempt` and `--slice`: the host that they describe.
 
 use crate::args::{PoolScanArg, PreemptMode, ProfileArg, SchedulingArgs};
-use crate::failure::Failure;
+use crate::failure::{Failure, to_stderr};
 use crate::units;
-use hart_host::{Cache, Host, Limits, PoolScan, Preemption, Profile};
+use hart_host::{Cache, Host, HostBuilder, Limits, PoolScan, Preemption, Profile};
 
 /// A host as the arguments describe it.
 ///
@@ -31,9 +31,22 @@ pub(crate) fn host(args: &SchedulingArgs, limits: Limits, cache: Cache) -> Resul
     if let Some(workers) = args.workers {
         builder = builder.workers(workers.get());
     }
-    builder
+    let host = builder
         .build()
-        .map_err(|error| Failure::new(1, format!("cannot start: {error}")))
+        .map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
+    let asked = args.instances.unwrap_or(HostBuilder::DEFAULT_INSTANCES);
+    if host.pool().instances < u64::from(asked)
+        && let Some(why) = host
+            .settings()
+            .iter()
+            .find(|setting| setting.name == "instances")
+    {
+        to_stderr(&format!(
+            "hart: a smaller pool, of {} instances: {}\n",
+            why.value, why.reason
+        ));
+    }
+    Ok(host)
 }
 
 /// What `--preempt` and `--slice` mean together. Fuel is metered in fuel mode only, so a limit on it

@@ -100,6 +100,9 @@ pub(super) fn plan(
     let mut settings = Vec::new();
     let (places, why) = within_mappings(asked, profile, room)?;
     let (reservation, places, why) = within_bytes(places, why, profile, beside, room)?;
+    if places < asked {
+        tracing::warn!("the pool has {places} instances: {why}");
+    }
     settings.push(Setting::new("instances", places, why));
     let guard = if profile == Profile::Dense { 0 } else { GUARD };
     settings.push(Setting::new(
@@ -171,7 +174,6 @@ fn within_mappings(asked: u32, profile: Profile, room: &Room) -> Result<(u32, St
         u64::from(asked) * each,
         room.mappings.unwrap_or_default(),
     );
-    tracing::warn!("the pool has {places} instances: {why}");
     Ok((places, why))
 }
 
@@ -216,7 +218,6 @@ fn within_bytes(
                 "the address space that is left, {}, has room for no more: raise `ulimit -v` for more",
                 size(room.bytes >> 20 << 20),
             );
-            tracing::warn!("the pool has {fewer} instances: {why}");
             Ok((reservation, fewer, why))
         }
     }
