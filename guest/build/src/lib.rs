@@ -55,6 +55,43 @@ pub fn sequential_guest(name: &str) -> PathBuf {
     find(name, &BUILT, Kind::Sequential)
 }
 
+/// How much stack a guest is linked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stack {
+    /// What this workspace sets: 64 KiB.
+    Small,
+    /// What Rust links where nobody sets anything: 1 MiB, which every instance sets up anew.
+    Default,
+}
+
+/// The path of one of hart-bench's guests, `spawned` or `spawner`, built with this much stack.
+///
+/// # Panics
+///
+/// When it cannot be built, with a message that says what to do.
+pub fn bench_guest(name: &str, stack: Stack) -> PathBuf {
+    build_bench_guest(name, stack).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn build_bench_guest(name: &str, stack: Stack) -> Result<PathBuf, BuildError> {
+    let (file, build_directory, flags) = match stack {
+        Stack::Small => (format!("{name}.wasm"), "guest-build", None),
+        Stack::Default => (
+            format!("{name}-default-stack.wasm"),
+            "guest-build/default-stack",
+            Some("-Clink-arg=-zstack-size=1048576"),
+        ),
+    };
+    let target_directory = target_directory();
+    let directory = target_directory.join("guests/bench");
+    let _lock = prepare(&directory)?;
+    let build_directory = target_directory.join(build_directory);
+    let package = ["--package", "hart-bench-guests", "--bins"];
+    cargo_build(&build_directory, &package, flags, Output::OnFailure)?;
+    let built = build_directory.join(TARGET).join("guest").join(name);
+    publish(&built.with_extension("wasm"), &directory, &file)
+}
+
 fn find(name: &str, built: &OnceLock<Guests>, kind: Kind) -> PathBuf {
     let guests = built
         .get_or_init(|| build(kind, Output::OnFailure).unwrap_or_else(|error| panic!("{error}")));
@@ -102,46 +139,68 @@ pub fn build(kind: Kind, output: Output) -> Result<Guests, BuildError> {
         Kind::Hart => target_directory.join("guests"),
         Kind::Sequential => target_directory.join("guests/sequential"),
     };
-    let at = |path: &Path| {
-        let path = path.to_path_buf();
-        move |error| BuildError::File(path, error)
-    };
-    fs::create_dir_all(&directory).map_err(at(&directory))?;
-    let lock_path = target_directory.join("guests/.lock");
-    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
-    lock.lock().map_err(at(&lock_path))?;
-
-    toolchain::install(&workspace())?;
+    let _lock = prepare(&directory)?;
     let build_directory = target_directory.join("guest-build");
-    cargo_build(&build_directory, kind, output)?;
+    let package = ["--package", "hart-examples", "--bins"];
+    let sequential = ["--features", "sequential"];
+    let arguments = match kind {
+        Kind::Hart => package.to_vec(),
+        Kind::Sequential => [&package[..], &sequential].concat(),
+    };
+    cargo_build(&build_directory, &arguments, None, output)?;
 
     let names = names()?;
     for name in &names {
         let file = format!("{name}.wasm");
         let from = build_directory.join(TARGET).join("guest").join(&file);
-        let to = directory.join(&file);
-        let new = fs::read(&from).map_err(at(&from))?;
-        if fs::read(&to).is_ok_and(|old| old == new) {
-            continue;
-        }
-        let part = directory.join(format!(".{file}.part"));
-        fs::write(&part, &new).map_err(at(&part))?;
-        fs::rename(&part, &to).map_err(at(&to))?;
+        publish(&from, &directory, &file)?;
     }
     Ok(Guests { names, directory })
 }
 
-fn cargo_build(build_directory: &Path, kind: Kind, output: Output) -> Result<(), BuildError> {
+fn at(path: &Path) -> impl FnOnce(io::Error) -> BuildError {
+    let path = path.to_path_buf();
+    move |error| BuildError::File(path, error)
+}
+
+/// Makes the directory and takes the lock.
+fn prepare(directory: &Path) -> Result<File, BuildError> {
+    fs::create_dir_all(directory).map_err(at(directory))?;
+    let lock_path = target_directory().join("guests/.lock");
+    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
+    lock.lock().map_err(at(&lock_path))?;
+    toolchain::install(&workspace())?;
+    Ok(lock)
+}
+
+/// Puts what was built where it is looked for.
+fn publish(from: &Path, directory: &Path, file: &str) -> Result<PathBuf, BuildError> {
+    let to = directory.join(file);
+    let new = fs::read(from).map_err(at(from))?;
+    if fs::read(&to).is_ok_and(|old| old == new) {
+        return Ok(to);
+    }
+    let part = directory.join(format!(".{file}.part"));
+    fs::write(&part, &new).map_err(at(&part))?;
+    fs::rename(&part, &to).map_err(at(&to))?;
+    Ok(to)
+}
+
+/// `flags` are instead of those of `.cargo/config.toml`.
+fn cargo_build(
+    build_directory: &Path,
+    arguments: &[&str],
+    flags: Option<&str>,
+    output: Output,
+) -> Result<(), BuildError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command
         .current_dir(workspace())
-        .args(["build", "--package", "hart-examples", "--bins"])
+        .arg("build")
+        .args(arguments)
         .args(["--target", TARGET, "--profile", "guest", "--target-dir"])
         .arg(build_directory);
-    if kind == Kind::Sequential {
-        command.args(["--features", "sequential"]);
-    }
     // What an outer cargo, clippy or CI sets for its own build: flags would replace those that
     // `.cargo/config.toml` has for guests.
     for name in [
@@ -152,6 +211,9 @@ fn cargo_build(build_directory: &Path, kind: Kind, output: Output) -> Result<(),
         "RUSTFLAGS",
     ] {
         command.env_remove(name);
+    }
+    if let Some(flags) = flags {
+        command.env("RUSTFLAGS", flags);
     }
     let result = match output {
         Output::Always => command

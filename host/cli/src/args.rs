@@ -85,6 +85,28 @@ pub(crate) enum PreemptMode {
     None,
 }
 
+/// What instances are made for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ProfileArg {
+    /// Made quickly, and at full speed
+    #[default]
+    Fast,
+    /// As many as possible: bounds are checked in code, and no memory grows beyond 64 MiB
+    Dense,
+}
+
+/// Whether the kernel is asked which pages were written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum PoolScanArg {
+    /// No, as swap may come later
+    #[default]
+    Auto,
+    /// Yes: this system has no swap and gets none
+    On,
+    /// No
+    Off,
+}
+
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Scheduling")]
 pub(crate) struct SchedulingArgs {
@@ -96,6 +118,19 @@ pub(crate) struct SchedulingArgs {
     /// fuel is given]
     #[arg(long, value_name = "MODE")]
     pub(crate) preempt: Option<PreemptMode>,
+
+    /// Guest tasks that can have started and not ended; others wait [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) instances: Option<u32>,
+
+    /// Whether instances are to be fast, or as many as the system allows
+    #[arg(long, value_name = "PROFILE", default_value = "fast")]
+    pub(crate) profile: ProfileArg,
+
+    /// Whether the kernel is asked which pages a guest has written, to reset only those: unsafe where
+    /// there is swap or may be
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) pool_scan: PoolScanArg,
 
     /// How long a guest may run before another gets its worker: a duration with epochs [default:
     /// 1ms], units of fuel with fuel [default: 1000000]

@@ -1,8 +1,12 @@
 //! Files into components, and what is said about files that are none.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, to_stderr};
 use hart_host::{Component, Host, LoadError};
+use std::io::IsTerminal as _;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 /// Loads the component in `path`: `.wasm`, `.wat`, or, where that is allowed, `.cwasm`.
 ///
@@ -22,8 +26,67 @@ pub(crate) fn load(
         let loaded = unsafe { host.load_precompiled(&bytes) };
         return loaded.map_err(|error| explain(&error).at(path));
     }
+    let _progress = Progress::start(path);
     host.load_file(path)
         .map_err(|error| explain(&error).at(path))
+}
+
+/// How many places a program's pool needs, if that can be told from its file before it is loaded: one that
+/// does not import `spawn` is one instance for ever, and a pool of the usual size takes milliseconds to make.
+pub(crate) fn places(path: &Path) -> Option<u32> {
+    /// A component may take several places, by its memories and tables.
+    const FEW: u32 = 16;
+    /// Looking through more than this takes as long as making the pool.
+    const MOST: u64 = 1 << 20;
+    const IMPORT: &[u8] = b"hart:exec/tasks";
+
+    let metadata = std::fs::metadata(path).ok()?;
+    // A pipe can be read once.
+    if !metadata.is_file() || metadata.len() > MOST {
+        return None;
+    }
+    let bytes = std::fs::read(path).ok()?;
+    let imports = bytes.windows(IMPORT.len()).any(|window| window == IMPORT);
+    (!imports).then_some(FEW)
+}
+
+/// Says on a terminal that a component is being compiled, once that has taken long enough to wonder.
+struct Progress {
+    /// Dropped first, which wakes the thread.
+    done: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Progress {
+    /// Compiling a program of a few hundred kilobytes takes less.
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    fn start(path: &Path) -> Self {
+        let (done, is_done) = mpsc::channel();
+        let shown = std::io::stderr().is_terminal();
+        let path = path.display().to_string();
+        let wait = move || {
+            if is_done.recv_timeout(Self::PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                to_stderr(&format!("hart: compiling {path} ..\n"));
+            }
+        };
+        // Where there is no thread for it, nothing is said.
+        let thread = shown.then(|| thread::Builder::new().spawn(wait).ok());
+        Self {
+            done: Some(done),
+            thread: thread.flatten(),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.done = None;
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to panic about, and nothing depends on it.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// The same as the host crate's own texts, except that they name options of this program.

@@ -39,7 +39,9 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         Some(path) => Some(TraceFile::create(path)?),
         None => None,
     };
-    let host = scheduling::host(&args.scheduling, limits, cache, trace.is_some())?;
+    let mut scheduling = args.scheduling.clone();
+    scheduling.instances = scheduling.instances.or_else(|| load::places(path));
+    let host = scheduling::host(&scheduling, limits, cache, trace.is_some())?;
     let component = load::load(&host, path, args.allow_precompiled)?;
     let builder = match &args.invoke {
         Some(call) => host
@@ -71,6 +73,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         let report = Report {
             run: canceller.stats(),
             host: host.stats(),
+            settings: host.settings().to_vec(),
             wall,
             exit_code: result.as_ref().map_or_else(Failure::code, |code| *code),
             error: result.as_ref().err().map(ToString::to_string),

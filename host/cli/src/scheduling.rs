@@ -1,9 +1,9 @@
 //! `--workers`, `--preempt` and `--slice`: the host that they describe.
 
-use crate::args::{PreemptMode, SchedulingArgs};
-use crate::failure::Failure;
+use crate::args::{PoolScanArg, PreemptMode, ProfileArg, SchedulingArgs};
+use crate::failure::{Failure, to_stderr};
 use crate::units;
-use hart_host::{Cache, Host, Limits, Preemption, Trace};
+use hart_host::{Cache, Host, HostBuilder, Limits, PoolScan, Preemption, Profile, Trace};
 
 /// A host as the arguments describe it.
 ///
@@ -20,16 +20,41 @@ pub(crate) fn host(
         .backtrace_details(true)
         .preemption(preemption(args, &limits)?)
         .limits(limits)
+        .profile(match args.profile {
+            ProfileArg::Fast => Profile::Fast,
+            ProfileArg::Dense => Profile::Dense,
+        })
+        .pool_scan(match args.pool_scan {
+            PoolScanArg::Auto => PoolScan::Auto,
+            PoolScanArg::On => PoolScan::On,
+            PoolScanArg::Off => PoolScan::Off,
+        })
         .cache(cache);
+    if let Some(instances) = args.instances {
+        builder = builder.instances(instances);
+    }
     if let Some(workers) = args.workers {
         builder = builder.workers(workers.get());
     }
     if traced {
         builder = builder.trace(Trace::DEFAULT_EVENTS);
     }
-    builder
+    let host = builder
         .build()
-        .map_err(|error| Failure::new(1, format!("cannot start: {error}")))
+        .map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
+    let asked = args.instances.unwrap_or(HostBuilder::DEFAULT_INSTANCES);
+    if host.pool().instances < u64::from(asked)
+        && let Some(why) = host
+            .settings()
+            .iter()
+            .find(|setting| setting.name == "instances")
+    {
+        to_stderr(&format!(
+            "hart: a smaller pool, of {} instances: {}\n",
+            why.value, why.reason
+        ));
+    }
+    Ok(host)
 }
 
 /// What `--preempt` and `--slice` mean together. Fuel is metered in fuel mode only, so a limit on it
@@ -92,6 +117,9 @@ mod tests {
     ) -> Result<Preemption, Failure> {
         let args = SchedulingArgs {
             workers: None,
+            instances: None,
+            profile: ProfileArg::Fast,
+            pool_scan: PoolScanArg::Auto,
             preempt,
             slice: slice.map(String::from),
         };

@@ -2,7 +2,7 @@
 
 use crate::args::StatsFormat;
 use crate::units::{show_duration, show_size};
-use hart_host::{HostStats, RunStats};
+use hart_host::{HostStats, RunStats, Setting};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -14,6 +14,8 @@ pub(crate) struct Report {
     pub(crate) run: RunStats,
     /// What the host did.
     pub(crate) host: HostStats,
+    /// What the host chose for itself.
+    pub(crate) settings: Vec<Setting>,
     /// From the start of the run to its end, on the clock.
     pub(crate) wall: Duration,
     /// The exit code.
@@ -72,6 +74,13 @@ impl Report {
                 worker.parks,
             );
         }
+        for setting in &self.settings {
+            let _ = writeln!(
+                text,
+                "setting  {}: {} ({})",
+                setting.name, setting.value, setting.reason
+            );
+        }
         text
     }
 
@@ -91,6 +100,17 @@ impl Report {
                     "spawns": worker.spawns,
                     "joins": worker.joins,
                     "parks": worker.parks,
+                })
+            })
+            .collect();
+        let settings: Vec<Value> = self
+            .settings
+            .iter()
+            .map(|setting| {
+                json!({
+                    "name": setting.name,
+                    "value": setting.value,
+                    "reason": setting.reason,
                 })
             })
             .collect();
@@ -115,6 +135,7 @@ impl Report {
             "output_bytes": run.output_bytes,
             "epochs": self.host.epochs,
             "workers": workers,
+            "settings": settings,
         })
     }
 }

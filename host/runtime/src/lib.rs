@@ -119,8 +119,8 @@ mod trace;
 
 pub use error::{BuildError, CallError, LoadError, RunError};
 pub use host::{
-    Cache, Canceller, Component, DirAccess, GuestState, Host, HostBuilder, Outcome, Run,
-    RunBuilder, Shutdown, Stdio,
+    Cache, Canceller, Component, DirAccess, GuestState, Host, HostBuilder, Outcome, PoolScan,
+    Profile, Run, RunBuilder, Setting, Shutdown, Stdio,
 };
 pub use limits::{LimitKind, LimitReached, Limits};
 pub use preempt::{Preemption, configure};

@@ -223,13 +223,13 @@ impl Ground for Tokio {
 }
 
 /// Increments an engine's epoch.
-struct Ticker {
+pub(crate) struct Ticker {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Ticker {
-    fn start(engine: Engine, period: Duration) -> Self {
+    pub(crate) fn start(engine: Engine, period: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::spawn(move || {

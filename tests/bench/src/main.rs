@@ -3,6 +3,7 @@
 //! Both sides of a row run in this process, in turn, with the same work and the same workers; a row is
 //! the median of its rounds. A ratio above 1 means that hart is ahead.
 
+mod child;
 mod ground;
 mod guest;
 mod machine;
@@ -23,7 +24,7 @@ use std::{
 #[command(name = "hart-bench")]
 struct Arguments {
     /// What to measure.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "child")]
     suites: Vec<Suite>,
     /// Fewer rounds and smaller sizes: ends within 40 s, and says less.
     #[arg(long)]
@@ -37,10 +38,15 @@ struct Arguments {
     /// Draws what the suite `latency` found, as SVG.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// A part of a suite that needs a process of its own.
+    #[arg(long, hide = true)]
+    child: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Suite {
+    /// What parked guests take, against wasmtime's pool as it comes.
+    Density,
     /// The executor's fast and fair lanes, against tokio and async-executor.
     Executor,
     /// What guests that compete get, against tokio and threads.
@@ -57,16 +63,25 @@ enum Suite {
     Parallel,
     /// How fast the simulated machine steps, and whether its speed-ups come true.
     Sim,
+    /// How many tasks a second can be started, run and dropped, against tokio and a bare loop.
+    Spawn,
+    /// How long a small program takes, from start to end, against wasmtime.
+    Startup,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(part) = &arguments.child {
+        child::run(part);
+        return ExitCode::SUCCESS;
+    }
     if cfg!(debug_assertions) {
         eprintln!("hart-bench: this is a development build; figures need `cargo run --release`");
     }
     let mut bench = measure::Bench::new(arguments.quick, arguments.only);
     for suite in arguments.suites {
         match suite {
+            Suite::Density => suites::density::run(&mut bench),
             Suite::Executor => suites::executor::run(&mut bench),
             Suite::Fairness => suites::fairness::run(&mut bench),
             Suite::Kill => suites::kill::run(&mut bench),
@@ -75,6 +90,8 @@ fn main() -> ExitCode {
             Suite::Overhead => suites::overhead::run(&mut bench),
             Suite::Parallel => suites::parallel::run(&mut bench),
             Suite::Sim => suites::sim::run(&mut bench),
+            Suite::Spawn => suites::spawn::run(&mut bench),
+            Suite::Startup => suites::startup::run(&mut bench),
         }
     }
     let rows = bench.finish();

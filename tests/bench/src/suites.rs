@@ -1,5 +1,6 @@
 //! The suites.
 
+pub(crate) mod density;
 pub(crate) mod executor;
 pub(crate) mod fairness;
 pub(crate) mod kill;
@@ -8,3 +9,5 @@ pub(crate) mod limits;
 pub(crate) mod overhead;
 pub(crate) mod parallel;
 pub(crate) mod sim;
+pub(crate) mod spawn;
+pub(crate) mod startup;

@@ -13,6 +13,7 @@ mod help;
 mod limits;
 mod new;
 mod outcomes;
+mod pool;
 mod preemption;
 mod sim;
 mod trace;

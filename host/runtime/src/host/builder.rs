@@ -10,8 +10,10 @@ use wasmtime::component::{HasSelf, Linker};
 use super::admission::Admission;
 use super::bindings::{tasks, tasks_poll};
 use super::cache::Cache;
+use super::engine::{self, Deterministic, Wanted};
+use super::pool::{PoolScan, Profile};
 use super::state::GuestState;
-use super::{Handle, Host, HostInner, engine, engine::Deterministic, files};
+use super::{Handle, Host, HostInner, files};
 use crate::signal::Signal;
 use crate::simulate::Machine;
 use crate::{BuildError, Limits, Preemption, Runtime, RuntimeBuilder};
@@ -26,6 +28,8 @@ pub struct HostBuilder {
     preemption: Preemption,
     limits: Limits,
     instances: u32,
+    profile: Profile,
+    scan: PoolScan,
     cache: Cache,
     backtrace_details: bool,
     imports: Vec<Imports>,
@@ -42,6 +46,8 @@ impl HostBuilder {
             preemption: Preemption::default(),
             limits: Limits::new(),
             instances: Self::DEFAULT_INSTANCES,
+            profile: Profile::default(),
+            scan: PoolScan::default(),
             cache: Cache::default(),
             backtrace_details: false,
             imports: Vec::new(),
@@ -77,9 +83,22 @@ impl HostBuilder {
     /// Places in the pool of instances: how many guest tasks can have started and not ended. Others
     /// wait, tenants in turn (and runs that have no tenant). So that nobody's tasks can keep everybody else out by
     /// never ending, one tenant, or such a run, gets no further place while it holds twice as many as are free: two
-    /// thirds of the pool where it is alone, unless its tasks wait for each other. Default 1,000; at most 10,000.
+    /// thirds of the pool where it is alone, unless its tasks wait for each other. Default 1,000; at most 100,000.
+    /// Fewer where the system allows no more: [`Host::settings`] tells.
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances;
+        self
+    }
+
+    /// How instances trade speed for what the system allows. Default: [`Profile::Fast`].
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Whether the pool asks the kernel which pages a guest has written. Default: [`PoolScan::Auto`].
+    pub fn pool_scan(mut self, scan: PoolScan) -> Self {
+        self.scan = scan;
         self
     }
 
@@ -151,7 +170,8 @@ impl HostBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Setting`] for zero workers, instances or slice; [`BuildError::Engine`] if wasmtime
+    /// [`BuildError::Setting`] for zero workers, instances or slice, and where the system does not allow even
+    /// one instance; [`BuildError::Engine`] if wasmtime
     /// or the system refuses the pool; [`BuildError::Imports`] if a hook fails;
     /// [`BuildError::Thread`] if the system has no more threads.
     pub fn build(self) -> Result<Host, BuildError> {
@@ -184,13 +204,19 @@ impl HostBuilder {
                 "a slice of zero would never let a guest run: give it a length".into(),
             ));
         }
-        let engine = engine::engine(
-            self.preemption,
-            self.instances,
-            &self.cache,
-            self.backtrace_details,
+        let engine::Made {
+            engine,
+            plan,
+            promise,
+        } = engine::engine(&Wanted {
+            preemption: self.preemption,
+            instances: self.instances,
+            profile: self.profile,
+            scan: self.scan,
+            cache: &self.cache,
+            backtrace_details: self.backtrace_details,
             deterministic,
-        )?;
+        })?;
         let linker = linker(&engine, &self.imports).map_err(BuildError::Imports)?;
         let runtime = runtime(self.runtime)?;
         runtime.attach(&engine, self.preemption)?;
@@ -198,7 +224,10 @@ impl HostBuilder {
             runtime: runtime.owner.inner.clone(),
             engine,
             linker,
-            admission: Admission::new(u64::from(self.instances), runtime.owner.inner.clone()),
+            admission: Admission::new(u64::from(plan.places), runtime.owner.inner.clone()),
+            largest_memory: plan.reservation,
+            settings: plan.settings,
+            _promise: promise,
             preemption: self.preemption,
             limits: self.limits,
             data: self.data,

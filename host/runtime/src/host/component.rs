@@ -6,11 +6,11 @@ use std::sync::Arc;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{self, ComponentExportIndex, InstancePre, Type};
 
-use super::engine::{MEMORIES_PER_PLACE, TABLES_PER_PLACE};
+use super::pool::{MEMORIES_PER_PLACE, TABLES_PER_PLACE};
 use super::state::GuestState;
 
 /// Bytes in a page of linear memory.
-const PAGE: u64 = 64 << 10;
+pub(super) const PAGE: u64 = 64 << 10;
 
 /// A component that is loaded, compiled and linked. Cheap to clone; belongs to the
 /// [`Host`](crate::Host) that loaded it.

@@ -3,30 +3,31 @@
 use std::num::NonZeroUsize;
 
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
 };
 
 use super::Cache;
+use super::pool::{self, Beside, MEMORIES_PER_PLACE, Plan, PoolScan, Profile, TABLES_PER_PLACE};
+use super::room::{Promise, Room};
+use super::settings::{Setting, size};
 use crate::{BuildError, Preemption, configure};
 
-/// Linear memories that one place in the pool stands for. A component that needs more takes more
-/// places. Two, because a component of an adapter and a program often has two.
-pub(super) const MEMORIES_PER_PLACE: u32 = 2;
-/// Tables that one place stands for.
-pub(super) const TABLES_PER_PLACE: u32 = 8;
-/// The most places a pool may have: beyond it the address space of the memories runs out.
-const MAX_INSTANCES: u32 = 10_000;
-
 /// Elements that a table may have. A pool sets this aside as address space only.
-const TABLE_ELEMENTS: usize = 100_000;
+pub(super) const TABLE_ELEMENTS: usize = 100_000;
+/// Memories that a module may define.
+pub(super) const MEMORIES_PER_MODULE: u32 = 16;
+/// Tables that a module may define.
+pub(super) const TABLES_PER_MODULE: u32 = 64;
+/// Bytes of a stack, for guests and the host functions that they call: wasmtime's default.
+const STACK: usize = 2 << 20;
 /// Bytes of wasmtime's own bookkeeping for one instance of a component. A limit of memory, too: it is in
 /// no linear memory.
 const COMPONENT_INSTANCE_SIZE: usize = 1 << 20;
 /// The same for a core instance.
 const CORE_INSTANCE_SIZE: usize = 1 << 20;
 /// How much of a memory is zeroed by hand when it is reused, instead of by the system. Instances of
-/// guests with a small stack fit whole; of 1,000 places with two memories each, used once, 512 MiB stay
-/// resident. `tests/bench` settles it.
+/// guests with a small stack fit whole; of 1,000 places, used once, 256 MiB stay resident. `tests/bench` settles it.
 const MEMORY_KEEP_RESIDENT: usize = 256 << 10;
 /// The same for a table.
 const TABLE_KEEP_RESIDENT: usize = 16 << 10;
@@ -44,33 +45,98 @@ pub(super) enum Deterministic {
     Yes,
 }
 
+/// What an engine is made for.
+pub(super) struct Wanted<'a> {
+    pub(super) preemption: Preemption,
+    pub(super) instances: u32,
+    pub(super) profile: Profile,
+    pub(super) scan: PoolScan,
+    pub(super) cache: &'a Cache,
+    pub(super) backtrace_details: bool,
+    pub(super) deterministic: Deterministic,
+}
+
+/// An engine, and what was decided about it.
+pub(super) struct Made {
+    pub(super) engine: Engine,
+    pub(super) plan: Plan,
+    pub(super) promise: Promise,
+}
+
 /// Makes the engine.
-pub(super) fn engine(
-    preemption: Preemption,
-    instances: u32,
-    cache: &Cache,
-    backtrace_details: bool,
-    deterministic: Deterministic,
-) -> Result<Engine, BuildError> {
-    if instances == 0 || instances > MAX_INSTANCES {
-        return Err(BuildError::Setting(format!(
-            "a pool of {instances} instances makes no sense: ask for at least 1 and at most {MAX_INSTANCES}"
-        )));
-    }
+pub(super) fn engine(wanted: &Wanted<'_>) -> Result<Made, BuildError> {
+    let beside = Beside {
+        tables: u64::from(TABLES_PER_PLACE) * (TABLE_ELEMENTS * size_of::<usize>()) as u64,
+        stack: STACK as u64,
+    };
+    let mut plan = pool::plan(
+        wanted.instances,
+        wanted.profile,
+        wanted.scan,
+        beside,
+        &Room::look(),
+    )?;
+    // Before the pool is there, so that two that are made at once do not both see the same room.
+    let promise = Promise::new(plan.mappings, plan.bytes);
+    let config = config(wanted, &plan)?;
+    let engine = Engine::new(&config).map_err(BuildError::Engine)?;
+    plan.settings.extend([
+        Setting::new(
+            "preemption",
+            wanted.preemption,
+            "as asked, or the default; it is compiled into guests' code",
+        ),
+        Setting::new(
+            "component-model-async",
+            "off",
+            "no component that runs here uses it, and calls are twice as fast",
+        ),
+        Setting::new(
+            "memory-keep-resident",
+            size(MEMORY_KEEP_RESIDENT as u64),
+            "so much of a used memory is zeroed by hand, which is faster than giving it back",
+        ),
+        Setting::new(
+            "decommit-batch",
+            DECOMMIT_BATCH,
+            "memories are given back together, so that other cores are told less often",
+        ),
+        Setting::new(
+            "warm-slots",
+            WARM_SLOTS,
+            "so many places stay set up for components that are not the one to be started",
+        ),
+    ]);
+    Ok(Made {
+        engine,
+        plan,
+        promise,
+    })
+}
+
+fn config(wanted: &Wanted<'_>, plan: &Plan) -> Result<Config, BuildError> {
     let mut config = Config::new();
-    configure(&mut config, preemption);
-    if deterministic == Deterministic::Yes {
+    configure(&mut config, wanted.preemption);
+    if wanted.deterministic == Deterministic::Yes {
         config.cranelift_nan_canonicalization(true);
         config.relaxed_simd_deterministic(true);
     }
-    config.wasm_backtrace_details(if backtrace_details {
+    config.wasm_backtrace_details(if wanted.backtrace_details {
         WasmBacktraceDetails::Enable
     } else {
         WasmBacktraceDetails::Disable
     });
     config.wasm_backtrace_max_frames(BACKTRACE_FRAMES);
-    config.cache(super::cache::open(cache));
+    config.cache(super::cache::open(wanted.cache));
+    config.async_stack_size(STACK);
+    config.memory_reservation(plan.reservation);
+    config.memory_guard_size(plan.guard);
+    config.guard_before_linear_memory(plan.guard > 0);
+    config.memory_init_cow(plan.images);
 
+    let largest = usize::try_from(plan.reservation)
+        .map_err(|_| BuildError::Setting("a 64-bit system is needed".into()))?;
+    let instances = plan.places;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_stacks(instances)
@@ -79,15 +145,17 @@ pub(super) fn engine(
         .total_gc_heaps(instances)
         // Only counted; the memories and tables of a component say how many places it takes.
         .total_core_instances(u32::MAX)
-        .max_memories_per_module(MEMORIES_PER_PLACE * 8)
-        .max_tables_per_module(TABLES_PER_PLACE * 8)
+        .max_memories_per_module(MEMORIES_PER_MODULE)
+        .max_tables_per_module(TABLES_PER_MODULE)
+        .max_memory_size(largest)
         .max_component_instance_size(COMPONENT_INSTANCE_SIZE)
         .max_core_instance_size(CORE_INSTANCE_SIZE)
         .table_elements(TABLE_ELEMENTS)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .decommit_batch_size(DECOMMIT_BATCH)
-        .max_unused_warm_slots(WARM_SLOTS);
+        .max_unused_warm_slots(WARM_SLOTS)
+        .pagemap_scan(if plan.scan { Enabled::Yes } else { Enabled::No });
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).map_err(BuildError::Engine)
+    Ok(config)
 }

@@ -9,7 +9,8 @@ use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::component::{self, Linker};
 use wasmtime::{Engine, Precompiled};
 
-use super::component::Component;
+use super::component::{Component, PAGE};
+use super::engine::{MEMORIES_PER_MODULE, TABLE_ELEMENTS, TABLES_PER_MODULE};
 use super::state::GuestState;
 use crate::{LoadError, Preemption, text};
 
@@ -20,10 +21,11 @@ pub(super) const MAX_BYTES: u64 = 256 << 20;
 pub(super) fn load(
     engine: &Engine,
     linker: &Linker<GuestState>,
+    largest_memory: u64,
     bytes: &[u8],
 ) -> Result<Component, LoadError> {
     let binary = to_binary(bytes)?;
-    inspect(&binary)?;
+    inspect(&binary, largest_memory)?;
     // The compiler is large, and these bytes may be anybody's.
     let compiled = catch_unwind(AssertUnwindSafe(|| {
         component::Component::from_binary(engine, &binary)
@@ -40,9 +42,13 @@ pub(super) fn load(
 }
 
 /// Compiles to native code.
-pub(super) fn precompile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+pub(super) fn precompile(
+    engine: &Engine,
+    largest_memory: u64,
+    bytes: &[u8],
+) -> Result<Vec<u8>, LoadError> {
     let binary = to_binary(bytes)?;
-    inspect(&binary)?;
+    inspect(&binary, largest_memory)?;
     match catch_unwind(AssertUnwindSafe(|| engine.precompile_component(&binary))) {
         Ok(compiled) => compiled.map_err(|error| invalid(&error)),
         Err(_) => Err(LoadError::Invalid(
@@ -147,7 +153,7 @@ fn check_names(bytes: &[u8], offset: usize) -> Result<(), LoadError> {
 }
 
 /// Says what these bytes are, if not a component that this host runs.
-fn inspect(bytes: &[u8]) -> Result<(), LoadError> {
+fn inspect(bytes: &[u8], largest_memory: u64) -> Result<(), LoadError> {
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| {
@@ -167,6 +173,28 @@ fn inspect(bytes: &[u8]) -> Result<(), LoadError> {
                 check_names(section.data(), section.data_offset())?;
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::MemorySection(memories) => {
+                too_many("memories", memories.count(), MEMORIES_PER_MODULE)?;
+                for memory in memories.into_iter().flatten() {
+                    let bytes = memory.initial.saturating_mul(PAGE);
+                    if bytes > largest_memory {
+                        return Err(LoadError::TooBig(format!(
+                            "it begins with a memory of {bytes} bytes, and this host's are at most {largest_memory} (its setting `memory-reservation`): fewer instances or the profile `fast` leave more for each"
+                        )));
+                    }
+                }
+            }
+            Payload::TableSection(tables) => {
+                too_many("tables", tables.count(), TABLES_PER_MODULE)?;
+                for table in tables.into_iter().flatten() {
+                    let elements = table.ty.initial;
+                    if elements > TABLE_ELEMENTS as u64 {
+                        return Err(LoadError::TooBig(format!(
+                            "it begins with a table of {elements} elements, and {TABLE_ELEMENTS} are the most: split it"
+                        )));
+                    }
+                }
+            }
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports.into_iter().flatten() {
                     wasi_03(import.name.name)?;
@@ -179,6 +207,15 @@ fn inspect(bytes: &[u8]) -> Result<(), LoadError> {
             }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+fn too_many(what: &str, count: u32, most: u32) -> Result<(), LoadError> {
+    if count > most {
+        return Err(LoadError::TooBig(format!(
+            "one of its modules has {count} {what}, and {most} are the most: split it"
+        )));
     }
     Ok(())
 }

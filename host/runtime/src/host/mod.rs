@@ -11,7 +11,10 @@ mod guest;
 mod invoke;
 mod load;
 mod outcome;
+mod pool;
+mod room;
 mod run;
+mod settings;
 mod shared;
 mod shutdown;
 mod start;
@@ -34,7 +37,9 @@ use wasmtime::{Engine, Store};
 pub use builder::HostBuilder;
 pub use cache::Cache;
 pub use component::Component;
+pub use pool::{PoolScan, Profile};
 pub use run::{Canceller, Outcome, Run, RunBuilder};
+pub use settings::Setting;
 pub use shutdown::Shutdown;
 pub use state::GuestState;
 pub use stdio::Stdio;
@@ -99,6 +104,11 @@ struct HostInner {
     engine: Engine,
     linker: Linker<GuestState>,
     admission: Arc<Admission>,
+    /// Bytes that a linear memory may have.
+    largest_memory: u64,
+    settings: Vec<Setting>,
+    /// What the pool may come to use, out of the process's budget.
+    _promise: room::Promise,
     preemption: Preemption,
     limits: Limits,
     data: Option<builder::Data>,
@@ -135,7 +145,8 @@ impl Host {
     /// [`LoadError`] says what the bytes are instead, or what is the matter with them.
     pub fn load(&self, bytes: &[u8]) -> Result<Component, LoadError> {
         self.open()?;
-        load::load(&self.inner().engine, &self.inner().linker, bytes)
+        let inner = self.inner();
+        load::load(&inner.engine, &inner.linker, inner.largest_memory, bytes)
     }
 
     /// Loads a component with imports of its own: `imports` adds them to a copy of the host's linker,
@@ -176,7 +187,8 @@ impl Host {
         let mut linker = self.inner().linker.clone();
         linker.allow_shadowing(true);
         imports(&mut linker).map_err(LoadError::Imports)?;
-        load::load(&self.inner().engine, &linker, bytes)
+        let inner = self.inner();
+        load::load(&inner.engine, &linker, inner.largest_memory, bytes)
     }
 
     /// Loads a component from a file, binary or text.
@@ -196,7 +208,8 @@ impl Host {
     /// As [`load`](Self::load), except that imports are not looked at.
     pub fn precompile(&self, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         self.open()?;
-        load::precompile(&self.inner().engine, bytes)
+        let inner = self.inner();
+        load::precompile(&inner.engine, inner.largest_memory, bytes)
     }
 
     /// Loads what [`precompile`](Self::precompile) made.
@@ -369,6 +382,19 @@ impl Host {
     /// Spawns that wait for a place in the pool.
     pub fn queued_spawns(&self) -> u64 {
         self.inner().admission.waiting()
+    }
+
+    /// What the host chose for its pool and its engine, with the reasons.
+    ///
+    /// ```
+    /// let host = hart_host::Host::builder().cache(hart_host::Cache::Off).build()?;
+    /// for setting in host.settings() {
+    ///     println!("{} is {}: {}", setting.name, setting.value, setting.reason);
+    /// }
+    /// # Ok::<(), hart_host::BuildError>(())
+    /// ```
+    pub fn settings(&self) -> &[Setting] {
+        &self.inner().settings
     }
 
     /// How many workers there are.

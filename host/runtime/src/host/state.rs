@@ -12,7 +12,8 @@ use super::guest::Guest;
 /// What a guest's store holds: the `T` of the host's `Linker<T>`, for imports of the embedder's own
 /// (see [`HostBuilder::imports`](super::HostBuilder::imports)).
 pub struct GuestState {
-    wasi: WasiCtx,
+    /// Made when the guest first calls something of WASI: a task that only computes never pays for it.
+    wasi: Option<WasiCtx>,
     table: ResourceTable,
     guest: Arc<Guest>,
     data: Option<Box<dyn Any + Send>>,
@@ -22,9 +23,8 @@ impl GuestState {
     pub(super) fn new(guest: Arc<Guest>) -> Self {
         let run = &guest.run;
         Self {
-            wasi: run
-                .recipe
-                .context(&run.account, guest.denied, guest.depth == 0),
+            // A hook of the embedder's is promised a call for every task.
+            wasi: run.recipe.has_hook().then(|| context(&guest)),
             table: ResourceTable::new(),
             data: run.host.data.as_ref().map(|make| make()),
             guest,
@@ -61,10 +61,16 @@ impl GuestState {
     }
 }
 
+fn context(guest: &Guest) -> WasiCtx {
+    let run = &guest.run;
+    run.recipe
+        .context(&run.account, guest.denied, guest.depth == 0)
+}
+
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
-            ctx: &mut self.wasi,
+            ctx: self.wasi.get_or_insert_with(|| context(&self.guest)),
             table: &mut self.table,
         }
     }

@@ -83,6 +83,10 @@ impl Recipe {
     /// Checks what was granted and opens the directories.
     pub(super) fn new(grants: Grants, inline_files: bool) -> Result<Self, RunError> {
         let open = |read_only: bool| {
+            // A context is made for its directories alone, which costs a random seed and a dozen allocations.
+            if grants.dirs.is_empty() && grants.hook.is_none() && !inline_files {
+                return Ok(WasiFilesystemCtx::default());
+            }
             let mut builder = WasiCtxBuilder::new();
             builder.allow_blocking_current_thread(inline_files);
             for (host, guest, access) in &grants.dirs {
@@ -129,6 +133,11 @@ impl Recipe {
     /// What was written to captured streams.
     pub(super) fn captured(&self) -> (Vec<u8>, Vec<u8>) {
         (captured(&self.stdout), captured(&self.stderr))
+    }
+
+    /// Whether the embedder has a hook.
+    pub(super) fn has_hook(&self) -> bool {
+        self.hook.is_some()
     }
 
     /// The context of one task.

@@ -302,7 +302,7 @@ fn a_component_takes_as_many_places_as_it_needs() {
         .start()
         .unwrap();
     eventually("it runs", || host.pool().stacks == 1);
-    assert_eq!(host.pool().in_use, 3);
+    assert_eq!(host.pool().in_use, 5);
     run.cancel();
     assert!(run.wait().is_err());
     assert_nothing_left(&host);

@@ -7,6 +7,7 @@ mod layers;
 mod limits;
 mod load;
 mod neighbours;
+mod pool;
 mod preemption;
 mod support;
 mod tasks;

@@ -1,0 +1,90 @@
+//! What the system lets this process map, and how much of that the pools of its hosts may come to use.
+//!
+//! A pool maps little when it is made; its mappings come with the guests, up to a number that is known
+//! beforehand. A process that reaches the system's limit does not get an error where it could be handled: some
+//! allocation fails, anywhere, and the process aborts. So each pool reserves at the start what it may come to
+//! use, out of one budget for the process, and is made smaller where that is short.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Mappings that are left to the rest of the process: stacks of threads, heaps, files, compiled code. Guessed.
+const MAPPINGS_LEFT: u64 = 1_000;
+
+/// Address space that programs have on the machines that wasmtime's pool runs on: 47 bits.
+const ADDRESS_SPACE: u64 = 1 << 47;
+
+/// Mappings that pools may still come to use.
+static PROMISED_MAPPINGS: AtomicU64 = AtomicU64::new(0);
+/// Bytes of address space that pools have.
+static PROMISED_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// What is there for one more pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Room {
+    /// Mappings; none where the system has no limit.
+    pub(super) mappings: Option<u64>,
+    /// Bytes of address space.
+    pub(super) bytes: u64,
+    /// The address space of the process is limited, by `ulimit -v` or what does the same.
+    pub(super) is_limited: bool,
+    /// The system may move pages of this process to a disk.
+    pub(super) swaps: bool,
+}
+
+impl Room {
+    /// Looks.
+    pub(super) fn look() -> Self {
+        let most = std::fs::read_to_string("/proc/sys/vm/max_map_count")
+            .ok()
+            .and_then(|text| text.trim().parse::<u64>().ok());
+        let present = std::fs::read("/proc/self/maps")
+            .map_or(0, |maps| maps.iter().filter(|byte| **byte == b'\n').count());
+        let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
+        let bytes = match limit {
+            Some(limit) => limit.min(ADDRESS_SPACE).saturating_sub(present_bytes()),
+            None => ADDRESS_SPACE.saturating_sub(PROMISED_BYTES.load(Relaxed)),
+        };
+        Self {
+            mappings: most.map(|most| {
+                most.saturating_sub(present as u64)
+                    .saturating_sub(PROMISED_MAPPINGS.load(Relaxed))
+                    .saturating_sub(MAPPINGS_LEFT)
+            }),
+            bytes,
+            is_limited: limit.is_some(),
+            // A system that does not say has none, or is none whose pages could be asked for.
+            swaps: std::fs::read_to_string("/proc/swaps")
+                .is_ok_and(|text| text.lines().nth(1).is_some()),
+        }
+    }
+}
+
+/// Bytes that the process has mapped.
+fn present_bytes() -> u64 {
+    std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+        .map_or(0, |pages| pages * rustix::param::page_size() as u64)
+}
+
+/// What a pool may come to use, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Promise {
+    mappings: u64,
+    bytes: u64,
+}
+
+impl Promise {
+    pub(super) fn new(mappings: u64, bytes: u64) -> Self {
+        PROMISED_MAPPINGS.fetch_add(mappings, Relaxed);
+        PROMISED_BYTES.fetch_add(bytes, Relaxed);
+        Self { mappings, bytes }
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        PROMISED_MAPPINGS.fetch_sub(self.mappings, Relaxed);
+        PROMISED_BYTES.fetch_sub(self.bytes, Relaxed);
+    }
+}
