@@ -15,8 +15,9 @@
 
 use crate::platform::Platform;
 
-/// Nanoseconds up to which a poll is short. Guessed; 50 times what reading the CPU clock costs.
-const SHORT: u64 = 10_000;
+/// Nanoseconds up to which a poll is short: a core that is taken away is rarely given back that soon. Guessed; 200 times
+/// what reading the CPU clock costs.
+const SHORT: u64 = 40_000;
 
 /// Nanoseconds for which a reading of the CPU clock is good. Guessed.
 const FRESH: u64 = 1_000_000;

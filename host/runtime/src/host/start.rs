@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Instance, Val};
+use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use super::guest::Guest;
 use super::outcome::Ended;
@@ -136,21 +137,41 @@ async fn run(guest: Arc<Guest>, start: Start) -> Ended {
 }
 
 async fn instantiate_and_call(guest: &Arc<Guest>, start: Start) -> Result<Ended, Ended> {
-    let control = guest.control.clone();
-    let failed = |error: wasmtime::Error| Ended::from_error(error, &control, false);
-    let component = guest.run.component.clone();
-    let mut store =
-        Store::try_new(guest.run.host.engine(), GuestState::new(guest.clone())).map_err(failed)?;
-    arm(&control, &mut store).map_err(failed)?;
-    store.set_max_component_handles(guest.run.account.limits.handles_or_default() as usize);
-    let instance = component
-        .pre()
-        .instantiate_async(&mut store)
-        .await
-        .map_err(|error| Ended::from_error(error, &control, true))?;
+    let (mut store, instance) = instantiate(guest).await?;
     let ended = enter(&mut store, instance, guest, start).await;
-    control.note_fuel(&store);
+    guest.control.note_fuel(&store);
     ended
+}
+
+/// For how long the pool may have nothing for a guest that has a place. Guessed: it is given back within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes the guest's store and its instance.
+///
+/// The pool refuses what it does not have at once. A guest has a place, but another worker may still be giving that back
+/// to the system, out of sight of the pool.
+async fn instantiate(guest: &Arc<Guest>) -> Result<(Store<GuestState>, Instance), Ended> {
+    let control = &guest.control;
+    let failed = |error: wasmtime::Error| Ended::from_error(error, control, false);
+    let clock = &guest.run.host.runtime.clock;
+    let mut until = None;
+    loop {
+        let state = GuestState::new(guest.clone());
+        let mut store = Store::try_new(guest.run.host.engine(), state).map_err(failed)?;
+        arm(control, &mut store).map_err(failed)?;
+        store.set_max_component_handles(guest.run.account.limits.handles_or_default() as usize);
+        let pre = guest.run.component.pre();
+        match pre.instantiate_async(&mut store).await {
+            Ok(instance) => return Ok((store, instance)),
+            Err(error)
+                if error.is::<PoolConcurrencyLimitError>()
+                    && clock.now() < *until.get_or_insert_with(|| clock.now() + PATIENCE) => {}
+            Err(error) => return Err(Ended::from_error(error, control, true)),
+        }
+        drop(store);
+        control.instance_gone();
+        hart_executor::yield_now().await;
+    }
 }
 
 async fn enter(

@@ -322,6 +322,11 @@ impl Control {
         Ok(())
     }
 
+    /// What there was of the task's instance is gone, and another one will be made in the room that it had.
+    pub(crate) fn instance_gone(&self) {
+        self.grown.store(0, Ordering::Relaxed);
+    }
+
     /// Whether the simulated machine, if there is one, has no memory for the guest's growth.
     pub(super) fn has_no_memory(&self) -> bool {
         self.runtime

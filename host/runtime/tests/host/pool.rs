@@ -144,8 +144,24 @@ fn settings_say_what_and_why() {
 }
 
 /// Fault: pools that each fit the system, and together do not: the process aborts when guests come.
+///
+/// In a process of its own: beside it the pools of all other tests would be too small.
 #[test]
 fn pools_share_one_budget() {
+    let alone = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "pool::pools_that_take_all_there_is", "--ignored"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&alone.stdout);
+    assert!(
+        alone.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "started by another test"]
+fn pools_that_take_all_there_is() {
     let built: Vec<Host> = (0..12)
         .map(|_| {
             let host = Host::builder()
@@ -163,6 +179,26 @@ fn pools_share_one_budget() {
         assert!(places * 6 < most, "{places} places, and {most} mappings");
     }
     assert!(!built.is_empty());
+}
+
+/// Fault: the pool refuses an instance for which there is a place, because another worker is still giving that back to
+/// the system.
+#[test]
+fn a_place_that_is_being_given_back_is_waited_for() {
+    let host = builder().workers(4).instances(3).build().unwrap();
+    let text = "(component
+        (core module $m (memory 20) (func (export \"f\")
+            (memory.fill (i32.const 0) (i32.const 1) (i32.const 1000000))))
+        (core instance $i (instantiate $m))
+        (func (export \"f\") (canon lift (core func $i \"f\"))))";
+    let component = host.load(text.as_bytes()).unwrap();
+    for _ in 0..40 {
+        let runs = (0..50).map(|_| host.call(&component, "f", Vec::new()).start().unwrap());
+        for run in runs.collect::<Vec<_>>() {
+            run.wait().unwrap();
+        }
+    }
+    assert_nothing_left(&host);
 }
 
 /// Fault: a component that does not fit, refused without a word on what would.
@@ -213,7 +249,7 @@ fn noops_to_be_watched() {
 
 /// Fault: a reset, a mapping or a protection for every task: it is what makes two cores slower than one.
 ///
-/// Page faults are counted always; the calls themselves where there is `strace`.
+/// Where there is `strace`.
 #[test]
 fn a_warm_task_makes_no_system_calls() {
     // Calls that change mappings, of a process that runs so many tasks.
