@@ -3,15 +3,18 @@
 //! puts it there, for one thread.
 
 /// A fault that this executor could have.
-///
-/// # Examples
-///
-/// ```
-/// use hart_executor::planted::{Planted, plant};
-///
-/// plant(Some(Planted::StealDrops));
-/// # plant(None);
-/// ```
+#[cfg_attr(
+    feature = "planted-faults",
+    doc = r"
+# Examples
+
+```
+use hart_executor::planted::{Planted, plant};
+
+plant(Some(Planted::StealDrops));
+# plant(None);
+```"
+)]
 #[cfg_attr(
     not(feature = "planted-faults"),
     expect(unreachable_pub, reason = "public with the feature")
