@@ -305,7 +305,7 @@ impl Worker {
             return Step::Closed;
         }
         match self.phase {
-            Phase::Running | Phase::Searching => match self.next() {
+            Phase::Running | Phase::Searching => match self.next(most) {
                 Some(task) => {
                     self.found();
                     self.poll(task, most);
@@ -326,7 +326,7 @@ impl Worker {
                 // The second look. It takes what it finds. What is counted and cannot be taken now (a thief
                 // holds the queue, a push is half done) is somebody else's to notify; to stay awake for it
                 // would be to spin until they get on.
-                if let Some(task) = self.next() {
+                if let Some(task) = self.next(most) {
                     self.retract();
                     self.found();
                     self.poll(task, most);
@@ -432,8 +432,8 @@ impl Worker {
     // === choosing ===
 
     /// The task to poll next from what is at hand: the own queue, the fair lane, and now and then the
-    /// injector.
-    fn next(&mut self) -> Option<TaskRef> {
+    /// injector. From the fair lane up to `most` together, the others of which are in the slot's turn then.
+    fn next(&mut self, most: usize) -> Option<TaskRef> {
         if let Some(task) = self.hand.take() {
             self.skipped += 1;
             return Some(task);
@@ -445,7 +445,7 @@ impl Worker {
             self.take_from_injector();
         }
         if self.skipped >= FAIR_SKIPS
-            && let Some(task) = self.next_fair()
+            && let Some(task) = self.next_fair(most)
         {
             return Some(task);
         }
@@ -461,17 +461,18 @@ impl Worker {
             self.skipped += 1;
             return Some(task);
         }
-        self.next_fair()
+        self.next_fair(most)
     }
 
-    fn next_fair(&mut self) -> Option<TaskRef> {
+    fn next_fair(&mut self, most: usize) -> Option<TaskRef> {
         self.skipped = 0;
         if !self.lane_waits() {
             return None;
         }
         let now = self.now.unwrap_or_else(|| self.shared().platform().now());
         self.now = Some(now);
-        let task = self.shared().lane().pop(now, &self.slot().turn, 1)?;
+        let most = if self.has_nothing_else() { most } else { 1 };
+        let task = self.shared().lane().pop(now, &self.slot().turn, most)?;
         self.offer_queue();
         Some(task)
     }

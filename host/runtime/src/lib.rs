@@ -86,7 +86,9 @@
 //! # What cannot be preempted
 //!
 //! - One `memory.copy`, `memory.fill` or `memory.init` (or the same for tables) once it has begun; the
-//!   copying of arguments and results between guest and host. Limits of memory bound them.
+//!   copying of arguments and results between guest and host. Limits of memory bound them: a guest that fills its
+//!   memory over and over was gone 1.9 ms after it was cancelled with 64 MiB (at worst 2.5 ms), and 10.7 ms with
+//!   700 MiB (at worst 19.7 ms), on two busy cores (`hart-bench kill --only fill`).
 //! - Host functions: they should await and not block. Writing to the process's own standard output
 //!   blocks the worker for as long as the reader lets it wait.
 //! - Making an instance, apart from its start functions. Compilation happens on the thread that calls

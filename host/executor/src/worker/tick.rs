@@ -178,7 +178,7 @@ impl Worker {
             if self.shared().is_closed() {
                 break;
             }
-            let Some(task) = self.next() else {
+            let Some(task) = self.next(1) else {
                 if taken == 0 && self.search(1) > 0 {
                     continue;
                 }
