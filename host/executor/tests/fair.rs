@@ -147,6 +147,13 @@ impl Bed {
     }
 }
 
+impl Drop for Bed {
+    fn drop(&mut self) {
+        // Some tasks have handles to the executor, which would keep it and them.
+        self.executor.close();
+    }
+}
+
 fn share(group: &Group, of: Duration) -> f64 {
     group.stats().cpu_time.as_secs_f64() / of.as_secs_f64()
 }

@@ -18,6 +18,9 @@ use std::{
     time::Duration,
 };
 
+/// Polls after which the lane knows that they are short.
+const POLLS: usize = if cfg!(miri) { 60 } else { 400 };
+
 /// What happened: the tasks that were polled, by number, in order.
 type Log = Arc<Mutex<Vec<usize>>>;
 
@@ -77,7 +80,8 @@ fn an_idle_worker_gets_what_waits_in_a_turn() {
     const TASKS: usize = 12;
 
     // The long poll is at another place of its turn each time.
-    for polls in 400..420 {
+    let places = if cfg!(miri) { 3 } else { 20 };
+    for polls in POLLS..POLLS + places {
         let machine = Machine::new();
         let executor = Executor::with_platform(2, machine.clone());
         let mut worker = Worker::new(&executor).unwrap();
@@ -125,7 +129,7 @@ fn a_preemption_point_sees_what_waits_in_the_turn() {
     let verdicts = Arc::new(Mutex::new(Vec::new()));
     let (its, to) = (group.clone(), verdicts.clone());
     let never = Arc::new(AtomicBool::new(false));
-    let log = yielders(&executor, &group, (TASKS, 400), &never, move |_| {
+    let log = yielders(&executor, &group, (TASKS, POLLS), &never, move |_| {
         for _ in 0..8 {
             machine.advance(Duration::from_millis(1).as_nanos() as u64);
             let verdict = its.preemption_tick();
@@ -139,7 +143,7 @@ fn a_preemption_point_sees_what_waits_in_the_turn() {
     let mut tell = Some(tell);
     let its = log.clone();
     let teller = poll_fn(move |cx| {
-        if its.lock().unwrap().len() > 800
+        if its.lock().unwrap().len() > 2 * POLLS
             && let Some(tell) = tell.take()
         {
             tell();
@@ -165,12 +169,12 @@ fn close_within_a_turn_leaves_nothing() {
         let group = executor.group().build();
         let closer = Arc::new(Mutex::new(Some(executor.clone())));
         let never = Arc::new(AtomicBool::new(false));
-        let log = yielders(&executor, &group, (10, 400), &never, move |_| {
+        let log = yielders(&executor, &group, (10, POLLS), &never, move |_| {
             let executor = closer.lock().unwrap().take();
             executor.unwrap().close();
         });
         assert!(worker.run(std::future::pending::<()>()).is_err());
-        assert!(log.lock().unwrap().len() > 400);
+        assert!(log.lock().unwrap().len() > POLLS);
         assert_eq!(group.stats().live_tasks, 0);
     }
     assert_eq!(Arc::strong_count(&machine), 1);
