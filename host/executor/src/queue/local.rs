@@ -200,7 +200,11 @@ impl LocalQueue {
             if first.is_none() {
                 let half = self.backlog.len().div_ceil(2);
                 taker.take(half.min(1), |task| first = Some(task));
-                more = thief.take_from(&mut taker, half.saturating_sub(1));
+                // Where a push was half done there is no first, and may be a second by now: not to be taken, for
+                // who finds no first looks no further, and might sleep beside it.
+                if first.is_some() {
+                    more = thief.take_from(&mut taker, half - 1);
+                }
             }
             wanted = taker.release();
         }
