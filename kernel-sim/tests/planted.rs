@@ -153,7 +153,7 @@ fn guest(name: &str) -> Guest {
 
 #[test]
 fn an_admission_rule_that_deadlocks() {
-    let tree = guest("tree").arg("4").instances(6);
+    let tree = guest("tree").arg("5").instances(6);
     planted::admit_without_reserve(true);
     let (seed, failure) = find_in_guest(&tree, 2, Faults::none());
     planted::admit_without_reserve(false);
