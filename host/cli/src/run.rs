@@ -35,10 +35,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     } else {
         Cache::Default
     };
-    let trace = match &args.trace {
-        Some(path) => Some(TraceFile::create(path)?),
-        None => None,
-    };
+    let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
     let mut scheduling = args.scheduling.clone();
     scheduling.instances = scheduling.instances.or_else(|| load::places(path));
     let host = scheduling::host(&scheduling, limits, cache, trace.is_some())?;

@@ -53,10 +53,7 @@ impl SimArgs {
 /// One seed.
 fn once(args: &SimArgs, prepared: &guest::Prepared) -> Result<u8, Failure> {
     let config = args.config();
-    let trace = match &args.trace {
-        Some(path) => Some(TraceFile::create(path)?),
-        None => None,
-    };
+    let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
     let run = prepared.run(|guest| guest.run(&config))?;
     let path = prepared.path();
     if let Ok(outcome) = &run.result {

@@ -577,8 +577,8 @@ impl Worker {
                 .slots()
                 .iter()
                 .filter(|slot| slot.worker() != self.id);
+            let now = self.shared().platform().now();
             for slot in turns {
-                let now = self.shared().platform().now();
                 let reclaimed = self.shared().lane().reclaim(&slot.turn, now);
                 if reclaimed > 0 {
                     return self.stole(reclaimed);

@@ -12,6 +12,7 @@ mod plot;
 mod row;
 mod spinners;
 mod suites;
+mod wasi;
 
 use clap::{Parser, ValueEnum};
 use std::{

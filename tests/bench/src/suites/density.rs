@@ -11,15 +11,16 @@ use crate::{
     child,
     measure::Bench,
     row::{Figure, Row},
+    wasi::State,
 };
 use hart_build::Stack;
 use hart_host::{
     Cache, Host, Limits, Profile,
     wasmtime::{
         Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
-        component::{Component, Linker, ResourceTable, Val},
+        component::{Component, Linker, Val},
     },
-    wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2},
+    wasmtime_wasi::{WasiCtx, p2},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -205,20 +206,6 @@ fn hart(profile: Profile, guests: u32, guest: &[u8]) -> Found {
     found
 }
 
-struct State {
-    wasi: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
-    }
-}
-
 fn default_pool(guests: u32, guest: &[u8]) -> Found {
     let before = Usage::now();
     let mut config = Config::new();
@@ -245,10 +232,7 @@ fn default_pool(guests: u32, guest: &[u8]) -> Found {
         .map(|_| {
             let pre = pre.clone();
             runtime.spawn(async move {
-                let state = State {
-                    wasi: WasiCtx::builder().build(),
-                    table: ResourceTable::new(),
-                };
+                let state = State::new(WasiCtx::builder().build());
                 let mut store = Store::new(pre.engine(), state);
                 let instance = pre.instantiate_async(&mut store).await?;
                 let park = instance.get_typed_func::<(u32,), ()>(&mut store, "park")?;

@@ -5,14 +5,15 @@
 use crate::{
     child,
     measure::{Bench, Case, time},
+    wasi::State,
 };
 use hart_host::{
     wasmtime::{
         Cache, CacheConfig, Config, Engine, Store,
-        component::{Component, Linker, ResourceTable},
+        component::{Component, Linker},
     },
     wasmtime_wasi::{
-        WasiCtx, WasiCtxView, WasiView,
+        WasiCtx,
         p2::{self, bindings::Command as WasiCommand},
     },
 };
@@ -105,20 +106,6 @@ fn start(mut command: Command, cache: &Path) -> Duration {
     })
 }
 
-struct State {
-    wasi: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
-    }
-}
-
 /// What `wasmtime run` does with a component, with its cache.
 pub(crate) fn peer(file: &str) {
     let mut config = Config::new();
@@ -135,10 +122,7 @@ pub(crate) fn peer(file: &str) {
         .enable_io()
         .build()
         .expect("threads can be made");
-    let state = State {
-        wasi: WasiCtx::builder().arg(file).inherit_stdio().build(),
-        table: ResourceTable::new(),
-    };
+    let state = State::new(WasiCtx::builder().arg(file).inherit_stdio().build());
     let result = runtime.block_on(async {
         let mut store = Store::new(&engine, state);
         let command = WasiCommand::instantiate_async(&mut store, &component, &linker).await?;

@@ -1,14 +1,14 @@
 //! The example `compute` under hart and without it.
 
-use crate::ground::WORKERS;
+use crate::{ground::WORKERS, wasi::State};
 use hart_host::{
     Cache, Host, Preemption,
     wasmtime::{
         Store,
-        component::{Component, Linker, ResourceTable},
+        component::{Component, Linker},
     },
     wasmtime_wasi::{
-        WasiCtx, WasiCtxView, WasiView,
+        WasiCtx,
         p2::{
             self,
             bindings::{Command, CommandPre},
@@ -20,27 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-struct State {
-    wasi: WasiCtx,
-    table: ResourceTable,
-}
-
-impl State {
-    fn new(guest: &str) -> Self {
-        Self {
-            wasi: WasiCtx::builder().args(&["compute", guest]).build(),
-            table: ResourceTable::new(),
-        }
-    }
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
-    }
+fn state(guest: &str) -> State {
+    State::new(WasiCtx::builder().args(&["compute", guest]).build())
 }
 
 fn load(file: &Path, preemption: Preemption) -> (Host, CommandPre<State>) {
@@ -91,7 +72,7 @@ impl Scheduled {
         group
             .expect("the weight is not zero")
             .spawn(async move |cx| {
-                let mut store = Store::new(pre.engine(), State::new(guest));
+                let mut store = Store::new(pre.engine(), state(guest));
                 cx.arm(&mut store).expect("the engine is the host's");
                 let command = pre.instantiate_async(&mut store).await;
                 call(command.expect("there is a place"), &mut store).await
@@ -137,7 +118,7 @@ impl Bare {
 
     pub(super) fn run(&self, guest: &str) -> Duration {
         self.runtime.block_on(async {
-            let mut store = Store::new(self.pre.engine(), State::new(guest));
+            let mut store = Store::new(self.pre.engine(), state(guest));
             if self.checks {
                 store.set_epoch_deadline(1);
             }

@@ -14,9 +14,9 @@ use hart_host::{
     wasmtime::{
         self, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
         UpdateDeadline,
-        component::{self, ComponentExportIndex, InstancePre, Linker, ResourceTable, Val},
+        component::{self, ComponentExportIndex, InstancePre, Linker, Val},
     },
-    wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2},
+    wasmtime_wasi::{WasiCtx, p2},
 };
 use std::{
     collections::VecDeque,
@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::ground::Ticker;
+use crate::{ground::Ticker, wasi::State};
 
 /// Tasks that a driver has running at once.
 pub(super) const WINDOW: usize = 64;
@@ -60,27 +60,8 @@ pub(super) trait Ground {
 }
 
 /// What a task of an embedder's has in its store.
-struct State {
-    wasi: WasiCtx,
-    table: ResourceTable,
-}
-
-impl State {
-    fn new() -> Self {
-        Self {
-            wasi: WasiCtx::builder().build(),
-            table: ResourceTable::new(),
-        }
-    }
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
-    }
+fn state() -> State {
+    State::new(WasiCtx::builder().build())
 }
 
 /// A guest that is ready to be instantiated.
@@ -197,7 +178,7 @@ impl Ground for Group {
             drive(tasks, || {
                 let prepared = prepared.clone();
                 tasks_of.spawn(async move |cx| {
-                    let mut store = Store::new(prepared.pre.engine(), State::new());
+                    let mut store = Store::new(prepared.pre.engine(), state());
                     cx.arm(&mut store).expect("the engine is the host's");
                     prepared.once(store).await;
                 })
@@ -300,7 +281,7 @@ impl Tokio {
 
 /// One instance, as a task of tokio has it.
 async fn tokio_task(prepared: Arc<Prepared<State>>, preempted: bool) {
-    let mut store = Store::new(prepared.pre.engine(), State::new());
+    let mut store = Store::new(prepared.pre.engine(), state());
     if preempted {
         store.epoch_deadline_callback(|_| {
             Ok(UpdateDeadline::YieldCustom(
