@@ -93,11 +93,15 @@ impl From<Stop> for Ended {
 }
 
 impl Ended {
-    /// Whether the guest came to this end by itself.
+    /// Whether the guest's own code came to this end: it returned, exited or trapped.
     pub(super) fn is_of_the_guest(&self) -> bool {
         matches!(
             self,
-            Self::Returned(_) | Self::Failed(_) | Self::Results(_) | Self::Exit(_)
+            Self::Returned(_)
+                | Self::Failed(_)
+                | Self::Results(_)
+                | Self::Exit(_)
+                | Self::Trapped { .. }
         )
     }
 

@@ -100,7 +100,7 @@ impl<F: Future<Output = Ended>> Future for GuestTask<F> {
             .map(|result: Result<Ended, Stop>| {
                 this.guest.run.account.charge_poll();
                 // The store is gone by now, whatever the result. One that came after the guest was killed is mostly
-                // what became of that in the guest: an error that it met.
+                // what became of that in the guest: a spawn that was refused, a trap because of that.
                 let ended = result.unwrap_or_else(Ended::from);
                 this.guest.finish(match this.guest.control.killed() {
                     Some(kill) if ended.is_of_the_guest() => Ended::Killed(kill),

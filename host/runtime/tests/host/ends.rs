@@ -1,7 +1,8 @@
 //! How runs and hosts end, and what is left of them.
 
 use crate::support::*;
-use hart_host::{Limits, LoadError, RunError};
+use hart_host::{Canceller, Limits, LoadError, RunError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Fault: a run that only one kind of executor can await.
@@ -205,6 +206,42 @@ fn a_panicking_import_ends_its_task_only() {
         .unwrap_err();
     assert!(error.to_string().contains("boom\\u{7}"), "{error}");
     assert_eq!(output(&host, &lab(&host), &say(b'x')), "x");
+    assert_nothing_left(&host);
+}
+
+/// Fault: a run that was cancelled in the middle of a poll, and says that it trapped: the guest met the cancellation as
+/// a spawn that was refused, did not expect that, and trapped before its next preemption point.
+#[test]
+fn a_trap_after_the_cancellation_is_one_of_a_cancelled_run() {
+    let canceller: Arc<OnceLock<Canceller>> = Arc::default();
+    let cancels = canceller.clone();
+    let host = builder()
+        .workers(1)
+        .imports(move |linker| {
+            let cancels = cancels.clone();
+            linker.root().func_wrap("cancel", move |_, ()| {
+                cancels.wait().cancel();
+                Ok(())
+            })
+        })
+        .build()
+        .unwrap();
+    let component = host
+        .load(
+            br#"(component
+                (import "cancel" (func $cancel))
+                (core func $lowered (canon lower (func $cancel)))
+                (core module $m
+                    (import "" "cancel" (func $cancel))
+                    (func (export "f") call $cancel unreachable))
+                (core instance $i (instantiate $m (with "" (instance (export "cancel" (func $lowered))))))
+                (func (export "f") (canon lift (core func $i "f"))))"#,
+        )
+        .unwrap();
+    let run = host.invoke(&component, "f()").unwrap().start().unwrap();
+    assert!(canceller.set(run.canceller()).is_ok());
+    let error = run.wait().unwrap_err();
+    assert!(matches!(error, RunError::Cancelled), "{error:?}");
     assert_nothing_left(&host);
 }
 
