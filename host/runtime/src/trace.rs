@@ -2,17 +2,18 @@
 //!
 //! 1. Where a runtime is traced, the futures of its tasks are wrapped ([`Traced`]), and so is its platform:
 //!    where it is not, nothing of this is on any path.
-//! 2. Each worker appends to a *row* of its own, whose lock nobody else wants while it runs. A record is 40
-//!    bytes and a reference to the task's names.
-//! 3. The last records are kept, as many as was said. Rows are made of chunks; a row that needs one when
-//!    all are used gives up its own oldest.
-//! 4. [`Trace::write`] copies the rows and writes them. Rows that gave up chunks begin at different times:
+//! 2. Each worker appends to a *row* of its own, whose lock nobody else wants while it runs.
+//! 3. Rows are made of chunks. A chunk has records, of 40 bytes each, and the names that they refer to, so that
+//!    nothing that is shared between workers is touched, and names go with the records that they belong to.
+//! 4. The last records are kept, as many as was said: a row that needs a chunk when all are used gives up its
+//!    own oldest.
+//! 5. [`Trace::write`] copies the rows and writes them. Rows that gave up chunks begin at different times:
 //!    the picture begins where all of them are whole.
 
 mod task;
 mod writer;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +21,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 pub(crate) use task::Traced;
-use task::TracedTask;
 pub use writer::{TraceWriter, escape_json};
 
 use crate::runtime::this_worker;
@@ -31,8 +31,15 @@ const _: () = assert!(size_of::<Record>() == 40);
 /// Records in a chunk of a row.
 const CHUNK: usize = 512;
 
-/// Different names that are kept to be shared. Guests may make up more.
-const NAMES: usize = 4_096;
+/// Names of a chunk that are looked through for one that is there already. Two tasks whose polls alternate have
+/// their names among the last few; of thousands with names of their own, each is kept as often as it comes.
+const RECENT_NAMES: usize = 4;
+
+/// Text of names that a chunk holds before it counts as full, bytes. A guest's name may have 256.
+const NAMES: usize = 16 << 10;
+
+/// The end of a poll that has none yet.
+const OPEN: u64 = u64::MAX;
 
 /// Bits of a mark that hold a time: 78 hours of nanoseconds. Wakes after that are not drawn.
 const TIME_BITS: u32 = 48;
@@ -79,8 +86,6 @@ pub(crate) struct Recorder {
     clock: Clock,
     /// By the numbers that a worker may have.
     rows: Box<[Row]>,
-    /// Names of tasks and groups, which are mostly the same.
-    names: Mutex<HashSet<Arc<str>>>,
     /// Chunks in all rows.
     chunks: AtomicUsize,
     most_chunks: usize,
@@ -97,7 +102,7 @@ struct Row(Mutex<Records>);
 
 #[derive(Default)]
 struct Records {
-    chunks: VecDeque<Vec<Record>>,
+    chunks: VecDeque<Chunk>,
     /// Since when the worker waits, if it does.
     parked: Option<u64>,
     /// Records that were given up, and when the last of them ended.
@@ -105,15 +110,37 @@ struct Records {
     since: u64,
 }
 
+#[derive(Clone, Default)]
+struct Chunk {
+    records: Vec<Record>,
+    names: Vec<Box<str>>,
+    /// Of all names.
+    bytes: usize,
+}
+
 /// A poll, or a wait where it has no task.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct Record {
     from: u64,
+    /// [`OPEN`] while the poll goes on.
     to: u64,
     /// The [`Place::mark`] of where and when the task was queued for this poll; 0 where that is not known.
     queued: u64,
+    /// The task's number; 0 for none.
+    task: u64,
+    /// Which of the chunk's names are the task's and its group's.
+    name: u16,
+    group: u16,
     preempted: bool,
-    task: Option<Arc<TracedTask>>,
+}
+
+/// A poll that begins.
+struct Begun<'a> {
+    /// As in a [`Record`].
+    queued: u64,
+    task: u64,
+    name: &'a str,
+    group: &'a str,
 }
 
 /// A worker, or the outside, at a time.
@@ -168,33 +195,33 @@ impl Recorder {
         Self {
             clock: Clock(Instant::now()),
             rows: (0..rows).map(|_| Row::default()).collect(),
-            names: Mutex::default(),
             chunks: AtomicUsize::new(0),
             most_chunks: events.div_ceil(CHUNK),
         }
     }
 
-    /// Appends to the row of this thread's worker.
-    fn record(&self, record: Record) {
-        if let Some(row) = this_worker().and_then(|worker| self.rows.get(worker)) {
-            lock(&row.0).push(record, self);
+    /// This thread's worker begins a poll. It is in the row from then on: what the poll does may be what the reader of
+    /// the trace waits for.
+    fn begins(&self, poll: &Begun<'_>) {
+        if let Some(row) = self.row() {
+            let mut row = lock(&row.0);
+            let from = self.clock.now();
+            row.close(from, false);
+            row.last(self).begin(from, poll);
         }
     }
 
-    /// Shared copies of these names.
-    fn names<const N: usize>(&self, names: [&str; N]) -> [Arc<str>; N] {
-        let mut kept = lock(&self.names);
-        if kept.len() + N > NAMES {
-            kept.clear();
+    /// The poll ends.
+    fn ends(&self, preempted: bool) {
+        if let Some(row) = self.row() {
+            let to = self.clock.now();
+            lock(&row.0).close(to, preempted);
         }
-        names.map(|name| match kept.get(name) {
-            Some(kept) => kept.clone(),
-            None => {
-                let shared: Arc<str> = name.into();
-                kept.insert(shared.clone());
-                shared
-            }
-        })
+    }
+
+    /// The row of this thread's worker.
+    fn row(&self) -> Option<&Row> {
+        this_worker().and_then(|worker| self.rows.get(worker))
     }
 
     /// A worker begins to wait.
@@ -212,19 +239,27 @@ impl Recorder {
         let to = self.clock.now();
         let mut row = lock(&row.0);
         if let Some(from) = row.parked.take() {
-            row.push(Record::wait(from, to), self);
+            row.last(self).records.push(Record::wait(from, to));
         }
     }
 
     /// The rows as they are now, and from when on they are whole.
-    fn copy(&self) -> (Vec<Vec<Record>>, u64, u64) {
+    fn copy(&self) -> (Vec<Vec<Chunk>>, u64, u64) {
         let (mut since, mut forgotten) = (0, 0);
         let copy = |row: &Row| {
             let row = lock(&row.0);
             since = since.max(row.since);
             forgotten += row.forgotten;
-            let waits = row.parked.map(|from| Record::wait(from, self.clock.now()));
-            row.chunks.iter().flatten().cloned().chain(waits).collect()
+            let now = self.clock.now();
+            let waits = row.parked.map(|from| Chunk {
+                records: vec![Record::wait(from, now)],
+                ..Chunk::default()
+            });
+            let mut copied: Vec<Chunk> = row.chunks.iter().cloned().chain(waits).collect();
+            for record in copied.iter_mut().flat_map(|chunk| &mut chunk.records) {
+                record.to = record.to.min(now);
+            }
+            copied
         };
         let rows = self.rows.iter().map(copy).collect();
         (rows, since, forgotten)
@@ -234,30 +269,91 @@ impl Recorder {
 // === impl Records ===
 
 impl Records {
-    fn push(&mut self, record: Record, recorder: &Recorder) {
-        if self.chunks.back().is_none_or(|last| last.len() == CHUNK) {
+    /// A chunk that has room for one more record.
+    fn last(&mut self, recorder: &Recorder) -> &mut Chunk {
+        if self.chunks.back().is_none_or(Chunk::is_full) {
             let chunk = self.chunk(recorder);
             self.chunks.push_back(chunk);
         }
-        if let Some(last) = self.chunks.back_mut() {
-            last.push(record);
+        let last = self.chunks.len() - 1;
+        &mut self.chunks[last]
+    }
+
+    /// Ends the poll that goes on, if one does.
+    fn close(&mut self, to: u64, preempted: bool) {
+        let last = self.chunks.back_mut();
+        if let Some(open) = last
+            .and_then(|chunk| chunk.records.last_mut())
+            .filter(|record| record.to == OPEN)
+        {
+            open.to = to;
+            open.preempted = preempted;
         }
     }
 
     /// An empty chunk: a new one, or the oldest.
-    fn chunk(&mut self, recorder: &Recorder) -> Vec<Record> {
+    fn chunk(&mut self, recorder: &Recorder) -> Chunk {
         let used = recorder.chunks.load(Ordering::Relaxed);
         if used >= recorder.most_chunks
             && let Some(mut oldest) = self.chunks.pop_front()
         {
-            self.forgotten += oldest.len() as u64;
-            self.since = oldest.last().map_or(self.since, |last| last.to);
+            self.forgotten += oldest.records.len() as u64;
+            self.since = oldest.records.last().map_or(self.since, |last| last.to);
             oldest.clear();
             return oldest;
         }
         // Several rows may see the last one free; a few more than was said are used then.
         recorder.chunks.fetch_add(1, Ordering::Relaxed);
-        Vec::with_capacity(CHUNK)
+        Chunk {
+            records: Vec::with_capacity(CHUNK),
+            ..Chunk::default()
+        }
+    }
+}
+
+// === impl Chunk ===
+
+impl Chunk {
+    fn is_full(&self) -> bool {
+        self.records.len() >= CHUNK || self.bytes >= NAMES
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.names.clear();
+        self.bytes = 0;
+    }
+
+    fn begin(&mut self, from: u64, poll: &Begun<'_>) {
+        let (name, group) = (self.name(poll.name), self.name(poll.group));
+        self.records.push(Record {
+            from,
+            to: OPEN,
+            queued: poll.queued,
+            task: poll.task,
+            name,
+            group,
+            preempted: false,
+        });
+    }
+
+    /// The number of a name, which is added if it is not among the last ones.
+    fn name(&mut self, name: &str) -> u16 {
+        let recent = self.names.iter().enumerate().rev().take(RECENT_NAMES);
+        let at = match { recent }.find(|(_, kept)| ***kept == *name) {
+            Some((at, _)) => at,
+            None => {
+                self.bytes += name.len();
+                self.names.push(name.into());
+                self.names.len() - 1
+            }
+        };
+        // At most two for each record.
+        u16::try_from(at).unwrap_or(u16::MAX)
+    }
+
+    fn name_of(&self, number: u16) -> &str {
+        self.names.get(usize::from(number)).map_or("", |name| name)
     }
 }
 
@@ -269,8 +365,10 @@ impl Record {
             from,
             to,
             queued: 0,
+            task: 0,
+            name: 0,
+            group: 0,
             preempted: false,
-            task: None,
         }
     }
 }
@@ -301,26 +399,35 @@ impl Trace {
         let mut trace = TraceWriter::new(to, "hart");
         let mut events = 0;
         for (number, row) in rows.iter_mut().enumerate() {
-            let kept = row.len();
-            row.retain(|record| record.from >= since);
-            forgotten += (kept - row.len()) as u64;
-            events += row.len() as u64;
-            if !row.is_empty() {
+            let mut some = false;
+            for chunk in row {
+                let kept = chunk.records.len();
+                chunk.records.retain(|record| record.from >= since);
+                forgotten += (kept - chunk.records.len()) as u64;
+                events += chunk.records.len() as u64;
+                some |= !chunk.records.is_empty();
+            }
+            if some {
                 trace.row(thread(number), &format!("worker {number}"));
             }
+        }
+        for row in &mut rows {
+            row.retain(|chunk| !chunk.records.is_empty());
         }
         if forgotten > 0 {
             let what = format!("{forgotten} events before this were not kept");
             trace.instant(0, "trace", &what, since);
         }
         for (number, row) in rows.iter().enumerate() {
-            for record in row {
-                draw(&mut trace, thread(number), record);
+            for chunk in row {
+                for record in &chunk.records {
+                    draw(&mut trace, thread(number), chunk, record);
+                }
             }
         }
         let mut arrows = 0;
         for (number, row) in rows.iter().enumerate() {
-            for record in row {
+            for record in row.iter().flat_map(|chunk| &chunk.records) {
                 if let Some((worker, at)) = source(&rows, record) {
                     arrows += 1;
                     let worker_row = thread(worker);
@@ -349,22 +456,21 @@ fn thread(worker: usize) -> u32 {
     u32::try_from(worker).unwrap_or(u32::MAX)
 }
 
-fn draw<W: io::Write>(trace: &mut TraceWriter<W>, row: u32, record: &Record) {
-    let Some(polled) = &record.task else {
+fn draw<W: io::Write>(trace: &mut TraceWriter<W>, row: u32, chunk: &Chunk, record: &Record) {
+    if record.task == 0 {
         trace.slice(row, "idle", "parked", record.from, record.to, &[]);
         return;
-    };
-    let (task, waited) = (polled.id.to_string(), waited(record));
+    }
+    let (task, waited) = (record.task.to_string(), waited(record));
     let args = [
         ("task", task.as_str()),
-        ("group", &*polled.group),
+        ("group", chunk.name_of(record.group)),
         ("waited", waited.as_str()),
     ];
     let unnamed = format!("task {task}");
-    let name = if polled.name.is_empty() {
-        &unnamed
-    } else {
-        &*polled.name
+    let name = match chunk.name_of(record.name) {
+        "" => &unnamed,
+        name => name,
     };
     trace.slice(row, "poll", name, record.from, record.to, &args);
     if record.preempted {
@@ -380,12 +486,21 @@ fn waited(record: &Record) -> String {
 }
 
 /// The worker on which the task was queued for this poll, and when, if that lies in something that is drawn.
-fn source(rows: &[Vec<Record>], record: &Record) -> Option<(usize, u64)> {
+fn source(rows: &[Vec<Chunk>], record: &Record) -> Option<(usize, u64)> {
     let queued = Place::marked(record.queued)?;
     let worker = usize::from(queued.worker?);
-    let row = rows.get(worker)?;
-    let before = row.partition_point(|other| other.from <= queued.at);
-    let around = row.get(before.checked_sub(1)?)?;
+    let chunks = rows.get(worker)?;
+    let began = |chunk: &Chunk| {
+        chunk
+            .records
+            .first()
+            .is_some_and(|first| first.from <= queued.at)
+    };
+    let chunk = chunks.get(chunks.partition_point(began).checked_sub(1)?)?;
+    let before = chunk
+        .records
+        .partition_point(|other| other.from <= queued.at);
+    let around = chunk.records.get(before.checked_sub(1)?)?;
     (queued.at < around.to).then_some((worker, queued.at))
 }
 
@@ -416,7 +531,8 @@ mod tests {
     fn the_last_records_are_kept() {
         let recorder = Arc::new(Recorder::new(2, 4 * CHUNK));
         let push = |row: usize, at: u64| {
-            lock(&recorder.rows[row].0).push(Record::wait(at, at + 1), &recorder);
+            let mut row = lock(&recorder.rows[row].0);
+            row.last(&recorder).records.push(Record::wait(at, at + 1));
         };
         for at in 0..100 * CHUNK as u64 {
             push(0, 2 * at);
@@ -430,6 +546,54 @@ mod tests {
         assert!(written.events <= 4 * CHUNK as u64 + 1, "{written:?}");
         assert_eq!(written.events + written.forgotten, 100 * CHUNK as u64 + 2);
         let (rows, since, _) = recorder.copy();
-        assert!(rows[1][0].from < since && rows[1][1].from >= since);
+        let row = &rows[1][0].records;
+        assert!(row[0].from < since && row[1].from >= since);
+    }
+
+    /// Hunts a guest that names every task otherwise: names that are never given up, or that are another's.
+    #[test]
+    fn names_go_with_their_records() {
+        let recorder = Arc::new(Recorder::new(1, 4 * CHUNK));
+        let long = "x".repeat(255);
+        let poll = |task: u64, name: &str| {
+            let mut row = lock(&recorder.rows[0].0);
+            row.last(&recorder).begin(
+                2 * task,
+                &Begun {
+                    queued: 0,
+                    task,
+                    name,
+                    group: "group",
+                },
+            );
+            row.close(2 * task + 1, false);
+        };
+        for task in 1..100_000 {
+            poll(task, &format!("{task} {long}"));
+        }
+        poll(100_000, "");
+        poll(100_001, "a");
+        poll(100_002, "b");
+        poll(100_003, "a");
+        let kept: usize = lock(&recorder.rows[0].0)
+            .chunks
+            .iter()
+            .map(|chunk| chunk.bytes)
+            .sum();
+        assert!(kept < 8 * NAMES, "{kept}");
+        let (rows, _, forgotten) = recorder.copy();
+        assert!(forgotten > 90_000);
+        for chunk in &rows[0] {
+            for record in &chunk.records {
+                let expected = match record.task {
+                    100_000 => String::new(),
+                    100_001 | 100_003 => "a".into(),
+                    100_002 => "b".into(),
+                    task => format!("{task} {long}"),
+                };
+                assert_eq!(chunk.name_of(record.name), expected);
+                assert_eq!(chunk.name_of(record.group), "group");
+            }
+        }
     }
 }

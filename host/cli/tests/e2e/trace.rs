@@ -166,7 +166,8 @@ fn real_runs_are_drawn() {
         .iter()
         .filter(|(name, group, _)| name == "tree::grow" && group == "tree.wasm");
     assert!(of_tasks.count() >= 127);
-    assert!(drawn.polls.len() as u64 <= stats["polls"].as_u64().unwrap());
+    // Those that ended the run go on while its statistics are taken: one on each worker.
+    assert!(drawn.polls.len() as u64 <= stats["polls"].as_u64().unwrap() + 2);
     assert!(drawn.waits.iter().all(|name| name == "parked"));
     // Every task but the root is spawned by one that is being polled.
     assert!(drawn.arrows.len() >= 127, "{}", drawn.arrows.len());

@@ -2,19 +2,14 @@
 //!
 //! It stands between the executor and the task's future, with a waker of its own: the first wake since a
 //! poll began leaves a *mark*, who and when, and the next poll takes it.
-//!
-//! There is one allocation for each task: it is made by one worker and mostly freed by another, which
-//! allocators are slow at.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
-use futures::task::AtomicWaker;
-
-use super::{Clock, Record, Recorder};
+use super::{Begun, Clock, Recorder};
 use crate::task::Control;
 
 /// Wraps the future of a task, from its spawn on.
@@ -22,22 +17,21 @@ pub(crate) struct Traced<F> {
     future: F,
     control: Arc<Control>,
     recorder: Arc<Recorder>,
-    task: Arc<TracedTask>,
-    /// Of `task`.
+    id: u64,
+    /// It may come from a guest.
+    name: Box<str>,
+    wakes: Arc<Wakes>,
+    /// Of `wakes`.
     waker: Waker,
 }
 
-/// What its wakers and its records share. Not the recorder: that has the records.
-pub(super) struct TracedTask {
+/// What the task's wakers share.
+struct Wakes {
     clock: Clock,
-    pub(super) id: u64,
-    /// It may come from a guest.
-    pub(super) name: Arc<str>,
-    pub(super) group: Arc<str>,
     /// The first wake since the last poll began; 0 for none.
     mark: AtomicU64,
-    /// The executor's, while the future is there.
-    waker: AtomicWaker,
+    /// The executor's, from the first poll on. A task has one as long as it lives.
+    waker: OnceLock<Waker>,
 }
 
 impl<F> Traced<F> {
@@ -48,21 +42,19 @@ impl<F> Traced<F> {
         name: &str,
         future: F,
     ) -> Self {
-        let [name, group] = recorder.names([name, control.account.group.name()]);
-        let task = Arc::new(TracedTask {
+        let wakes = Arc::new(Wakes {
             clock: recorder.clock,
-            id,
-            name,
-            group,
             mark: AtomicU64::new(recorder.clock.here().mark()),
-            waker: AtomicWaker::new(),
+            waker: OnceLock::new(),
         });
         Self {
             future,
             control: control.clone(),
             recorder: recorder.clone(),
-            waker: Waker::from(task.clone()),
-            task,
+            id,
+            name: name.into(),
+            waker: Waker::from(wakes.clone()),
+            wakes,
         }
     }
 }
@@ -73,30 +65,22 @@ impl<F: Future + Unpin> Future for Traced<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
         // Relaxed, here and below: a mark is compared with nothing but times.
-        let queued = this.task.mark.swap(0, Ordering::Relaxed);
-        this.task.waker.register(cx.waker());
-        let clock = this.recorder.clock;
-        let from = clock.now();
-        let polled = Pin::new(&mut this.future).poll(&mut Context::from_waker(&this.waker));
-        this.recorder.record(Record {
-            from,
-            to: clock.now(),
+        let queued = this.wakes.mark.swap(0, Ordering::Relaxed);
+        let waker = this.wakes.waker.get_or_init(|| cx.waker().clone());
+        debug_assert!(waker.will_wake(cx.waker()), "a task has one waker");
+        this.recorder.begins(&Begun {
             queued,
-            preempted: this.control.is_preempted(),
-            task: Some(this.task.clone()),
+            task: this.id,
+            name: &this.name,
+            group: this.control.account.group.name(),
         });
+        let polled = Pin::new(&mut this.future).poll(&mut Context::from_waker(&this.waker));
+        this.recorder.ends(this.control.is_preempted());
         polled
     }
 }
 
-impl<F> Drop for Traced<F> {
-    fn drop(&mut self) {
-        // Records stay for long, and are not to keep the executor's task.
-        drop(self.task.waker.take());
-    }
-}
-
-impl Wake for TracedTask {
+impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -108,6 +92,8 @@ impl Wake for TracedTask {
                 .mark
                 .compare_exchange(0, mark, Ordering::Relaxed, Ordering::Relaxed);
         }
-        self.waker.wake();
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
     }
 }
