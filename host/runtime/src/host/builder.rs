@@ -208,6 +208,7 @@ impl HostBuilder {
             engine,
             plan,
             promise,
+            dense,
         } = engine::engine(&Wanted {
             preemption: self.preemption,
             instances: self.instances,
@@ -225,7 +226,8 @@ impl HostBuilder {
             engine,
             linker,
             admission: Admission::new(u64::from(plan.places), runtime.owner.inner.clone()),
-            largest_memory: plan.reservation,
+            bounds: plan.bounds,
+            dense,
             settings: plan.settings,
             _promise: promise,
             preemption: self.preemption,

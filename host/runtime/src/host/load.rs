@@ -10,8 +10,10 @@ use wasmtime::component::{self, Linker};
 use wasmtime::{Engine, Precompiled};
 
 use super::component::{Component, PAGE};
-use super::engine::{MEMORIES_PER_MODULE, TABLE_ELEMENTS, TABLES_PER_MODULE};
+use super::engine::{MEMORIES_PER_MODULE, TABLES_PER_MODULE};
+use super::pool::Bounds;
 use super::state::GuestState;
+use super::{footprint, too_big};
 use crate::{LoadError, Preemption, text};
 
 /// The most bytes that are read and compiled.
@@ -21,11 +23,11 @@ pub(super) const MAX_BYTES: u64 = 256 << 20;
 pub(super) fn load(
     engine: &Engine,
     linker: &Linker<GuestState>,
-    largest_memory: u64,
+    bounds: Bounds,
     bytes: &[u8],
 ) -> Result<Component, LoadError> {
     let binary = to_binary(bytes)?;
-    inspect(&binary, largest_memory)?;
+    inspect(&binary, bounds)?;
     // The compiler is large, and these bytes may be anybody's.
     let compiled = catch_unwind(AssertUnwindSafe(|| {
         component::Component::from_binary(engine, &binary)
@@ -44,11 +46,11 @@ pub(super) fn load(
 /// Compiles to native code.
 pub(super) fn precompile(
     engine: &Engine,
-    largest_memory: u64,
+    bounds: Bounds,
     bytes: &[u8],
 ) -> Result<Vec<u8>, LoadError> {
     let binary = to_binary(bytes)?;
-    inspect(&binary, largest_memory)?;
+    inspect(&binary, bounds)?;
     match catch_unwind(AssertUnwindSafe(|| engine.precompile_component(&binary))) {
         Ok(compiled) => compiled.map_err(|error| invalid(&error)),
         Err(_) => Err(LoadError::Invalid(
@@ -153,7 +155,7 @@ fn check_names(bytes: &[u8], offset: usize) -> Result<(), LoadError> {
 }
 
 /// Says what these bytes are, if not a component that this host runs.
-fn inspect(bytes: &[u8], largest_memory: u64) -> Result<(), LoadError> {
+fn inspect(bytes: &[u8], bounds: Bounds) -> Result<(), LoadError> {
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| {
@@ -177,10 +179,8 @@ fn inspect(bytes: &[u8], largest_memory: u64) -> Result<(), LoadError> {
                 too_many("memories", memories.count(), MEMORIES_PER_MODULE)?;
                 for memory in memories.into_iter().flatten() {
                     let bytes = memory.initial.saturating_mul(PAGE);
-                    if bytes > largest_memory {
-                        return Err(LoadError::TooBig(format!(
-                            "it begins with a memory of {bytes} bytes, and this host's are at most {largest_memory} (its setting `memory-reservation`): fewer instances or the profile `fast` leave more for each"
-                        )));
+                    if bytes > bounds.memory {
+                        return Err(LoadError::TooBig(too_big::memory(bytes, bounds.memory)));
                     }
                 }
             }
@@ -188,10 +188,8 @@ fn inspect(bytes: &[u8], largest_memory: u64) -> Result<(), LoadError> {
                 too_many("tables", tables.count(), TABLES_PER_MODULE)?;
                 for table in tables.into_iter().flatten() {
                     let elements = table.ty.initial;
-                    if elements > TABLE_ELEMENTS as u64 {
-                        return Err(LoadError::TooBig(format!(
-                            "it begins with a table of {elements} elements, and {TABLE_ELEMENTS} are the most: split it"
-                        )));
+                    if elements > bounds.table as u64 {
+                        return Err(LoadError::TooBig(too_big::table(elements, bounds.table)));
                     }
                 }
             }
@@ -208,14 +206,22 @@ fn inspect(bytes: &[u8], largest_memory: u64) -> Result<(), LoadError> {
             _ => {}
         }
     }
+    if let Some(most) = bounds.bookkeeping {
+        let takes = footprint::of(bytes);
+        if takes > most {
+            return Err(LoadError::TooBig(too_big::bookkeeping(
+                "an instance",
+                takes,
+                most,
+            )));
+        }
+    }
     Ok(())
 }
 
 fn too_many(what: &str, count: u32, most: u32) -> Result<(), LoadError> {
     if count > most {
-        return Err(LoadError::TooBig(format!(
-            "one of its modules has {count} {what}, and {most} are the most: split it"
-        )));
+        return Err(LoadError::TooBig(too_big::count(what, count, most)));
     }
     Ok(())
 }
@@ -235,14 +241,8 @@ fn wasi_03(name: &str) -> Result<(), LoadError> {
 /// Reads wasmtime's word on bytes that it refuses.
 fn invalid(error: &wasmtime::Error) -> LoadError {
     let detail = text::line(&format!("{error:#}"));
-    let too_big = [
-        "exceeds the configured maximum",
-        "exceeds the limit",
-        "exceeds the per-instance limit",
-        "exceeds the total",
-    ];
-    if too_big.iter().any(|phrase| detail.contains(phrase)) {
-        LoadError::TooBig(detail)
+    if let Some(text) = too_big::from_wasmtime(&detail) {
+        LoadError::TooBig(text)
     } else if detail.contains("unexpected end") {
         LoadError::Truncated
     } else if detail.contains("async") && detail.contains("feature") {
