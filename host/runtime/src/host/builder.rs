@@ -9,7 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::admission::Admission;
 use super::bindings::{tasks, tasks_poll};
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::engine::{self, Deterministic, Wanted};
 use super::pool::{PoolScan, Profile};
 use super::state::GuestState;
@@ -214,7 +214,6 @@ impl HostBuilder {
             instances: self.instances,
             profile: self.profile,
             scan: self.scan,
-            cache: &self.cache,
             backtrace_details: self.backtrace_details,
             deterministic,
         })?;
@@ -227,6 +226,7 @@ impl HostBuilder {
             linker,
             admission: Admission::new(u64::from(plan.places), runtime.owner.inner.clone()),
             bounds: plan.bounds,
+            cache: cache::open(&self.cache),
             dense,
             settings: plan.settings,
             _promise: promise,

@@ -7,7 +7,6 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
-use super::Cache;
 use super::dense::{Dense, Guards, Layout};
 use super::pool::{self, Beside, MEMORIES_PER_PLACE, Plan, PoolScan, Profile, TABLES_PER_PLACE};
 use super::room::{Promise, Room};
@@ -47,12 +46,11 @@ pub(super) enum Deterministic {
 }
 
 /// What an engine is made for.
-pub(super) struct Wanted<'a> {
+pub(super) struct Wanted {
     pub(super) preemption: Preemption,
     pub(super) instances: u32,
     pub(super) profile: Profile,
     pub(super) scan: PoolScan,
-    pub(super) cache: &'a Cache,
     pub(super) backtrace_details: bool,
     pub(super) deterministic: Deterministic,
 }
@@ -67,7 +65,7 @@ pub(super) struct Made {
 }
 
 /// Makes the engine.
-pub(super) fn engine(wanted: &Wanted<'_>) -> Result<Made, BuildError> {
+pub(super) fn engine(wanted: &Wanted) -> Result<Made, BuildError> {
     let beside = Beside {
         tables: u64::from(TABLES_PER_PLACE) * (TABLE_ELEMENTS * size_of::<usize>()) as u64,
         stack: STACK as u64,
@@ -167,7 +165,7 @@ fn largest_memory(plan: &Plan) -> Result<usize, BuildError> {
         .map_err(|_| BuildError::Setting("a 64-bit system is needed".into()))
 }
 
-fn config(wanted: &Wanted<'_>, plan: &Plan) -> Config {
+fn config(wanted: &Wanted, plan: &Plan) -> Config {
     let mut config = Config::new();
     configure(&mut config, wanted.preemption);
     if wanted.deterministic == Deterministic::Yes {
@@ -180,7 +178,6 @@ fn config(wanted: &Wanted<'_>, plan: &Plan) -> Config {
         WasmBacktraceDetails::Disable
     });
     config.wasm_backtrace_max_frames(BACKTRACE_FRAMES);
-    config.cache(super::cache::open(wanted.cache));
     config.async_stack_size(STACK);
     config.memory_reservation(plan.reservation);
     config.memory_guard_size(plan.guard);

@@ -9,11 +9,12 @@ use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::component::{self, Linker};
 use wasmtime::{Engine, Precompiled};
 
+use super::cache::{Entries, Key};
 use super::component::{Component, PAGE};
 use super::engine::{MEMORIES_PER_MODULE, TABLES_PER_MODULE};
 use super::pool::Bounds;
 use super::state::GuestState;
-use super::{footprint, too_big};
+use super::{HostInner, footprint, too_big};
 use crate::{LoadError, Preemption, text};
 
 /// The most bytes that are read and compiled.
@@ -21,26 +22,38 @@ pub(super) const MAX_BYTES: u64 = 256 << 20;
 
 /// Loads a binary component or its text.
 pub(super) fn load(
-    engine: &Engine,
+    host: &HostInner,
     linker: &Linker<GuestState>,
-    bounds: Bounds,
     bytes: &[u8],
 ) -> Result<Component, LoadError> {
     let binary = to_binary(bytes)?;
-    inspect(&binary, bounds)?;
-    // The compiler is large, and these bytes may be anybody's.
-    let compiled = catch_unwind(AssertUnwindSafe(|| {
-        component::Component::from_binary(engine, &binary)
-    }));
-    let component = match compiled {
-        Ok(compiled) => compiled.map_err(|error| invalid(&error))?,
-        Err(_) => {
-            return Err(LoadError::Invalid(
-                "the compiler failed on it; please report this".into(),
-            ));
-        }
+    inspect(&binary, host.bounds)?;
+    let component = match &host.cache {
+        Some(cache) => cached(&host.engine, cache, &binary)?,
+        None => guarded(|| component::Component::from_binary(&host.engine, &binary))?,
     };
     link(linker, component)
+}
+
+/// Compiles it, or takes what was compiled before.
+fn cached(
+    engine: &Engine,
+    cache: &Entries,
+    binary: &[u8],
+) -> Result<component::Component, LoadError> {
+    let key = Key::new(engine, binary);
+    if let Some(code) = cache.find(&key) {
+        // SAFETY: the entry is what `precompile_component` has made of these bytes with these settings, and what was
+        // kept: its digest says so, and nobody but us can write to the directory.
+        match unsafe { component::Component::deserialize(engine, &code) } {
+            Ok(component) => return Ok(component),
+            Err(error) => tracing::warn!("what the cache has cannot be used: {error:#}"),
+        }
+    }
+    let code = compile(engine, binary)?;
+    cache.keep(&key, &code);
+    // SAFETY: compiled just now, by this engine.
+    unsafe { component::Component::deserialize(engine, &code) }.map_err(|error| invalid(&error))
 }
 
 /// Compiles to native code.
@@ -51,7 +64,16 @@ pub(super) fn precompile(
 ) -> Result<Vec<u8>, LoadError> {
     let binary = to_binary(bytes)?;
     inspect(&binary, bounds)?;
-    match catch_unwind(AssertUnwindSafe(|| engine.precompile_component(&binary))) {
+    compile(engine, &binary)
+}
+
+fn compile(engine: &Engine, binary: &[u8]) -> Result<Vec<u8>, LoadError> {
+    guarded(|| engine.precompile_component(binary))
+}
+
+/// The compiler is large, and what it gets may be anybody's.
+fn guarded<T>(compile: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, LoadError> {
+    match catch_unwind(AssertUnwindSafe(compile)) {
         Ok(compiled) => compiled.map_err(|error| invalid(&error)),
         Err(_) => Err(LoadError::Invalid(
             "the compiler failed on it; please report this".into(),

@@ -108,6 +108,8 @@ struct HostInner {
     linker: Linker<GuestState>,
     admission: Arc<Admission>,
     bounds: pool::Bounds,
+    /// Where compiled code is kept, if it is.
+    cache: Option<cache::Entries>,
     /// Where memories and stacks are, in the dense profile.
     dense: Option<dense::Dense>,
     settings: Vec<Setting>,
@@ -150,7 +152,7 @@ impl Host {
     pub fn load(&self, bytes: &[u8]) -> Result<Component, LoadError> {
         self.open()?;
         let inner = self.inner();
-        load::load(&inner.engine, &inner.linker, inner.bounds, bytes)
+        load::load(inner, &inner.linker, bytes)
     }
 
     /// Loads a component with imports of its own: `imports` adds them to a copy of the host's linker,
@@ -192,7 +194,7 @@ impl Host {
         linker.allow_shadowing(true);
         imports(&mut linker).map_err(LoadError::Imports)?;
         let inner = self.inner();
-        load::load(&inner.engine, &linker, inner.bounds, bytes)
+        load::load(inner, &linker, bytes)
     }
 
     /// Loads a component from a file, binary or text.

@@ -23,7 +23,7 @@ pub(super) fn table(elements: u64, most: usize) -> String {
     let way_out = if elements <= TABLE_ELEMENTS as u64 {
         format!("the profile `fast` allows {TABLE_ELEMENTS}")
     } else {
-        "no setting allows more: split it".into()
+        format!("no setting allows more than {TABLE_ELEMENTS}: split it")
     };
     format!(
         "it begins with a table of {elements} elements, and {most} are the most here; {way_out}"
