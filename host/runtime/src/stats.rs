@@ -52,7 +52,8 @@ pub struct PoolStats {
     pub instances: u64,
     /// Places held by guest tasks.
     pub in_use: u64,
-    /// Component instances that wasmtime says exist.
+    /// Component instances that wasmtime says exist. These, core instances and tables are not counted in
+    /// [`Profile::Dense`](crate::Profile::Dense), where they are on the heap: 0.
     pub component_instances: u64,
     /// Core module instances that wasmtime says exist.
     pub core_instances: u64,

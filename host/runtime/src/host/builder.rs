@@ -9,7 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::admission::Admission;
 use super::bindings::{tasks, tasks_poll};
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::engine::{self, Deterministic, Wanted};
 use super::pool::{PoolScan, Profile};
 use super::state::GuestState;
@@ -208,12 +208,12 @@ impl HostBuilder {
             engine,
             plan,
             promise,
+            dense,
         } = engine::engine(&Wanted {
             preemption: self.preemption,
             instances: self.instances,
             profile: self.profile,
             scan: self.scan,
-            cache: &self.cache,
             backtrace_details: self.backtrace_details,
             deterministic,
         })?;
@@ -225,7 +225,9 @@ impl HostBuilder {
             engine,
             linker,
             admission: Admission::new(u64::from(plan.places), runtime.owner.inner.clone()),
-            largest_memory: plan.reservation,
+            bounds: plan.bounds,
+            cache: cache::open(&self.cache),
+            dense,
             settings: plan.settings,
             _promise: promise,
             preemption: self.preemption,

@@ -3,8 +3,12 @@
 //! What is in the directory is run as native code, so nobody else may write there: mode 0700, and it
 //! must be ours. A cache that cannot be had is reported and done without.
 
+mod entries;
+
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub(super) use entries::{Entries, Key};
 
 /// Where compiled code is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,21 +24,14 @@ pub enum Cache {
 }
 
 /// Opens the cache, or reports why there is none.
-pub(super) fn open(cache: &Cache) -> Option<wasmtime::Cache> {
+pub(super) fn open(cache: &Cache) -> Option<Entries> {
     let directory = match cache {
         Cache::Off => return None,
         Cache::Default => default_directory()?,
         Cache::Directory(directory) => directory.clone(),
     };
-    let opened = prepare(&directory)
-        .map_err(wasmtime::Error::from)
-        .and_then(|directory| {
-            let mut config = wasmtime::CacheConfig::new();
-            config.with_directory(directory);
-            wasmtime::Cache::new(config)
-        });
-    match opened {
-        Ok(cache) => Some(cache),
+    match prepare(&directory) {
+        Ok(directory) => Some(Entries { directory }),
         Err(error) => {
             tracing::warn!(
                 "compiled code is not cached in {}: {error:#}",

@@ -7,7 +7,7 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
-use super::Cache;
+use super::dense::{Dense, Guards, Layout};
 use super::pool::{self, Beside, MEMORIES_PER_PLACE, Plan, PoolScan, Profile, TABLES_PER_PLACE};
 use super::room::{Promise, Room};
 use super::settings::{Setting, size};
@@ -23,7 +23,7 @@ pub(super) const TABLES_PER_MODULE: u32 = 64;
 const STACK: usize = 2 << 20;
 /// Bytes of wasmtime's own bookkeeping for one instance of a component. A limit of memory, too: it is in
 /// no linear memory.
-const COMPONENT_INSTANCE_SIZE: usize = 1 << 20;
+pub(super) const COMPONENT_INSTANCE_SIZE: usize = 1 << 20;
 /// The same for a core instance.
 const CORE_INSTANCE_SIZE: usize = 1 << 20;
 /// How much of a memory is zeroed by hand when it is reused, instead of by the system. Instances of
@@ -46,12 +46,11 @@ pub(super) enum Deterministic {
 }
 
 /// What an engine is made for.
-pub(super) struct Wanted<'a> {
+pub(super) struct Wanted {
     pub(super) preemption: Preemption,
     pub(super) instances: u32,
     pub(super) profile: Profile,
     pub(super) scan: PoolScan,
-    pub(super) cache: &'a Cache,
     pub(super) backtrace_details: bool,
     pub(super) deterministic: Deterministic,
 }
@@ -61,10 +60,12 @@ pub(super) struct Made {
     pub(super) engine: Engine,
     pub(super) plan: Plan,
     pub(super) promise: Promise,
+    /// Where memories and stacks are, in the dense profile.
+    pub(super) dense: Option<Dense>,
 }
 
 /// Makes the engine.
-pub(super) fn engine(wanted: &Wanted<'_>) -> Result<Made, BuildError> {
+pub(super) fn engine(wanted: &Wanted) -> Result<Made, BuildError> {
     let beside = Beside {
         tables: u64::from(TABLES_PER_PLACE) * (TABLE_ELEMENTS * size_of::<usize>()) as u64,
         stack: STACK as u64,
@@ -77,8 +78,24 @@ pub(super) fn engine(wanted: &Wanted<'_>) -> Result<Made, BuildError> {
         &Room::look(),
     )?;
     // Before the pool is there, so that two that are made at once do not both see the same room.
-    let promise = Promise::new(plan.mappings, plan.bytes);
-    let config = config(wanted, &plan)?;
+    let mut promise = Promise::new(plan.mappings, plan.bytes);
+    let mut config = config(wanted, &plan);
+    let mut dense = None;
+    match plan.dense {
+        None => {
+            let pool = pool(&plan)?;
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        }
+        Some(guards) => {
+            let asked = plan.places;
+            let mapped = map(&mut plan, guards)?;
+            if plan.places < asked {
+                promise = Promise::new(plan.mappings, plan.bytes);
+            }
+            mapped.configure(&mut config);
+            dense = Some(mapped);
+        }
+    }
     let engine = Engine::new(&config).map_err(BuildError::Engine)?;
     plan.settings.extend([
         Setting::new(
@@ -96,25 +113,59 @@ pub(super) fn engine(wanted: &Wanted<'_>) -> Result<Made, BuildError> {
             size(MEMORY_KEEP_RESIDENT as u64),
             "so much of a used memory is zeroed by hand, which is faster than giving it back",
         ),
-        Setting::new(
-            "decommit-batch",
-            DECOMMIT_BATCH,
-            "memories are given back together, so that other cores are told less often",
-        ),
-        Setting::new(
-            "warm-slots",
-            WARM_SLOTS,
-            "so many places stay set up for components that are not the one to be started",
-        ),
     ]);
+    if dense.is_none() {
+        plan.settings.extend([
+            Setting::new(
+                "decommit-batch",
+                DECOMMIT_BATCH,
+                "memories are given back together, so that other cores are told less often",
+            ),
+            Setting::new(
+                "warm-slots",
+                WARM_SLOTS,
+                "so many places stay set up for components that are not the one to be started",
+            ),
+        ]);
+    }
     Ok(Made {
         engine,
         plan,
         promise,
+        dense,
     })
 }
 
-fn config(wanted: &Wanted<'_>, plan: &Plan) -> Result<Config, BuildError> {
+/// Maps the dense profile's memories and stacks, and cuts the plan to what the system grants.
+fn map(plan: &mut Plan, guards: Guards) -> Result<Dense, BuildError> {
+    let layout = Layout {
+        memory: largest_memory(plan)?,
+        memory_kept: MEMORY_KEEP_RESIDENT,
+        stack: STACK,
+        stacks: 1,
+        guards,
+    };
+    let (dense, places) = Dense::map(plan.places, layout).map_err(|error| {
+        BuildError::Setting(format!(
+            "the system grants no memory for a single instance ({error}): raise `ulimit -d`, or set vm.overcommit_memory to 0"
+        ))
+    })?;
+    if places < plan.places {
+        plan.cut(
+            places,
+            "the system grants no larger mapping: raise `ulimit -d`, or set vm.overcommit_memory to 0, for more",
+        );
+    }
+    Ok(dense)
+}
+
+/// Bytes that a linear memory may have.
+fn largest_memory(plan: &Plan) -> Result<usize, BuildError> {
+    usize::try_from(plan.reservation)
+        .map_err(|_| BuildError::Setting("a 64-bit system is needed".into()))
+}
+
+fn config(wanted: &Wanted, plan: &Plan) -> Config {
     let mut config = Config::new();
     configure(&mut config, wanted.preemption);
     if wanted.deterministic == Deterministic::Yes {
@@ -127,15 +178,16 @@ fn config(wanted: &Wanted<'_>, plan: &Plan) -> Result<Config, BuildError> {
         WasmBacktraceDetails::Disable
     });
     config.wasm_backtrace_max_frames(BACKTRACE_FRAMES);
-    config.cache(super::cache::open(wanted.cache));
     config.async_stack_size(STACK);
     config.memory_reservation(plan.reservation);
     config.memory_guard_size(plan.guard);
     config.guard_before_linear_memory(plan.guard > 0);
     config.memory_init_cow(plan.images);
+    config
+}
 
-    let largest = usize::try_from(plan.reservation)
-        .map_err(|_| BuildError::Setting("a 64-bit system is needed".into()))?;
+/// wasmtime's own pool.
+fn pool(plan: &Plan) -> Result<PoolingAllocationConfig, BuildError> {
     let instances = plan.places;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -147,15 +199,14 @@ fn config(wanted: &Wanted<'_>, plan: &Plan) -> Result<Config, BuildError> {
         .total_core_instances(u32::MAX)
         .max_memories_per_module(MEMORIES_PER_MODULE)
         .max_tables_per_module(TABLES_PER_MODULE)
-        .max_memory_size(largest)
+        .max_memory_size(largest_memory(plan)?)
         .max_component_instance_size(COMPONENT_INSTANCE_SIZE)
         .max_core_instance_size(CORE_INSTANCE_SIZE)
-        .table_elements(TABLE_ELEMENTS)
+        .table_elements(plan.bounds.table)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .decommit_batch_size(DECOMMIT_BATCH)
         .max_unused_warm_slots(WARM_SLOTS)
         .pagemap_scan(if plan.scan { Enabled::Yes } else { Enabled::No });
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Ok(config)
+    Ok(pool)
 }

@@ -144,6 +144,7 @@ impl Guest {
             caps,
             child_caps,
         } = traits;
+        control.bound_tables(run.host.bounds.table);
         run.host.live_guests.fetch_add(1, Ordering::Relaxed);
         run.host.guests.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {

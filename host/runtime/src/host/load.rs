@@ -9,9 +9,12 @@ use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::component::{self, Linker};
 use wasmtime::{Engine, Precompiled};
 
+use super::cache::{Entries, Key};
 use super::component::{Component, PAGE};
-use super::engine::{MEMORIES_PER_MODULE, TABLE_ELEMENTS, TABLES_PER_MODULE};
+use super::engine::{MEMORIES_PER_MODULE, TABLES_PER_MODULE};
+use super::pool::Bounds;
 use super::state::GuestState;
+use super::{HostInner, footprint, too_big};
 use crate::{LoadError, Preemption, text};
 
 /// The most bytes that are read and compiled.
@@ -19,37 +22,58 @@ pub(super) const MAX_BYTES: u64 = 256 << 20;
 
 /// Loads a binary component or its text.
 pub(super) fn load(
-    engine: &Engine,
+    host: &HostInner,
     linker: &Linker<GuestState>,
-    largest_memory: u64,
     bytes: &[u8],
 ) -> Result<Component, LoadError> {
     let binary = to_binary(bytes)?;
-    inspect(&binary, largest_memory)?;
-    // The compiler is large, and these bytes may be anybody's.
-    let compiled = catch_unwind(AssertUnwindSafe(|| {
-        component::Component::from_binary(engine, &binary)
-    }));
-    let component = match compiled {
-        Ok(compiled) => compiled.map_err(|error| invalid(&error))?,
-        Err(_) => {
-            return Err(LoadError::Invalid(
-                "the compiler failed on it; please report this".into(),
-            ));
-        }
+    inspect(&binary, host.bounds)?;
+    let component = match &host.cache {
+        Some(cache) => cached(&host.engine, cache, &binary)?,
+        None => guarded(|| component::Component::from_binary(&host.engine, &binary))?,
     };
     link(linker, component)
+}
+
+/// Compiles it, or takes what was compiled before.
+fn cached(
+    engine: &Engine,
+    cache: &Entries,
+    binary: &[u8],
+) -> Result<component::Component, LoadError> {
+    let key = Key::new(engine, binary);
+    if let Some(code) = cache.find(&key) {
+        // SAFETY: the entry is what `precompile_component` has made of these bytes with these settings, and what was
+        // kept: its digest says so, and nobody but us can write to the directory.
+        match unsafe { component::Component::deserialize(engine, &code) } {
+            Ok(component) => return Ok(component),
+            Err(error) => tracing::warn!("what the cache has cannot be used: {error:#}"),
+        }
+    }
+    let code = compile(engine, binary)?;
+    cache.keep(&key, &code);
+    // SAFETY: compiled just now, by this engine.
+    unsafe { component::Component::deserialize(engine, &code) }.map_err(|error| invalid(&error))
 }
 
 /// Compiles to native code.
 pub(super) fn precompile(
     engine: &Engine,
-    largest_memory: u64,
+    bounds: Bounds,
     bytes: &[u8],
 ) -> Result<Vec<u8>, LoadError> {
     let binary = to_binary(bytes)?;
-    inspect(&binary, largest_memory)?;
-    match catch_unwind(AssertUnwindSafe(|| engine.precompile_component(&binary))) {
+    inspect(&binary, bounds)?;
+    compile(engine, &binary)
+}
+
+fn compile(engine: &Engine, binary: &[u8]) -> Result<Vec<u8>, LoadError> {
+    guarded(|| engine.precompile_component(binary))
+}
+
+/// The compiler is large, and what it gets may be anybody's.
+fn guarded<T>(compile: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, LoadError> {
+    match catch_unwind(AssertUnwindSafe(compile)) {
         Ok(compiled) => compiled.map_err(|error| invalid(&error)),
         Err(_) => Err(LoadError::Invalid(
             "the compiler failed on it; please report this".into(),
@@ -153,7 +177,7 @@ fn check_names(bytes: &[u8], offset: usize) -> Result<(), LoadError> {
 }
 
 /// Says what these bytes are, if not a component that this host runs.
-fn inspect(bytes: &[u8], largest_memory: u64) -> Result<(), LoadError> {
+fn inspect(bytes: &[u8], bounds: Bounds) -> Result<(), LoadError> {
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| {
@@ -177,10 +201,8 @@ fn inspect(bytes: &[u8], largest_memory: u64) -> Result<(), LoadError> {
                 too_many("memories", memories.count(), MEMORIES_PER_MODULE)?;
                 for memory in memories.into_iter().flatten() {
                     let bytes = memory.initial.saturating_mul(PAGE);
-                    if bytes > largest_memory {
-                        return Err(LoadError::TooBig(format!(
-                            "it begins with a memory of {bytes} bytes, and this host's are at most {largest_memory} (its setting `memory-reservation`): fewer instances or the profile `fast` leave more for each"
-                        )));
+                    if bytes > bounds.memory {
+                        return Err(LoadError::TooBig(too_big::memory(bytes, bounds.memory)));
                     }
                 }
             }
@@ -188,10 +210,8 @@ fn inspect(bytes: &[u8], largest_memory: u64) -> Result<(), LoadError> {
                 too_many("tables", tables.count(), TABLES_PER_MODULE)?;
                 for table in tables.into_iter().flatten() {
                     let elements = table.ty.initial;
-                    if elements > TABLE_ELEMENTS as u64 {
-                        return Err(LoadError::TooBig(format!(
-                            "it begins with a table of {elements} elements, and {TABLE_ELEMENTS} are the most: split it"
-                        )));
+                    if elements > bounds.table as u64 {
+                        return Err(LoadError::TooBig(too_big::table(elements, bounds.table)));
                     }
                 }
             }
@@ -208,14 +228,22 @@ fn inspect(bytes: &[u8], largest_memory: u64) -> Result<(), LoadError> {
             _ => {}
         }
     }
+    if let Some(most) = bounds.bookkeeping {
+        let takes = footprint::of(bytes);
+        if takes > most {
+            return Err(LoadError::TooBig(too_big::bookkeeping(
+                "an instance",
+                takes,
+                most,
+            )));
+        }
+    }
     Ok(())
 }
 
 fn too_many(what: &str, count: u32, most: u32) -> Result<(), LoadError> {
     if count > most {
-        return Err(LoadError::TooBig(format!(
-            "one of its modules has {count} {what}, and {most} are the most: split it"
-        )));
+        return Err(LoadError::TooBig(too_big::count(what, count, most)));
     }
     Ok(())
 }
@@ -235,14 +263,8 @@ fn wasi_03(name: &str) -> Result<(), LoadError> {
 /// Reads wasmtime's word on bytes that it refuses.
 fn invalid(error: &wasmtime::Error) -> LoadError {
     let detail = text::line(&format!("{error:#}"));
-    let too_big = [
-        "exceeds the configured maximum",
-        "exceeds the limit",
-        "exceeds the per-instance limit",
-        "exceeds the total",
-    ];
-    if too_big.iter().any(|phrase| detail.contains(phrase)) {
-        LoadError::TooBig(detail)
+    if let Some(text) = too_big::from_wasmtime(&detail) {
+        LoadError::TooBig(text)
     } else if detail.contains("unexpected end") {
         LoadError::Truncated
     } else if detail.contains("async") && detail.contains("feature") {

@@ -5,8 +5,10 @@ mod bindings;
 mod builder;
 mod cache;
 mod component;
+mod dense;
 mod engine;
 mod files;
+mod footprint;
 mod guest;
 mod invoke;
 mod load;
@@ -21,6 +23,7 @@ mod start;
 mod state;
 mod stdio;
 mod tasks;
+mod too_big;
 mod wasi;
 
 use std::collections::BTreeMap;
@@ -104,8 +107,11 @@ struct HostInner {
     engine: Engine,
     linker: Linker<GuestState>,
     admission: Arc<Admission>,
-    /// Bytes that a linear memory may have.
-    largest_memory: u64,
+    bounds: pool::Bounds,
+    /// Where compiled code is kept, if it is.
+    cache: Option<cache::Entries>,
+    /// Where memories and stacks are, in the dense profile.
+    dense: Option<dense::Dense>,
     settings: Vec<Setting>,
     /// What the pool may come to use, out of the process's budget.
     _promise: room::Promise,
@@ -146,7 +152,7 @@ impl Host {
     pub fn load(&self, bytes: &[u8]) -> Result<Component, LoadError> {
         self.open()?;
         let inner = self.inner();
-        load::load(&inner.engine, &inner.linker, inner.largest_memory, bytes)
+        load::load(inner, &inner.linker, bytes)
     }
 
     /// Loads a component with imports of its own: `imports` adds them to a copy of the host's linker,
@@ -188,7 +194,7 @@ impl Host {
         linker.allow_shadowing(true);
         imports(&mut linker).map_err(LoadError::Imports)?;
         let inner = self.inner();
-        load::load(&inner.engine, &linker, inner.largest_memory, bytes)
+        load::load(inner, &linker, bytes)
     }
 
     /// Loads a component from a file, binary or text.
@@ -209,7 +215,7 @@ impl Host {
     pub fn precompile(&self, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         self.open()?;
         let inner = self.inner();
-        load::precompile(&inner.engine, inner.largest_memory, bytes)
+        load::precompile(&inner.engine, inner.bounds, bytes)
     }
 
     /// Loads what [`precompile`](Self::precompile) made.
@@ -370,6 +376,9 @@ impl Host {
             stats.memories = metrics.memories() as u64;
             stats.tables = metrics.tables() as u64;
             stats.stacks = metrics.stacks() as u64;
+        }
+        if let Some(dense) = &inner.dense {
+            dense.count(&mut stats);
         }
         stats
     }

@@ -3,6 +3,8 @@
 //! A *place* stands for one linear memory, eight tables and a stack; what a component needs more of takes
 //! more places.
 
+use super::dense::{self, Guards};
+use super::engine::{COMPONENT_INSTANCE_SIZE, TABLE_ELEMENTS};
 use super::room::Room;
 use super::settings::{Setting, size};
 use crate::BuildError;
@@ -14,7 +16,7 @@ pub(super) const TABLES_PER_PLACE: u32 = 8;
 /// The most places a pool may have.
 pub(super) const MAX_INSTANCES: u32 = 100_000;
 
-/// Mappings of a stack, which are there from the start: the stack and its guard.
+/// Mappings of a stack: the stack and its guard.
 const STACK_MAPPINGS: u64 = 2;
 /// Mappings of a memory in use, at most: its image, what is before and after that, what is not accessible.
 const MEMORY_MAPPINGS: u64 = 4;
@@ -24,7 +26,7 @@ const GUARD: u64 = 32 << 20;
 /// With so much reserved for each memory, code needs no bounds checks.
 const WHOLE: u64 = 4 << 30;
 /// What is reserved for each memory, the first that fits. A memory cannot become larger.
-const RESERVATIONS: [u64; 4] = [WHOLE, 1 << 30, 256 << 20, 64 << 20];
+pub(super) const RESERVATIONS: [u64; 4] = [WHOLE, 1 << 30, 256 << 20, 64 << 20];
 /// Places below which a smaller reservation is better than fewer places. Guessed: a run of the default depth
 /// needs 65.
 const LEAST: u64 = 128;
@@ -37,9 +39,8 @@ pub enum Profile {
     /// allows a process, so that the usual 65,530 are enough for some 10,600.
     #[default]
     Fast,
-    /// As many instances as possible: memories have no guard and no image that is mapped, so that each
-    /// instance takes up to 4 mappings, some 16,000 of the usual 65,530. Code checks every access to memory,
-    /// what a memory begins with is copied for every instance, and no memory grows beyond 64 MiB.
+    /// As many instances as possible: all memories are in one mapping and all stacks in another, so that an
+    /// instance takes none (2 before Linux 6.13, which leaves some 32,000 instances of the usual 65,530).
     Dense,
 }
 
@@ -67,14 +68,28 @@ pub(super) struct Plan {
     /// Bytes of address space for each memory; no memory becomes larger.
     pub(super) reservation: u64,
     pub(super) guard: u64,
+    pub(super) bounds: Bounds,
     /// Whether memories begin as a copy-on-write mapping of what they begin with.
     pub(super) images: bool,
     pub(super) scan: bool,
+    /// How stacks of a dense pool are guarded; other pools are wasmtime's own.
+    pub(super) dense: Option<Guards>,
     /// Mappings that may come with guests.
     pub(super) mappings: u64,
     /// Bytes of address space, all told.
     pub(super) bytes: u64,
     pub(super) settings: Vec<Setting>,
+}
+
+/// How large what is loaded may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Bytes of a linear memory.
+    pub(super) memory: u64,
+    /// Elements of a table.
+    pub(super) table: usize,
+    /// Bytes of the heap for an instance, where wasmtime has no pool that counts them.
+    pub(super) bookkeeping: Option<u64>,
 }
 
 /// Bytes of address space that a place takes beside its memory.
@@ -98,13 +113,13 @@ pub(super) fn plan(
         )));
     }
     let mut settings = Vec::new();
-    let (places, why) = within_mappings(asked, profile, room)?;
-    let (reservation, places, why) = within_bytes(places, why, profile, beside, room)?;
+    let cost = Cost::new(profile, beside, room);
+    let (places, why) = within_mappings(asked, &cost, room)?;
+    let (reservation, places, why) = within_bytes(places, why, profile, &cost, room)?;
     if places < asked {
         tracing::warn!("the pool has {places} instances: {why}");
     }
     settings.push(Setting::new("instances", places, why));
-    let guard = if profile == Profile::Dense { 0 } else { GUARD };
     settings.push(Setting::new(
         "memory-reservation",
         size(reservation),
@@ -129,7 +144,22 @@ pub(super) fn plan(
             "the dense profile; a mapped image takes mappings of its own"
         },
     ));
-    let (scan, why) = scans(scan, room)?;
+    let dense = (profile == Profile::Dense).then_some(room.guards);
+    if let Some(guards) = dense {
+        settings.push(match guards {
+            Guards::Marked => Setting::new(
+                "stack-guards",
+                "marked",
+                "the kernel marks the pages of a guard, so that stacks take no mappings",
+            ),
+            Guards::Protected => Setting::new(
+                "stack-guards",
+                "protected",
+                "the kernel cannot mark pages, as Linux 6.13 does: each stack takes 2 mappings",
+            ),
+        });
+    }
+    let (scan, why) = scans(scan, profile, room)?;
     settings.push(Setting::new(
         "pool-scan",
         if scan { "on" } else { "off" },
@@ -138,28 +168,97 @@ pub(super) fn plan(
     Ok(Plan {
         places,
         reservation,
-        guard,
+        guard: cost.guard,
+        bounds: match profile {
+            Profile::Fast => Bounds {
+                memory: reservation,
+                table: TABLE_ELEMENTS,
+                bookkeeping: None,
+            },
+            Profile::Dense => Bounds {
+                memory: reservation,
+                table: dense::TABLE_ELEMENTS,
+                bookkeeping: Some(COMPONENT_INSTANCE_SIZE as u64),
+            },
+        },
         images,
         scan,
-        mappings: u64::from(places) * memory_mappings(profile),
-        bytes: u64::from(places) * (reservation + guard + beside.tables + beside.stack),
+        dense,
+        mappings: u64::from(places) * cost.later_mappings,
+        bytes: u64::from(places) * cost.bytes(reservation),
         settings,
     })
 }
 
-/// Mappings that a memory takes at most.
-fn memory_mappings(profile: Profile) -> u64 {
-    let each = match profile {
-        Profile::Fast => MEMORY_MAPPINGS,
-        // What is accessible, and what is not.
-        Profile::Dense => 2,
-    };
-    each * u64::from(MEMORIES_PER_PLACE)
+impl Plan {
+    /// Cuts it to fewer places: the system has refused what the rest would take.
+    pub(super) fn cut(&mut self, places: u32, why: &str) {
+        self.mappings = self.mappings / u64::from(self.places) * u64::from(places);
+        self.bytes = self.bytes / u64::from(self.places) * u64::from(places);
+        self.places = places;
+        tracing::warn!("the pool has {places} instances: {why}");
+        self.settings.retain(|setting| setting.name != "instances");
+        self.settings
+            .insert(0, Setting::new("instances", places, why));
+    }
 }
 
-fn within_mappings(asked: u32, profile: Profile, room: &Room) -> Result<(u32, String), BuildError> {
-    let each = STACK_MAPPINGS + memory_mappings(profile);
-    let most = room.mappings.map_or(u64::MAX, |mappings| mappings / each);
+/// What one place takes.
+struct Cost {
+    /// Mappings, at most.
+    mappings: u64,
+    /// Those of them that are not there from the start.
+    later_mappings: u64,
+    /// Memories, each with the guard behind it.
+    memories: u64,
+    guard: u64,
+    /// Bytes of address space beside the memories.
+    beside: u64,
+}
+
+impl Cost {
+    fn new(profile: Profile, beside: Beside, room: &Room) -> Self {
+        match profile {
+            Profile::Fast => {
+                let later_mappings = MEMORY_MAPPINGS * u64::from(MEMORIES_PER_PLACE);
+                Self {
+                    mappings: STACK_MAPPINGS + later_mappings,
+                    later_mappings,
+                    memories: u64::from(MEMORIES_PER_PLACE),
+                    guard: GUARD,
+                    beside: beside.tables + beside.stack,
+                }
+            }
+            // Tables are on the heap.
+            Profile::Dense => {
+                let stacks = dense::stacks(room.guards);
+                let mappings = match room.guards {
+                    Guards::Marked => 0,
+                    Guards::Protected => STACK_MAPPINGS * stacks,
+                };
+                Self {
+                    mappings,
+                    later_mappings: mappings,
+                    memories: u64::from(MEMORIES_PER_PLACE) * dense::MEMORIES,
+                    guard: 0,
+                    beside: stacks * (beside.stack + dense::GUARD as u64),
+                }
+            }
+        }
+    }
+
+    /// Bytes of address space.
+    fn bytes(&self, reservation: u64) -> u64 {
+        self.memories * (reservation + self.guard) + self.beside
+    }
+}
+
+fn within_mappings(asked: u32, cost: &Cost, room: &Room) -> Result<(u32, String), BuildError> {
+    let each = cost.mappings;
+    let most = room
+        .mappings
+        .and_then(|mappings| mappings.checked_div(each))
+        .unwrap_or(u64::MAX);
     if most == 0 {
         return Err(BuildError::Setting(format!(
             "the system lets this process have no more mappings: raise vm.max_map_count by {each} for each instance (`sysctl vm.max_map_count`), or close other hosts first"
@@ -181,16 +280,13 @@ fn within_bytes(
     places: u32,
     why: String,
     profile: Profile,
-    beside: Beside,
+    cost: &Cost,
     room: &Room,
 ) -> Result<(u64, u32, String), BuildError> {
-    let guard = if profile == Profile::Dense { 0 } else { GUARD };
     // The rest is for everything else in the process, and for compiling.
     let bytes = room.bytes / 4 * 3;
-    let fit = |reservation: u64| {
-        // One guard more is before the first memory.
-        bytes.saturating_sub(guard) / (reservation + guard + beside.tables + beside.stack)
-    };
+    // One guard more is before the first memory.
+    let fit = |reservation: u64| bytes.saturating_sub(cost.guard) / cost.bytes(reservation);
     let reservations = match profile {
         Profile::Fast => &RESERVATIONS[..],
         Profile::Dense => &RESERVATIONS[RESERVATIONS.len() - 1..],
@@ -209,7 +305,7 @@ fn within_bytes(
     match fit(reservation) {
         0 => Err(BuildError::Setting(format!(
             "the address space of this process is limited to less than one instance takes: raise `ulimit -v` by {} KiB",
-            (smallest + guard + beside.tables + beside.stack) / 3 * 4 / 1024 + 1,
+            cost.bytes(smallest) / 3 * 4 / 1024 + 1,
         ))),
         most if most >= u64::from(places) => Ok((reservation, places, why)),
         most => {
@@ -223,8 +319,16 @@ fn within_bytes(
     }
 }
 
-fn scans(scan: PoolScan, room: &Room) -> Result<(bool, &'static str), BuildError> {
+fn scans(
+    scan: PoolScan,
+    profile: Profile,
+    room: &Room,
+) -> Result<(bool, &'static str), BuildError> {
     match scan {
+        _ if profile == Profile::Dense => Ok((
+            false,
+            "the dense profile resets what a guest could reach, written or not",
+        )),
         PoolScan::Off => Ok((false, "as asked")),
         PoolScan::Auto => Ok((
             false,
@@ -250,11 +354,12 @@ mod tests {
         bytes: 1 << 47,
         is_limited: false,
         swaps: false,
+        guards: Guards::Marked,
     };
 
     fn cut(asked: u32, profile: Profile, room: Room) -> (u32, u64) {
         let plan = plan(asked, profile, PoolScan::Auto, BESIDE, &room).expect("it fits");
-        let each = STACK_MAPPINGS + memory_mappings(profile);
+        let each = Cost::new(profile, BESIDE, &room).mappings;
         if let Some(mappings) = room.mappings {
             assert!(u64::from(plan.places) * each <= mappings, "{plan:?}");
         }
@@ -269,7 +374,13 @@ mod tests {
         assert_eq!(cut(1_000, Profile::Fast, ROOM), (1_000, WHOLE));
         assert_eq!(cut(10_000, Profile::Fast, ROOM), (10_000, WHOLE));
         assert_eq!(cut(20_000, Profile::Fast, ROOM).0, 10_666);
-        assert_eq!(cut(25_000, Profile::Dense, ROOM), (16_000, 64 << 20));
+        assert_eq!(cut(25_000, Profile::Dense, ROOM), (25_000, 64 << 20));
+        assert_eq!(cut(100_000, Profile::Dense, ROOM).0, 100_000);
+        let older = Room {
+            guards: Guards::Protected,
+            ..ROOM
+        };
+        assert_eq!(cut(100_000, Profile::Dense, older).0, 32_000);
         let raised = Room {
             mappings: Some(1_000_000),
             ..ROOM

@@ -7,6 +7,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::dense::{self, Guards};
+
 /// Mappings that are left to the rest of the process: stacks of threads, heaps, files, compiled code. Guessed.
 const MAPPINGS_LEFT: u64 = 1_000;
 
@@ -29,6 +31,8 @@ pub(super) struct Room {
     pub(super) is_limited: bool,
     /// The system may move pages of this process to a disk.
     pub(super) swaps: bool,
+    /// How it makes pages inaccessible.
+    pub(super) guards: Guards,
 }
 
 impl Room {
@@ -55,6 +59,7 @@ impl Room {
             // A system that does not say has none, or is none whose pages could be asked for.
             swaps: std::fs::read_to_string("/proc/swaps")
                 .is_ok_and(|text| text.lines().nth(1).is_some()),
+            guards: dense::guards(),
         }
     }
 }

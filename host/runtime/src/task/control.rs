@@ -1,7 +1,7 @@
 //! One task's kill switch and books.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,8 @@ pub(crate) struct Control {
     /// Set by whoever spawned the executor's task; a kill before that finds nothing to cancel.
     task: OnceLock<TaskRef>,
     timer: Mutex<Option<TimerKey>>,
+    /// Elements that one of its tables may have. Set before the task's store is made.
+    table_elements: AtomicUsize,
     /// Bytes of the instance, as the limiter saw them.
     grown: AtomicU64,
     /// Bytes of the instance that the account knows: at least `grown`, more where room was reserved.
@@ -116,6 +118,7 @@ impl Control {
             state: AtomicU8::new(0),
             task: OnceLock::new(),
             timer: Mutex::new(None),
+            table_elements: AtomicUsize::new(usize::MAX),
             grown: AtomicU64::new(0),
             room: AtomicU64::new(0),
             held: AtomicU64::new(0),
@@ -127,6 +130,17 @@ impl Control {
             slice: AtomicU64::new(0),
             last_fuel: AtomicU64::new(0),
         })
+    }
+
+    /// Bounds the size of each of its tables.
+    pub(crate) fn bound_tables(&self, elements: usize) {
+        // Relaxed, as below: whoever makes the store has the task from whoever sets this.
+        self.table_elements.store(elements, Ordering::Relaxed);
+    }
+
+    /// Elements that one of its tables may have.
+    pub(super) fn table_elements(&self) -> usize {
+        self.table_elements.load(Ordering::Relaxed)
     }
 
     // === impl Control: kill ===

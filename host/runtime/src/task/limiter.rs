@@ -23,6 +23,13 @@ impl CurrentTask {
     }
 }
 
+/// A table that would be larger than the host's tables may be does not grow, and the guest is told so: as in a pool.
+fn table_growing(current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+    let fits =
+        current::with(|control| control.is_none_or(|control| desired <= control.table_elements()));
+    Ok(fits && growing(current, desired, maximum, TABLE_ELEMENT)?)
+}
+
 fn growing(current: usize, desired: usize, maximum: Option<usize>, element: u64) -> Result<bool> {
     if maximum.is_some_and(|maximum| desired > maximum) {
         // It fails whatever is said here, and the guest is told so. Growth that fails for another
@@ -59,7 +66,7 @@ impl ResourceLimiter for CurrentTask {
         desired: usize,
         maximum: Option<usize>,
     ) -> Result<bool> {
-        growing(current, desired, maximum, TABLE_ELEMENT)
+        table_growing(current, desired, maximum)
     }
 }
 
@@ -120,7 +127,7 @@ impl<L: ResourceLimiter> ResourceLimiter for Limited<L> {
         maximum: Option<usize>,
     ) -> Result<bool> {
         Ok(self.own.table_growing(current, desired, maximum)?
-            && growing(current, desired, maximum, TABLE_ELEMENT)?)
+            && table_growing(current, desired, maximum)?)
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {

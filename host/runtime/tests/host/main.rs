@@ -2,6 +2,8 @@
 #![expect(unreachable_pub, reason = "nothing here is for others")]
 
 mod admission;
+mod cache;
+mod dense;
 mod ends;
 mod layers;
 mod limits;

@@ -201,27 +201,134 @@ fn a_place_that_is_being_given_back_is_waited_for() {
     assert_nothing_left(&host);
 }
 
-/// Fault: a component that does not fit, refused without a word on what would.
-#[test]
-fn what_is_too_big_names_the_setting() {
-    let host = builder().profile(Profile::Dense).build().unwrap();
-    let refused = |text: &str| match host.load(text.as_bytes()) {
-        Err(LoadError::TooBig(text)) => text,
-        other => panic!("{other:?}"),
+/// Refused, with a word on how much it takes, how much there is, and what would do.
+fn refuses(profile: Profile, text: &str, words: &[&str]) {
+    let host = builder().profile(profile).instances(1).build().unwrap();
+    let refused = host.load(text.as_bytes()).map(drop);
+    let Err(LoadError::TooBig(said)) = refused else {
+        panic!("{refused:?}")
     };
-    let memory = refused("(component (core module (memory 2000)))");
-    assert!(
-        memory.contains("131072000") && memory.contains("memory-reservation"),
-        "{memory}"
+    for word in words {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+}
+
+/// Fault: a memory that does not fit, refused with nothing but that word.
+#[test]
+fn a_memory_that_is_too_large_names_the_setting() {
+    refuses(
+        Profile::Dense,
+        "(component (core module (memory 2000)))",
+        &[
+            "131072000",
+            "67108864",
+            "`memory-reservation` of 256 MiB",
+            "`fast`",
+        ],
     );
-    let table = refused("(component (core module (table 100001 funcref)))");
-    assert!(
-        table.contains("100001") && table.contains("100000"),
-        "{table}"
+    refuses(
+        Profile::Fast,
+        "(component (core module (memory i64 65537)))",
+        &[
+            "4295032832",
+            "4294967296",
+            "no setting gives more than 4 GiB",
+        ],
     );
-    let memories = "(memory 1)".repeat(17);
-    let memories = refused(&format!("(component (core module {memories}))"));
-    assert!(memories.contains("17 memories"), "{memories}");
+}
+
+/// Fault: the same, of a table; a way out that is none.
+#[test]
+fn a_table_that_is_too_large_names_the_setting() {
+    refuses(
+        Profile::Dense,
+        "(component (core module (table 8001 funcref)))",
+        &["8001", "8000", "`fast` allows 100000"],
+    );
+    for profile in [Profile::Fast, Profile::Dense] {
+        let text = "(component (core module (table 100001 funcref)))";
+        refuses(
+            profile,
+            text,
+            &["100001", "no setting allows more than 100000"],
+        );
+    }
+}
+
+/// Fault: the same, of their number.
+#[test]
+fn too_many_memories_or_tables_say_how_many() {
+    for profile in [Profile::Fast, Profile::Dense] {
+        let memories = "(memory 1)".repeat(17);
+        let memories = format!("(component (core module {memories}))");
+        refuses(
+            profile,
+            &memories,
+            &["17 memories", "16 are the most", "split it"],
+        );
+        let tables = "(table 1 funcref)".repeat(65);
+        let tables = format!("(component (core module {tables}))");
+        refuses(
+            profile,
+            &tables,
+            &["65 tables", "64 are the most", "split it"],
+        );
+    }
+}
+
+/// Fault: a component for which the pool has too few places, refused as if nothing could be done.
+#[test]
+fn what_takes_more_places_than_there_are_names_the_setting() {
+    let tables = "(table 1 funcref)".repeat(9);
+    let text = format!("(component (core module {tables}))");
+    refuses(
+        Profile::Fast,
+        &text,
+        &["9 tables", "the pool has 8", "`instances` to 2"],
+    );
+    for profile in [Profile::Fast, Profile::Dense] {
+        let host = builder().profile(profile).instances(1).build().unwrap();
+        let text = "(component
+            (core module $m (memory 1) (memory 1) (func (export \"f\")))
+            (core instance $i (instantiate $m))
+            (func (export \"f\") (canon lift (core func $i \"f\"))))";
+        let component = host.load(text.as_bytes()).unwrap();
+        let Err(RunError::Setup(said)) = host.call(&component, "f", Vec::new()).start() else {
+            panic!("there is one place")
+        };
+        assert!(
+            said.contains("takes 2 places") && said.contains("instances"),
+            "{said}"
+        );
+    }
+}
+
+/// Fault: bookkeeping that nobody counts: in the dense profile wasmtime does not.
+#[test]
+fn an_instance_that_is_too_large_says_how_large() {
+    let module = |name: &str, globals: usize| {
+        let globals = "(global i64 (i64.const 0))".repeat(globals);
+        format!("(core module ${name} {globals}) (core instance (instantiate ${name}))")
+    };
+    // One module with too many, and two that have too many together.
+    let one = format!("(component {})", module("a", 100_000));
+    let two = format!(
+        "(component {} {})",
+        module("a", 50_000),
+        module("b", 50_000)
+    );
+    for profile in [Profile::Fast, Profile::Dense] {
+        refuses(
+            profile,
+            &one,
+            &["of bookkeeping", "1048576 are the most", "split it"],
+        );
+        refuses(
+            profile,
+            &two,
+            &["an instance takes", "1048576 are the most", "split it"],
+        );
+    }
 }
 
 /// Runs so many tasks that do nothing.
