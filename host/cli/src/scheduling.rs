@@ -60,15 +60,20 @@ pub(crate) fn host(
 /// What `--preempt` and `--slice` mean together. Fuel is metered in fuel mode only, so a limit on it
 /// asks for that mode.
 fn preemption(args: &SchedulingArgs, limits: &Limits) -> Result<Preemption, Failure> {
-    let mode = match args.preempt {
-        Some(mode) if mode != PreemptMode::Fuel && limits.fuel.is_some() => {
-            return Err(Failure::usage(
-                "-W fuel needs --preempt fuel, the only mode that meters it; leave the other --preempt out",
-            ));
+    let limited = match (limits.fuel, limits.task_fuel) {
+        (Some(_), _) => Some("fuel"),
+        (None, Some(_)) => Some("task-fuel"),
+        (None, None) => None,
+    };
+    let mode = match (args.preempt, limited) {
+        (Some(mode), Some(limit)) if mode != PreemptMode::Fuel => {
+            return Err(Failure::usage(format!(
+                "-W {limit} needs --preempt fuel, the only mode that meters it; leave the other --preempt out",
+            )));
         }
-        Some(mode) => mode,
-        None if limits.fuel.is_some() => PreemptMode::Fuel,
-        None => PreemptMode::Epoch,
+        (Some(mode), _) => mode,
+        (None, Some(_)) => PreemptMode::Fuel,
+        (None, None) => PreemptMode::Epoch,
     };
     let Some(slice) = &args.slice else {
         return Ok(default_preemption(mode));
@@ -162,13 +167,14 @@ mod tests {
     /// Hunts a limit on fuel that is accepted where nothing meters fuel.
     #[test]
     fn a_limit_on_fuel_means_fuel_mode() {
-        let limited = Limits::new().fuel(5);
-        assert_eq!(of(None, None, limited).unwrap(), Preemption::fuel());
-        assert_eq!(
-            of(Some(PreemptMode::Fuel), None, limited).unwrap(),
-            Preemption::fuel()
-        );
-        assert!(of(Some(PreemptMode::Epoch), None, limited).is_err());
-        assert!(of(Some(PreemptMode::None), None, limited).is_err());
+        for limited in [Limits::new().fuel(5), Limits::new().task_fuel(5)] {
+            assert_eq!(of(None, None, limited).unwrap(), Preemption::fuel());
+            assert_eq!(
+                of(Some(PreemptMode::Fuel), None, limited).unwrap(),
+                Preemption::fuel()
+            );
+            assert!(of(Some(PreemptMode::Epoch), None, limited).is_err());
+            assert!(of(Some(PreemptMode::None), None, limited).is_err());
+        }
     }
 }

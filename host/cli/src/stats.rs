@@ -120,6 +120,7 @@ impl Report {
             "error": self.error,
             "wall_time": nanoseconds(self.wall),
             "cpu_time": nanoseconds(run.cpu_time),
+            "fuel": run.fuel,
             "wait_time": nanoseconds(run.wait_time),
             "preempted_time": nanoseconds(run.preempted_time),
             "throttled_time": nanoseconds(run.throttled_time),

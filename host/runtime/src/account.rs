@@ -21,6 +21,8 @@ pub(crate) struct Account {
     pub(crate) tenant: Option<Arc<TenantAccount>>,
     memory: AtomicU64,
     peak_memory: AtomicU64,
+    /// Units of fuel used: exact for tasks that have ended, in slices for those that run.
+    fuel: AtomicU64,
     pub(crate) live: AtomicU64,
     pub(crate) peak_live: AtomicU64,
     pub(crate) total: AtomicU64,
@@ -65,6 +67,7 @@ pub(crate) struct TenantAccount {
     pub(crate) tenant: Tenant,
     limits: Limits,
     memory: AtomicU64,
+    fuel: AtomicU64,
     live: AtomicU64,
     /// CPU time of groups that are gone, nanoseconds.
     retired_cpu: AtomicU64,
@@ -79,6 +82,7 @@ impl TenantAccount {
             tenant,
             limits,
             memory: AtomicU64::new(0),
+            fuel: AtomicU64::new(0),
             live: AtomicU64::new(0),
             retired_cpu: AtomicU64::new(0),
             groups: Mutex::default(),
@@ -91,6 +95,7 @@ impl TenantAccount {
         TenantStats {
             name: self.tenant.name().to_owned(),
             cpu_time: self.cpu_time(),
+            fuel: self.fuel.load(Ordering::Relaxed),
             memory: self.memory.load(Ordering::Relaxed),
             live_tasks: self.live.load(Ordering::Relaxed),
             groups: lock(&self.groups).len() as u64,
@@ -180,6 +185,7 @@ impl Account {
             id,
             name: self.group.name().to_owned(),
             cpu_time: group.cpu_time,
+            fuel: read(&self.fuel),
             wait_time: group.wait_time.saturating_sub(preempted),
             preempted_time: preempted,
             throttled_time: group.throttled_time,
@@ -204,6 +210,7 @@ impl Account {
             tenant,
             memory: AtomicU64::new(0),
             peak_memory: AtomicU64::new(0),
+            fuel: AtomicU64::new(0),
             live: AtomicU64::new(0),
             peak_live: AtomicU64::new(0),
             total: AtomicU64::new(0),
@@ -311,6 +318,37 @@ impl Account {
         }
         // AcqRel: whoever takes it to zero reads what all other tasks of the group wrote last.
         self.live.fetch_sub(1, Ordering::AcqRel) - 1
+    }
+
+    /// Counts fuel as used.
+    pub(crate) fn use_fuel(&self, units: u64) {
+        self.fuel.fetch_add(units, Ordering::Relaxed);
+        if let Some(tenant) = &self.tenant {
+            tenant.fuel.fetch_add(units, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes back what was counted and not used.
+    pub(crate) fn return_fuel(&self, units: u64) {
+        self.fuel.fetch_sub(units, Ordering::Relaxed);
+        if let Some(tenant) = &self.tenant {
+            tenant.fuel.fetch_sub(units, Ordering::Relaxed);
+        }
+    }
+
+    /// The units that the group, or its tenant, has left, and the limit that says so.
+    pub(crate) fn fuel_left(&self) -> Option<(u64, LimitReached)> {
+        let left = |limit: Option<u64>, used: &AtomicU64, kind: LimitKind| {
+            let limit = limit?;
+            let left = limit.saturating_sub(used.load(Ordering::Relaxed));
+            Some((left, LimitReached::new(kind, limit)))
+        };
+        let own = left(self.limits.fuel, &self.fuel, LimitKind::Fuel);
+        let tenants = self
+            .tenant
+            .as_ref()
+            .and_then(|tenant| left(tenant.limits.fuel, &tenant.fuel, LimitKind::TenantFuel));
+        own.into_iter().chain(tenants).min_by_key(|(left, _)| *left)
     }
 
     /// Whether CPU time or its rate is limited for the group or its tenant.

@@ -32,8 +32,10 @@
 //!    increments the engines, and starts over at 1. A tick is as long as the shortest slice among the
 //!    groups that compete, as the executor keeps it now, and no longer than an engine's slice. Whoever
 //!    shortens it pokes.
-//! 6. A kill does not wait for a tick: it increments the engines itself, unless that has just been done
-//!    ([`LEAST_PAUSE`]), so that guests which kill each other cannot slow down everybody else.
+//! 6. Two do not wait for a tick: a kill, and who queues something while the clock sleeps, since whoever runs may
+//!    have used its slice long ago, and the system may let a thread that is woken wait for milliseconds while all
+//!    cores are busy. They increment the engines themselves, unless that has just been done ([`LEAST_PAUSE`]), so that
+//!    guests which kill or wake each other cannot slow down everybody else.
 //! 7. Shutdown: `stop` sets the flag under the mutex and notifies; the thread leaves at the next pass.
 //!
 //! A watchdog restarts the loop if it panics (see [`thread`]).
@@ -78,7 +80,7 @@ pub(crate) struct Clock {
     parked: AtomicBool,
     /// How long the present tick is, nanoseconds; meaningless while the thread is parked.
     tick: AtomicU64,
-    /// When a kill last incremented the engines: nanoseconds since `started`.
+    /// When somebody else than the clock last incremented the engines: nanoseconds since `started`.
     hurried: AtomicU64,
     started: Instant,
     inner: Mutex<Inner>,
@@ -233,10 +235,13 @@ impl Clock {
     /// Something was queued that nobody idle will take, while the shortest slice was `slice`.
     pub(crate) fn contended(&self, slice: Duration) {
         fence(Ordering::SeqCst);
-        let late = || self.tick.load(Ordering::Relaxed) > nanoseconds(slice.max(LEAST_PAUSE));
-        if (self.parked.load(Ordering::Relaxed) || late())
-            && self.running.load(Ordering::Relaxed) > 0
-        {
+        if self.running.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        if self.parked.load(Ordering::Relaxed) {
+            self.poke();
+            self.hurry();
+        } else if self.tick.load(Ordering::Relaxed) > nanoseconds(slice.max(LEAST_PAUSE)) {
             self.poke();
         }
     }
@@ -286,4 +291,35 @@ impl Clock {
 
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Fault: a newcomer that waits for a thread to be woken, twice, while the guest that it waits for ran alone and has
+    // used its slice long ago; newcomers who cost running guests a callback each.
+    #[test]
+    fn a_newcomer_does_not_wait_for_a_sleeping_clock() {
+        let clock = Clock::new(None);
+        let mut config = wasmtime::Config::new();
+        config.epoch_interruption(true);
+        let engine = Engine::new(&config).unwrap();
+        clock.attach(&engine, Duration::from_millis(1));
+        // There is no thread: what it would do is not done.
+        let comes = || {
+            clock.parked.store(true, Ordering::Relaxed);
+            clock.contended(Duration::from_millis(1));
+        };
+        comes();
+        assert_eq!(clock.epochs(), 0, "nobody runs");
+        clock.enter(false, &Executor::new());
+        comes();
+        assert_eq!(clock.epochs(), 1);
+        for _ in 0..10_000 {
+            comes();
+        }
+        let pauses = clock.started.elapsed().as_nanos() / LEAST_PAUSE.as_nanos();
+        assert!(u128::from(clock.epochs()) <= pauses + 2);
+    }
 }

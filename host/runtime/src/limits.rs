@@ -35,9 +35,11 @@ pub struct Limits {
     /// Kept over windows of 100 ms; a run that has used its part of one waits for the next. Default:
     /// none.
     pub cpu_rate: Option<u32>,
-    /// Units of fuel for one task, in [`Preemption::Fuel`](crate::Preemption::Fuel) mode only.
-    /// Default: none.
+    /// Units of fuel for the whole run, in [`Preemption::Fuel`](crate::Preemption::Fuel) mode only. Exact for a
+    /// run of one task; tasks that run at the same time may pass it by a slice each. Default: none.
     pub fuel: Option<u64>,
+    /// Units of fuel for one task, in the same mode only. Exact. Default: none.
+    pub task_fuel: Option<u64>,
     /// Time on the clock for the whole run, from its start. Default: none.
     pub timeout: Option<Duration>,
     /// Tasks alive at the same time, the root and those that wait for a place included.
@@ -111,6 +113,8 @@ impl Limits {
         cpu_rate: u32,
         /// Sets [`Limits::fuel`], units.
         fuel: u64,
+        /// Sets [`Limits::task_fuel`], units.
+        task_fuel: u64,
         /// Sets [`Limits::timeout`].
         timeout: Duration,
         /// Sets [`Limits::tasks`].
@@ -178,6 +182,7 @@ impl Limits {
             task_cpu_time: self.task_cpu_time.or(defaults.task_cpu_time),
             cpu_rate: self.cpu_rate.or(defaults.cpu_rate),
             fuel: self.fuel.or(defaults.fuel),
+            task_fuel: self.task_fuel.or(defaults.task_fuel),
             timeout: self.timeout.or(defaults.timeout),
             tasks: self.tasks.or(defaults.tasks),
             depth: self.depth.or(defaults.depth),
@@ -205,8 +210,10 @@ pub enum LimitKind {
     CpuTime,
     /// [`Limits::task_cpu_time`], or `task-options.set-cpu-time`.
     TaskCpuTime,
-    /// [`Limits::fuel`], or `task-options.set-fuel`.
+    /// [`Limits::fuel`].
     Fuel,
+    /// [`Limits::task_fuel`], or `task-options.set-fuel`.
+    TaskFuel,
     /// [`Limits::timeout`].
     Timeout,
     /// `task-options.set-timeout`.
@@ -231,6 +238,8 @@ pub enum LimitKind {
     TenantMemory,
     /// CPU time of the tenant.
     TenantCpuTime,
+    /// Fuel of the tenant.
+    TenantFuel,
     /// Live tasks of the tenant.
     TenantTasks,
     /// Spawns per second of the tenant.
@@ -248,6 +257,7 @@ impl LimitKind {
             Self::CpuTime => "cpu_time",
             Self::TaskCpuTime => "task_cpu_time",
             Self::Fuel => "fuel",
+            Self::TaskFuel => "task_fuel",
             Self::Timeout => "timeout",
             Self::TaskTimeout => "task timeout",
             Self::Tasks => "tasks",
@@ -260,6 +270,7 @@ impl LimitKind {
             Self::OutputBytes => "output_bytes",
             Self::TenantMemory => "tenant memory",
             Self::TenantCpuTime => "tenant cpu_time",
+            Self::TenantFuel => "tenant fuel",
             Self::TenantTasks => "tenant tasks",
             Self::TenantSpawnRate => "tenant spawn_rate",
             Self::Instances => "instances",
@@ -286,7 +297,7 @@ impl LimitKind {
             | Self::ResultBytes
             | Self::OutputBytes
             | Self::TenantMemory => " bytes",
-            Self::Fuel => " units",
+            Self::Fuel | Self::TaskFuel | Self::TenantFuel => " units",
             Self::SpawnRate | Self::TenantSpawnRate => " per second",
             _ => "",
         }
@@ -298,6 +309,7 @@ impl LimitKind {
             Self::TaskTimeout | Self::MaxTasks => "the guest set it in the task's options",
             Self::TenantMemory
             | Self::TenantCpuTime
+            | Self::TenantFuel
             | Self::TenantTasks
             | Self::TenantSpawnRate => "raise it in the tenant's limits",
             Self::Instances => "raise it with `HostBuilder::instances`",

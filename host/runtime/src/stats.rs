@@ -75,6 +75,9 @@ pub struct RunStats {
     pub name: String,
     /// CPU time of all its tasks.
     pub cpu_time: Duration,
+    /// Units of fuel that its tasks used, where fuel is metered: exact for those that have ended, in whole slices
+    /// for those that run or were killed, and for tasks whose stores are the embedder's own.
+    pub fuel: u64,
     /// Time its tasks waited in queues for a core, after they became runnable.
     pub wait_time: Duration,
     /// Time they waited to go on after a core was taken from them, or they gave it up, while they ran.
@@ -114,6 +117,8 @@ pub struct TenantStats {
     pub name: String,
     /// CPU time, that of groups which are gone included.
     pub cpu_time: Duration,
+    /// Units of fuel used, as in [`RunStats::fuel`].
+    pub fuel: u64,
     /// Bytes held now.
     pub memory: u64,
     /// Tasks that have not ended.

@@ -49,7 +49,7 @@ impl TenantBuilder {
         self
     }
 
-    /// What all of its runs may use together: `memory`, `cpu_time`, `cpu_rate`, `tasks` and
+    /// What all of its runs may use together: `memory`, `cpu_time`, `cpu_rate`, `fuel`, `tasks` and
     /// `spawn_rate`, none of which has a default here. Other limits are ignored.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;

@@ -52,8 +52,8 @@ impl Ended {
             return Self::Limit(LimitReached::new(LimitKind::Instances, 0));
         }
         let trap = error.downcast_ref::<Trap>().copied();
-        if let (Some(Trap::OutOfFuel), Some(fuel)) = (trap, control.limits.fuel) {
-            return Self::Limit(LimitReached::new(LimitKind::Fuel, fuel));
+        if let (Some(Trap::OutOfFuel), Some(limit)) = (trap, control.fuel_limit()) {
+            return Self::Limit(limit);
         }
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(text::lines_of);
         if trap.is_none() && backtrace.is_none() {
@@ -142,7 +142,7 @@ enum Family {
 
 fn family(limit: LimitReached) -> Family {
     match limit.limit {
-        LimitKind::Fuel => Family::Fuel,
+        LimitKind::Fuel | LimitKind::TaskFuel | LimitKind::TenantFuel => Family::Fuel,
         LimitKind::Memory | LimitKind::TaskMemory | LimitKind::TenantMemory => Family::Memory,
         LimitKind::CpuTime
         | LimitKind::TaskCpuTime

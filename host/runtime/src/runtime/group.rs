@@ -188,7 +188,7 @@ impl Group {
         let own = TaskLimits {
             memory: limits.task_memory,
             cpu_time: limits.task_cpu_time,
-            fuel: limits.fuel,
+            fuel: limits.task_fuel,
         };
         let control = Control::new(self.runtime.clone(), self.account.clone(), own);
         // Before the caller's closure, which may panic: then this closes the books.

@@ -45,7 +45,7 @@ fn hook<T: 'static>(control: &Arc<Control>, store: &mut Store<T>) -> Result<()> 
             store.set_epoch_deadline(1);
         }
         Preemption::Fuel { slice } => {
-            store.set_fuel(control.limits.fuel.unwrap_or(u64::MAX))?;
+            store.set_fuel(control.fuel_budget())?;
             store.fuel_async_yield_interval(Some(slice))?;
             control.fuel.store(true, Ordering::Relaxed);
             control.slice.store(slice, Ordering::Relaxed);

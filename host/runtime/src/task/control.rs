@@ -99,6 +99,12 @@ pub(crate) struct Control {
     pub(crate) yielded: AtomicBool,
     /// A wake during the poll may be a fuel yield.
     pub(crate) fuel: AtomicBool,
+    /// Units of fuel that the store was given.
+    budget: AtomicU64,
+    /// The limit that the budget comes from, if there is one.
+    fuel_limit: OnceLock<LimitReached>,
+    /// Units that were counted as used, in slices.
+    burnt: AtomicU64,
     /// Units of fuel in a slice; none while the store is not armed.
     pub(super) slice: AtomicU64,
     /// Units that the guest has used of the slice in which it ended.
@@ -127,6 +133,9 @@ impl Control {
             preempted_at: AtomicU64::new(0),
             yielded: AtomicBool::new(false),
             fuel,
+            budget: AtomicU64::new(u64::MAX),
+            fuel_limit: OnceLock::new(),
+            burnt: AtomicU64::new(0),
             slice: AtomicU64::new(0),
             last_fuel: AtomicU64::new(0),
         })
@@ -272,6 +281,15 @@ impl Control {
             Trigger::Epoch => self.account.group.preemption_tick(),
             Trigger::Fuel => self.account.group.preemption_point(),
         };
+        if matches!(trigger, Trigger::Fuel) {
+            let slice = self.slice.load(Ordering::Relaxed);
+            self.burnt.fetch_add(slice, Ordering::Relaxed);
+            self.account.use_fuel(slice);
+            if let Some((0, limit)) = self.account.fuel_left() {
+                self.kill(Kill::Limit(limit));
+                return Err(self.killed().unwrap_or(Kill::Limit(limit)));
+            }
+        }
         if self.limited
             && let Some(limit) = self.cpu_limit_reached()
         {
@@ -294,14 +312,44 @@ impl Control {
         self.preempted_at.load(Ordering::Relaxed) != 0
     }
 
-    /// The guest has ended: notes what it has used of its last slice.
+    // === impl Control: fuel ===
+
+    /// What the store may use: the task's own limit, or what its run and its tenant have left.
+    pub(super) fn fuel_budget(&self) -> u64 {
+        let own = self
+            .limits
+            .fuel
+            .map(|limit| (limit, LimitReached::new(LimitKind::TaskFuel, limit)));
+        let least = own
+            .into_iter()
+            .chain(self.account.fuel_left())
+            .min_by_key(|(left, _)| *left);
+        let Some((budget, limit)) = least else {
+            return u64::MAX;
+        };
+        self.budget.store(budget, Ordering::Relaxed);
+        // Armed once more, where an instance has to be made again: the first limit is as good.
+        let _ = self.fuel_limit.set(limit);
+        budget
+    }
+
+    /// The limit that a guest has reached which is out of fuel.
+    pub(crate) fn fuel_limit(&self) -> Option<LimitReached> {
+        self.fuel_limit.get().copied()
+    }
+
+    /// The guest has ended: notes what it has used, and what of its last slice.
     pub(crate) fn note_fuel<T>(&self, store: &Store<T>) {
         let slice = self.slice.load(Ordering::Relaxed);
         if slice > 0
             && let Ok(left) = store.get_fuel()
         {
-            let used = self.limits.fuel.unwrap_or(u64::MAX).saturating_sub(left);
+            let used = self.budget.load(Ordering::Relaxed).saturating_sub(left);
             self.last_fuel.store(used % slice, Ordering::Relaxed);
+            // Of the slices some may have been counted too many: a wake in the middle of a poll looks like one.
+            let burnt = self.burnt.swap(used, Ordering::Relaxed);
+            self.account.use_fuel(used.saturating_sub(burnt));
+            self.account.return_fuel(burnt.saturating_sub(used));
         }
     }
 

@@ -264,6 +264,65 @@ fn a_tenants_limits_hold_for_all_of_its_runs() {
     assert_nothing_left(&host);
 }
 
+/// Fault: fuel that every task of a run, or every run of a tenant, has anew; tasks that go on when the run's is used up.
+#[test]
+fn fuel_is_shared_by_all_tasks_of_a_run_and_all_runs_of_a_tenant() {
+    let host = builder()
+        .preemption(Preemption::Fuel { slice: 10_000 })
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    let one = run(&host, &lab, &busy(10)).start().unwrap().wait().unwrap();
+    let one = one.stats.fuel;
+    // In turn, so that each finds what the ones before it have left.
+    let turn = spawn(&busy(10)).join(0);
+    let script = turn
+        .clone()
+        .spawn(&busy(10))
+        .join(1)
+        .spawn(&busy(10))
+        .join(2);
+    let three = |limits| {
+        run(&host, &lab, &script)
+            .limits(limits)
+            .start()
+            .unwrap()
+            .wait()
+    };
+    let enough = three(Limits::new()).unwrap();
+    assert!(enough.stats.fuel > 3 * one - one / 2, "{enough:?}");
+    let kinds = said(three(Limits::new().fuel(enough.stats.fuel - one / 2))).unwrap();
+    assert_eq!(kinds, "kkF", "the last one is out of fuel");
+    // At the same time: all of them end, and not one slice each beyond the limit.
+    let spinners = Script::default().times(4, &spawn(&spin())).spin();
+    let started = run(&host, &lab, &spinners).limits(Limits::new().fuel(1_000_000));
+    let canceller = started.start().unwrap();
+    let stats = canceller.canceller();
+    let error = canceller.wait().unwrap_err();
+    assert_eq!(error.limit().unwrap().limit, LimitKind::Fuel);
+    let used = stats.stats().fuel;
+    assert!((1_000_000..=1_050_000).contains(&used), "{used}");
+
+    let tenant = host
+        .tenant()
+        .limits(Limits::new().fuel(2 * one + one / 2))
+        .build()
+        .unwrap();
+    let next = || {
+        run(&host, &lab, &busy(10))
+            .tenant(&tenant)
+            .start()
+            .unwrap()
+            .wait()
+    };
+    assert_eq!(next().unwrap().stats.fuel, one);
+    assert_eq!(next().unwrap().stats.fuel, one);
+    assert_eq!(tenant.stats().fuel, 2 * one);
+    let third = next().unwrap_err();
+    assert_eq!(third.limit().unwrap().limit, LimitKind::TenantFuel);
+    assert_nothing_left(&host);
+}
+
 /// Fault: a timeout that a task escapes by leaving its work to a child and ending.
 #[test]
 fn what_is_below_a_task_has_no_more_time_than_the_task() {

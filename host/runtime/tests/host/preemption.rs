@@ -134,35 +134,46 @@ fn fuel_is_exact() {
         .build()
         .unwrap();
     let lab = lab(&host);
-    let enough = |fuel: u64| {
-        let limits = Limits::new().fuel(fuel).timeout(HANG);
-        match run(&host, &lab, &busy(10))
-            .limits(limits)
-            .start()
-            .unwrap()
-            .wait()
-        {
-            Ok(_) => true,
+    let with = |limits: Limits| {
+        let script = busy(10).yield_now().busy(1);
+        let run = run(&host, &lab, &script).limits(limits.timeout(HANG));
+        run.start().unwrap().wait()
+    };
+    let used = with(Limits::new()).unwrap().stats.fuel;
+    assert!(used > 10_000, "{used}");
+    for (kind, limits) in [
+        (LimitKind::Fuel, Limits::fuel as fn(Limits, u64) -> Limits),
+        (LimitKind::TaskFuel, Limits::task_fuel),
+    ] {
+        let enough = |fuel: u64| match with(limits(Limits::new(), fuel)) {
+            Ok(outcome) => {
+                assert_eq!(outcome.stats.fuel, used.min(fuel));
+                true
+            }
             Err(RunError::OutOfFuel(limit)) => {
-                assert_eq!((limit.limit, limit.value), (LimitKind::Fuel, fuel));
+                assert_eq!((limit.limit, limit.value), (kind, fuel));
                 false
             }
             Err(error) => panic!("{error}"),
-        }
-    };
-    let search = || {
-        let (mut low, mut high) = (0_u64, 1 << 20);
-        while low + 1 < high {
-            let middle = low.midpoint(high);
-            if enough(middle) {
-                high = middle
-            } else {
-                low = middle
+        };
+        let search = || {
+            let (mut low, mut high) = (0_u64, used);
+            while low + 1 < high {
+                let middle = low.midpoint(high);
+                if enough(middle) {
+                    high = middle
+                } else {
+                    low = middle
+                }
             }
-        }
-        high
-    };
-    assert_eq!(search(), search());
+            high
+        };
+        assert!(enough(used));
+        let least = search();
+        assert_eq!(search(), least);
+        // What comes after the last loop and the last call passes.
+        assert!(used - least < 500, "{used} {least}");
+    }
 }
 
 /// Fault: trusted mode that cannot even run ordinary guests, or end one that waits.

@@ -231,7 +231,7 @@ impl RunBuilder {
         let own = TaskLimits {
             memory: limits.task_memory,
             cpu_time: limits.task_cpu_time,
-            fuel: limits.fuel,
+            fuel: limits.task_fuel,
         };
         let control = Control::new(host.runtime.clone(), account.clone(), own);
         let shared = Arc::new(RunShared::new(
