@@ -1,14 +1,8 @@
-//! Draws the Mandelbrot set, a task for each tile, and writes it as a PNG file.
-//!
-//! ```text
-//! mandelbrot [PATH] [WIDTH] [ITERATIONS]         by default /mandelbrot.png 1200 1000
-//! ```
+//! The picture itself: what one tile looks like, and the file that all of them make. Nothing here knows where a tile is
+//! computed; the benchmark computes the same ones natively.
 
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
+use std::io::{self, Write};
 
-use hart_guest::{Failure, par_map, task};
 use serde::{Deserialize, Serialize};
 
 const TILE: u32 = 60;
@@ -28,15 +22,58 @@ const COLOURS: [(f64, [f64; 3]); 6] = [
 ];
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
-struct Picture {
-    width: u32,
-    height: u32,
+pub(crate) struct Picture {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
     iterations: u32,
 }
 
+impl Picture {
+    pub(crate) fn new(width: u32, iterations: u32) -> Self {
+        let width = width.max(1);
+        Self {
+            width,
+            height: (width * 5 / 8).max(1),
+            iterations,
+        }
+    }
+
+    /// The upper left pixels of all tiles.
+    pub(crate) fn places(self) -> Vec<(u32, u32)> {
+        let lefts = move |top| {
+            (0..self.width)
+                .step_by(TILE as usize)
+                .map(move |left| (left, top))
+        };
+        (0..self.height)
+            .step_by(TILE as usize)
+            .flat_map(lefts)
+            .collect()
+    }
+
+    /// Writes the picture as a PNG file, of its tiles in the order of [`places`](Self::places).
+    pub(crate) fn write(
+        self,
+        to: impl Write,
+        tiles: impl IntoIterator<Item = Vec<u8>>,
+    ) -> io::Result<()> {
+        let mut pixels = vec![0; (self.width * self.height * 3) as usize];
+        for ((left, top), tile) in self.places().into_iter().zip(tiles) {
+            let row_bytes = (TILE.min(self.width - left) * 3) as usize;
+            for (row, tile_row) in tile.chunks(row_bytes).enumerate() {
+                let start = ((top + row as u32) * self.width + left) as usize * 3;
+                pixels[start..start + row_bytes].copy_from_slice(tile_row);
+            }
+        }
+        let mut encoder = png::Encoder::new(to, self.width, self.height);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.write_header()?.write_image_data(&pixels)?;
+        Ok(())
+    }
+}
+
 /// The tile whose upper left pixel is (`left`, `top`): three bytes for each pixel, row by row.
-#[task]
-fn draw(picture: Picture, left: u32, top: u32) -> Vec<u8> {
+pub(crate) fn tile(picture: Picture, left: u32, top: u32) -> Vec<u8> {
     let mut pixels = Vec::with_capacity((TILE * TILE * 3) as usize);
     for y in top..(top + TILE).min(picture.height) {
         for x in left..(left + TILE).min(picture.width) {
@@ -83,63 +120,4 @@ fn colour(steps: Option<f64>) -> [f64; 3] {
     let ((from, a), (to, b)) = (COLOURS[after - 1], COLOURS[after]);
     let part = (place - from) / (to - from);
     std::array::from_fn(|i| a[i] + (b[i] - a[i]) * part)
-}
-
-fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args_os().skip(1);
-    let mut path = arguments
-        .next()
-        .map_or(PathBuf::from("/mandelbrot.png"), PathBuf::from);
-    if path.is_dir() {
-        path.push("mandelbrot.png");
-    }
-    let mut number = |default| {
-        let text = arguments
-            .next()
-            .map(|text| text.to_string_lossy().into_owned());
-        text.map_or(Ok(default), |text| text.parse::<u32>())
-    };
-    let width = number(1200)?.max(1);
-    let picture = Picture {
-        width,
-        height: (width * 5 / 8).max(1),
-        iterations: number(1000)?,
-    };
-
-    // Opened before the work, so that a directory that was not granted is noticed at once.
-    let file = File::create(&path).map_err(|error| {
-        let what = "cannot write the picture (was the directory granted with --dir?)";
-        Failure::from(error).context(format!("{what} {}", path.display()))
-    })?;
-    let (tops, lefts) = ((0..picture.height), (0..picture.width));
-    let places: Vec<(u32, u32)> = tops
-        .step_by(TILE as usize)
-        .flat_map(|top| {
-            lefts
-                .clone()
-                .step_by(TILE as usize)
-                .map(move |left| (left, top))
-        })
-        .collect();
-    let tiles = par_map(draw, places.iter().map(|&(left, top)| (picture, left, top)))?;
-
-    let mut pixels = vec![0; (picture.width * picture.height * 3) as usize];
-    for (&(left, top), tile) in places.iter().zip(tiles) {
-        let row_bytes = (TILE.min(picture.width - left) * 3) as usize;
-        for (row, tile_row) in tile.chunks(row_bytes).enumerate() {
-            let start = ((top + row as u32) * picture.width + left) as usize * 3;
-            pixels[start..start + row_bytes].copy_from_slice(tile_row);
-        }
-    }
-    let mut encoder = png::Encoder::new(BufWriter::new(file), picture.width, picture.height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.write_header()?.write_image_data(&pixels)?;
-    println!(
-        "{} tiles, {} x {} pixels: {}",
-        places.len(),
-        picture.width,
-        picture.height,
-        path.display()
-    );
-    Ok(())
 }
