@@ -91,7 +91,7 @@ pub(crate) enum ProfileArg {
     /// Made quickly, and at full speed
     #[default]
     Fast,
-    /// As many as possible: bounds are checked in code, and no memory grows beyond 64 MiB
+    /// As many as possible: bounds are checked in code, no memory grows beyond 64 MiB, no table beyond 8,000 elements
     Dense,
 }
 

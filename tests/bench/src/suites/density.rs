@@ -4,8 +4,12 @@
 //! belong to all of them. `resident` counts such a page once for each guest.
 //!
 //! Every side has a process of its own. Its guests sleep until the same moment; shortly before, the process is
-//! looked at. The peer is tokio on an engine with wasmtime's pool as it comes, but for its size; it may die of
-//! too many mappings, and then has no figure.
+//! looked at, and page tables with it. The peer is tokio on an engine with wasmtime's pool as it comes, but for its
+//! size; it may die of too many mappings, and then has no figure.
+//!
+//! `cost/*` says what the dense profile costs in speed, beside the other one.
+
+mod cost;
 
 use crate::{
     child,
@@ -48,12 +52,19 @@ struct Found {
     memory: f64,
     /// The same, pages that guests share counted for each.
     resident: f64,
+    /// Bytes of page tables, which no process's memory has in it.
+    tables: f64,
     mappings: f64,
     /// Seconds from the moment when all wake to when all have ended.
     end: f64,
 }
 
 pub(crate) fn run(bench: &mut Bench) {
+    parked(bench);
+    cost::run(bench);
+}
+
+fn parked(bench: &mut Bench) {
     for (case, side, guests) in [
         ("parked/1000", "fast", 1_000),
         ("parked/10000", "fast", 10_000),
@@ -90,6 +101,9 @@ pub(crate) fn run(bench: &mut Bench) {
                 figure("resident", "KiB", &|found| {
                     each(found.resident, found) / 1024.0
                 }),
+                figure("page tables", "KiB", &|found| {
+                    each(found.tables, found) / 1024.0
+                }),
                 figure("mappings of each", "", &|found| each(found.mappings, found)),
                 figure("from waking to the end of all", "s", &|found| found.end),
             ],
@@ -118,14 +132,16 @@ fn ask(side: &str, guests: u32) -> Option<Found> {
 struct Usage {
     memory: f64,
     resident: f64,
+    tables: f64,
     mappings: f64,
 }
 
 impl Usage {
     fn now() -> Self {
         let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("this is Linux");
-        let bytes = |key: &str| {
-            let line = rollup.lines().find_map(|line| line.strip_prefix(key));
+        let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+        let bytes = |text: &str, key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key));
             let kib = line.and_then(|line| line.split_whitespace().next());
             kib.map_or(f64::NAN, |kib| {
                 kib.parse::<f64>().expect("a number") * 1024.0
@@ -133,8 +149,9 @@ impl Usage {
         };
         let maps = std::fs::read_to_string("/proc/self/maps").expect("this is Linux");
         Self {
-            memory: bytes("Pss:"),
-            resident: bytes("Rss:"),
+            memory: bytes(&rollup, "Pss:"),
+            resident: bytes(&rollup, "Rss:"),
+            tables: bytes(&status, "VmPTE:"),
             mappings: maps.lines().count() as f64,
         }
     }
@@ -166,6 +183,7 @@ fn look(before: &Usage, wake: Instant, parked: impl FnOnce() -> u64) -> Found {
         parked: parked(),
         memory: now.memory - before.memory,
         resident: now.resident - before.resident,
+        tables: now.tables - before.tables,
         mappings: now.mappings - before.mappings,
         end: 0.0,
     }
