@@ -163,29 +163,48 @@ mod tests {
     #[test]
     fn a_slot_has_one_owner_and_none_is_lost() {
         const THREADS: usize = 8;
-        // One for each thread, so that any that finds none is wrong.
-        let slots = Slots::new(THREADS as u32);
-        let owned: [AtomicBool; THREADS] = Default::default();
+        const SLOTS: usize = THREADS + 1;
+        // One for each thread, so that any that finds none is wrong, and one that goes from hand to hand: slots
+        // are put back into other lists than they came from.
+        let slots = Slots::new(SLOTS as u32);
+        let owned: [AtomicBool; SLOTS] = Default::default();
+        let hand = Mutex::new(slots.take().expect("all are fresh"));
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
                     for round in 0..20_000 {
-                        let slot = slots.take().expect("there are as many as threads");
+                        let mut slot = slots.take().expect("there are as many as threads");
                         let was_owned = owned[slot as usize].swap(true, Ordering::Relaxed);
                         assert!(!was_owned, "slot {slot} has two owners");
                         if round % 64 == 0 {
                             std::thread::yield_now();
                         }
                         owned[slot as usize].store(false, Ordering::Relaxed);
+                        std::mem::swap(&mut slot, &mut lock(&hand));
                         slots.put_back(slot, slots.fate());
                     }
                 });
             }
         });
+        slots.put_back(*lock(&hand), Fate::Cold);
         assert_eq!(slots.live(), 0);
         let all: std::collections::BTreeSet<u32> = std::iter::from_fn(|| slots.take()).collect();
-        assert_eq!(all.len(), THREADS);
-        assert_eq!(slots.live(), THREADS as u64);
+        assert_eq!(all.len(), SLOTS);
+        assert_eq!(slots.live(), SLOTS as u64);
+    }
+
+    /// Race: a slot that is put back where a thread has looked already, as that thread sees it: by the hints, no list
+    /// has any.
+    #[test]
+    fn hints_hide_no_slot() {
+        let slots = Slots::new(1);
+        let slot = slots.take().unwrap();
+        slots.put_back(slot, Fate::Cold);
+        for shard in &slots.shards {
+            shard.free.store(0, Ordering::Relaxed);
+        }
+        assert_eq!(slots.take(), Some(slot));
+        assert_eq!(slots.take(), None);
     }
 
     /// Fault: pages kept for every slot that was ever in use; the pages that were just used not used again.
