@@ -19,4 +19,5 @@ use control::Trigger;
 pub(crate) use control::{Control, TaskLimits};
 pub use control::{Kill, Killed};
 pub(crate) use driven::{Driven, Stop, yield_once};
+pub(crate) use fuel::FuelWaker;
 pub use limiter::Limited;
