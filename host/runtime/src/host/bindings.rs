@@ -27,13 +27,10 @@ mod generated_async {
         path: "../../wit",
         world: "host-async",
         imports: {
-            "hart:exec/tasks-async.[method]task.join": async | store | trappable,
-            "hart:exec/tasks-async.[method]task.join-via-stream": store | trappable,
+            "hart:exec/tasks-async.join": async | store | trappable,
+            "hart:exec/tasks-async.join-via-stream": store | trappable,
             default: trappable,
         },
-        with: {
-            "hart:exec/tasks": super::generated::hart::exec::tasks,
-            "hart:exec/tasks-async.task": super::super::tasks::TaskHandle,
-        },
+        with: { "hart:exec/tasks": super::generated::hart::exec::tasks },
     });
 }

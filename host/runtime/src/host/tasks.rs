@@ -242,35 +242,6 @@ async fn wait_any(waiter: &Arc<Guest>, tasks: &[Arc<Guest>]) -> usize {
     .await
 }
 
-/// Spawns for the guest of `state`, and gives it the handle.
-pub(super) fn spawn_for(
-    state: &mut GuestState,
-    entry: String,
-    input: Vec<u8>,
-    options: Option<Resource<Options>>,
-) -> wasmtime::Result<Result<Resource<TaskHandle>, SpawnError>> {
-    let options = match options {
-        Some(options) => state.table().get(&options)?.clone(),
-        None => Options::default(),
-    };
-    let parent = state.guest().clone();
-    match spawn(&parent, entry, input, options) {
-        Ok(guest) => match TaskHandle::new(guest.clone()) {
-            Ok(handle) => Ok(Ok(state.table().push(handle)?)),
-            Err(reached) => {
-                guest.kill(Kill::Cancelled);
-                Ok(Err(limit(reached)))
-            }
-        },
-        Err(error) => Ok(Err(error)),
-    }
-}
-
-/// Workers that a group may use.
-pub(super) fn parallelism(state: &GuestState) -> u32 {
-    u32::try_from(state.guest().run.host.runtime.workers()).unwrap_or(u32::MAX)
-}
-
 // === impl hart:exec/tasks ===
 
 impl tasks::Host for GuestState {
@@ -280,7 +251,21 @@ impl tasks::Host for GuestState {
         input: Vec<u8>,
         options: Option<Resource<Options>>,
     ) -> wasmtime::Result<Result<Resource<TaskHandle>, SpawnError>> {
-        spawn_for(self, entry, input, options)
+        let options = match options {
+            Some(options) => self.table().get(&options)?.clone(),
+            None => Options::default(),
+        };
+        let parent = self.guest().clone();
+        match spawn(&parent, entry, input, options) {
+            Ok(guest) => match TaskHandle::new(guest.clone()) {
+                Ok(handle) => Ok(Ok(self.table().push(handle)?)),
+                Err(reached) => {
+                    guest.kill(Kill::Cancelled);
+                    Ok(Err(limit(reached)))
+                }
+            },
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     async fn yield_(&mut self) -> wasmtime::Result<()> {
@@ -295,7 +280,7 @@ impl tasks::Host for GuestState {
     }
 
     fn parallelism(&mut self) -> wasmtime::Result<u32> {
-        Ok(parallelism(self))
+        Ok(u32::try_from(self.guest().run.host.runtime.workers()).unwrap_or(u32::MAX))
     }
 
     async fn wait_any(&mut self, tasks: Vec<Resource<TaskHandle>>) -> wasmtime::Result<u32> {

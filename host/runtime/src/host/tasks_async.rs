@@ -16,45 +16,12 @@ use wasmtime::component::{
     StreamResult, VecBuffer,
 };
 
-use super::bindings::{JoinError, SpawnError, tasks_async};
+use super::bindings::{JoinError, tasks_async};
 use super::guest::Guest;
 use super::state::GuestState;
-use super::tasks::{Options, TaskHandle, parallelism, spawn_for};
+use super::tasks::TaskHandle;
 
-impl tasks_async::Host for GuestState {
-    fn spawn(
-        &mut self,
-        entry: String,
-        input: Vec<u8>,
-        options: Option<Resource<Options>>,
-    ) -> wasmtime::Result<Result<Resource<TaskHandle>, SpawnError>> {
-        spawn_for(self, entry, input, options)
-    }
-
-    fn parallelism(&mut self) -> wasmtime::Result<u32> {
-        Ok(parallelism(self))
-    }
-}
-
-impl tasks_async::HostTask for GuestState {
-    fn id(&mut self, task: Resource<TaskHandle>) -> wasmtime::Result<u64> {
-        Ok(self.table().get(&task)?.guest().id)
-    }
-
-    fn is_finished(&mut self, task: Resource<TaskHandle>) -> wasmtime::Result<bool> {
-        Ok(self.table().get(&task)?.guest().is_finished())
-    }
-
-    fn cancel(&mut self, task: Resource<TaskHandle>) -> wasmtime::Result<()> {
-        self.table().get(&task)?.cancel();
-        Ok(())
-    }
-
-    fn drop(&mut self, task: Resource<TaskHandle>) -> wasmtime::Result<()> {
-        self.table().delete(task)?;
-        Ok(())
-    }
-}
+impl tasks_async::Host for GuestState {}
 
 /// The task's handle, and the guest that asks.
 fn both(
@@ -65,7 +32,7 @@ fn both(
     Ok((state.table().get(task)?.clone(), waiter))
 }
 
-impl<T: Send + 'static> tasks_async::HostTaskWithStore<T> for HasSelf<GuestState> {
+impl<T: Send + 'static> tasks_async::HostWithStore<T> for HasSelf<GuestState> {
     async fn join(
         store: &Accessor<T, Self>,
         task: Resource<TaskHandle>,

@@ -1,11 +1,15 @@
 //! Components that use component-model async: on an engine of their own, under the same promises.
 
 use crate::support::*;
-use hart_host::{Component, Host, LoadError, Outcome, Preemption, RunError};
+use hart_host::{Component, Host, Limits, LoadError, Outcome, Preemption, RunError};
+use std::time::Duration;
 use wasmtime::component::Val;
 
 /// A command of WASI 0.3, with two functions to invoke.
 const COMMAND: &[u8] = include_bytes!("concurrent/command.wat");
+
+/// Everything that can be done to component-model async, each in an export.
+const ADVERSARY: &[u8] = include_bytes!("concurrent/adversary.wat");
 
 const ADD: &[u8] = br#"(component
     (core module $m (func (export "f") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))
@@ -113,5 +117,159 @@ fn a_closed_host_makes_no_second_engine() {
         });
         assert!(matches!(host.load(COMMAND), Err(LoadError::Closed)));
         assert_nothing_left(&host);
+    }
+}
+
+/// A host with few places, and its adversary.
+fn adversary(preemption: Preemption, limits: Limits) -> (Host, Component) {
+    let host = builder()
+        .preemption(preemption)
+        .limits(limits.or(&Limits::new().timeout(HANG)))
+        .build()
+        .unwrap();
+    let adversary = host.load(ADVERSARY).unwrap();
+    (host, adversary)
+}
+
+#[track_caller]
+fn returns(host: &Host, component: &Component, wave: &str, number: u32) {
+    let ended = invoke(host, component, wave).unwrap_or_else(|error| panic!("{wave}: {error}"));
+    assert_eq!(ended.results, [Val::U32(number)], "{wave}");
+    assert_nothing_left(host);
+}
+
+/// Fault: a join that holds the whole store, so that nothing else in it goes on; a join that is lost when very many
+/// are pending, or when tasks end that have no place yet.
+#[test]
+fn a_thousand_pending_joins_leave_the_store_to_others() {
+    for mode in MODES {
+        let (host, adversary) = adversary(mode, Limits::new());
+        for count in [1, 40, 1000] {
+            let wave = format!("fan({count})");
+            returns(&host, &adversary, &wave, 10 * 100_000 + count);
+        }
+    }
+}
+
+/// Fault: a join that goes on after the guest has cancelled it, and takes the result or wakes a store that is gone.
+#[test]
+fn a_pending_join_can_be_cancelled() {
+    let (host, adversary) = adversary(Preemption::default(), Limits::new());
+    for count in [0, 1, 500] {
+        returns(&host, &adversary, &format!("cancel({count})"), 1);
+    }
+}
+
+/// Fault: a stream that keeps its task, or the memory of its result, when it is dropped; one that takes the result
+/// without having been read.
+#[test]
+fn streams_can_be_dropped_half_read() {
+    let (host, adversary) = adversary(Preemption::default(), Limits::new());
+    for size in [100, 101, 100_000] {
+        returns(&host, &adversary, &format!("half({size})"), 100);
+        returns(&host, &adversary, &format!("unread({size})"), size);
+    }
+    returns(&host, &adversary, "half(7)", 7);
+    returns(&host, &adversary, "half(0)", 0);
+}
+
+/// Fault: misuse that hangs, takes the host down, or ends with an error that says nothing.
+#[test]
+fn misuse_ends_with_a_word_about_it() {
+    for mode in MODES {
+        let (host, adversary) = adversary(mode, Limits::new().handles(1000));
+        let traps = [
+            ("block(0)", "cannot block a synchronous task"),
+            ("never(0)", "deadlock detected"),
+            ("leak(2000)", "handle"),
+            ("twice(1)", "task"),
+        ];
+        for (wave, word) in traps {
+            match invoke(&host, &adversary, wave) {
+                Err(RunError::Trapped { trap, .. }) => {
+                    assert!(trap.contains(word), "{wave}: {trap}");
+                }
+                other => panic!("{wave}: {other:?}"),
+            }
+            assert_nothing_left(&host);
+        }
+        // What is left when the call has returned goes with its store.
+        returns(&host, &adversary, "leak(900)", 900);
+        returns(&host, &adversary, "early(7)", 7);
+    }
+}
+
+/// Race: a cancel, a timeout or a close at any moment of an event loop: while it waits, while it spins, between the
+/// callbacks of a task that only yields.
+#[test]
+fn event_loops_end_from_outside() {
+    for mode in MODES {
+        let (host, adversary) = adversary(mode, Limits::new());
+        for wave in ["hour(0)", "spin(0)", "yields(0)", "fan(20)", "cancel(200)"] {
+            for round in 0..20_u64 {
+                let run = host.invoke(&adversary, wave).unwrap().start().unwrap();
+                std::thread::sleep(Duration::from_micros(round * 100));
+                run.cancel();
+                match run.wait() {
+                    Err(RunError::Cancelled) => {}
+                    Ok(_) if wave.starts_with("cancel") || wave.starts_with("fan") => {}
+                    other => panic!("{wave}: {other:?}"),
+                }
+            }
+            assert_nothing_left(&host);
+        }
+        for wave in ["hour(0)", "spin(0)", "yields(0)"] {
+            let limits = Limits::new().timeout(Duration::from_millis(20));
+            let run = host.invoke(&adversary, wave).unwrap().limits(limits);
+            let ended = run.start().unwrap().wait();
+            assert!(matches!(ended, Err(RunError::TimedOut(_))), "{ended:?}");
+        }
+        for wave in ["spin(0)", "yields(0)"] {
+            let limits = Limits::new().cpu_time(Duration::from_millis(20));
+            let run = host.invoke(&adversary, wave).unwrap().limits(limits);
+            let ended = run.start().unwrap().wait();
+            assert!(matches!(ended, Err(RunError::TimedOut(_))), "{ended:?}");
+        }
+        assert_nothing_left(&host);
+        let runs: Vec<_> = ["hour(0)", "spin(0)", "yields(0)", "fan(500)"]
+            .map(|wave| host.invoke(&adversary, wave).unwrap().start().unwrap())
+            .into_iter()
+            .collect();
+        host.close();
+        for run in runs {
+            assert!(matches!(run.wait(), Err(RunError::Closed)));
+        }
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: an event loop that hides its CPU use from its group, or keeps the core, so that its neighbours starve: one
+/// that spins in a callback, and one that goes round for ever.
+#[test]
+fn a_spinning_event_loop_has_its_share_and_no_more() {
+    for mode in MODES {
+        for wave in ["spin(0)", "yields(0)"] {
+            let host = builder().workers(1).preemption(mode).build().unwrap();
+            let adversary = host.load(ADVERSARY).unwrap();
+            let lab = lab(&host);
+            let spinner = host.invoke(&adversary, wave).unwrap().start().unwrap();
+            let plain = run(&host, &lab, &spin()).start().unwrap();
+            let enough = Duration::from_millis(200);
+            eventually("both have run for long", || {
+                spinner.stats().cpu_time + plain.stats().cpu_time > 2 * enough
+            });
+            let (loops, spins) = (spinner.stats().cpu_time, plain.stats().cpu_time);
+            for (one, other) in [(loops, spins), (spins, loops)] {
+                assert!(
+                    2 * one > other,
+                    "{wave} under {mode}: the event loop {loops:?}, its neighbour {spins:?}"
+                );
+            }
+            spinner.cancel();
+            plain.cancel();
+            assert!(matches!(spinner.wait(), Err(RunError::Cancelled)));
+            assert!(matches!(plain.wait(), Err(RunError::Cancelled)));
+            assert_nothing_left(&host);
+        }
     }
 }
