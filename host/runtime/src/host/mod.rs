@@ -201,6 +201,17 @@ impl Host {
         unloaded.load(site, self.inner().cache.as_ref(), &linker)
     }
 
+    /// wasmtime's engine on which such a component would run: one with component-model async, or one without.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), for what can be seen without compiling.
+    pub fn engine_for(&self, bytes: &[u8]) -> Result<&Engine, LoadError> {
+        self.open()?;
+        let unloaded = Unloaded::new(bytes)?;
+        Ok(&self.inner().site(unloaded.kind())?.engine)
+    }
+
     /// Loads a component from a file, binary or text.
     ///
     /// # Errors

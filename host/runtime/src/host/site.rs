@@ -113,6 +113,9 @@ impl Blueprint {
         tasks_poll::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
         if kind == Kind::Concurrent {
             wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+            linker.allow_shadowing(true);
+            files::add_to_linker_async(&mut linker)?;
+            linker.allow_shadowing(false);
             tasks_async::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
         }
         for import in &self.imports {

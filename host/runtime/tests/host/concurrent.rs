@@ -1,7 +1,10 @@
 //! Components that use component-model async: on an engine of their own, under the same promises.
 
 use crate::support::*;
-use hart_host::{Component, Host, Limits, LoadError, Outcome, Preemption, RunError};
+use hart_host::{
+    Component, Host, LimitKind, Limits, LoadError, Outcome, Preemption, RunError, Stdio,
+};
+use std::fmt::Write as _;
 use std::time::Duration;
 use wasmtime::component::Val;
 
@@ -271,5 +274,230 @@ fn a_spinning_event_loop_has_its_share_and_no_more() {
             assert!(matches!(plain.wait(), Err(RunError::Cancelled)));
             assert_nothing_left(&host);
         }
+    }
+}
+
+/// A composition: `instances` instances, each of which waits in the middle of `calls` calls for so many
+/// nanoseconds, all at the same time.
+fn composition(instances: usize, calls: usize, nanoseconds: u64) -> String {
+    let mut made = String::new();
+    let mut lowered = String::new();
+    let mut imports = String::new();
+    let mut given = String::new();
+    let (mut taken, mut passed) = (String::new(), String::new());
+    let mut called = String::new();
+    for index in 0..instances {
+        writeln!(
+            made,
+            r#"(instance $b{index} (instantiate $blocks (with "wait" (func $clock "wait-for"))))
+            (alias export $b{index} "f" (func $f{index}))"#
+        )
+        .unwrap();
+        writeln!(
+            lowered,
+            r#"(core func $f{index} (canon lower (func $f{index}) async))"#
+        )
+        .unwrap();
+        writeln!(
+            imports,
+            r#"(import "" "f{index}" (func $f{index} (result i32)))"#
+        )
+        .unwrap();
+        writeln!(given, r#"(export "f{index}" (func $f{index}))"#).unwrap();
+        writeln!(taken, r#"(import "f{index}" (func $f{index} async))"#).unwrap();
+        writeln!(passed, r#"(with "f{index}" (func $f{index}))"#).unwrap();
+        for _ in 0..calls {
+            writeln!(
+                called,
+                "(call $join (i32.shr_u (call $f{index}) (i32.const 4)) (local.get $set))"
+            )
+            .unwrap();
+        }
+    }
+    let all = instances * calls;
+    format!(
+        r#"(component
+        (import "wasi:clocks/monotonic-clock@0.3.0" (instance $clock
+            (export "wait-for" (func async (param "how-long" u64)))))
+        (component $blocks
+            (import "wait" (func $wait async (param "how-long" u64)))
+            (core func $wait (canon lower (func $wait)))
+            (core func $return (canon task.return))
+            (core module $m
+                (import "" "wait" (func $wait (param i64)))
+                (import "" "return" (func $return))
+                (func (export "f") (result i32)
+                    (call $wait (i64.const {nanoseconds})) (call $return) (i32.const 0))
+                (func (export "callback") (param i32 i32 i32) (result i32) unreachable))
+            (core instance $i (instantiate $m (with "" (instance
+                (export "wait" (func $wait)) (export "return" (func $return))))))
+            (func (export "f") async
+                (canon lift (core func $i "f") async (callback (core func $i "callback")))))
+        {made}
+        (component $calls
+        {taken} {lowered}
+        (core func $return (canon task.return))
+        (core func $set-new (canon waitable-set.new))
+        (core func $join (canon waitable.join))
+        (core func $drop (canon subtask.drop))
+        (core module $m
+            (import "" "return" (func $return))
+            (import "" "set-new" (func $set-new (result i32)))
+            (import "" "join" (func $join (param i32 i32)))
+            (import "" "drop" (func $drop (param i32)))
+            {imports}
+            (global $set (mut i32) (i32.const 0))
+            (global $left (mut i32) (i32.const {all}))
+            (func $wait (result i32) (i32.or (i32.const 2) (i32.shl (global.get $set) (i32.const 4))))
+            (func (export "go") (result i32) (local $set i32)
+                (local.set $set (call $set-new))
+                (global.set $set (local.get $set))
+                {called}
+                (call $wait))
+            (func (export "callback") (param i32 i32 i32) (result i32)
+                ;; That one has begun is an event as well.
+                (if (i32.ne (local.get 2) (i32.const 2)) (then (return (call $wait))))
+                (call $drop (local.get 1))
+                (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+                (if (i32.eqz (global.get $left)) (then (call $return) (return (i32.const 0))))
+                (call $wait)))
+        (core instance $i (instantiate $m (with "" (instance
+            (export "return" (func $return)) (export "set-new" (func $set-new))
+            (export "join" (func $join)) (export "drop" (func $drop))
+            {given}))))
+        (func (export "go") async
+            (canon lift (core func $i "go") async (callback (core func $i "callback")))))
+        (instance $calls (instantiate $calls {passed}))
+        (export "go" (func $calls "go")))"#
+    )
+}
+
+/// Fault: a composition whose instances all wait in the middle of calls holds more stacks than its places stand for,
+/// and others find the pool exhausted.
+#[test]
+fn compositions_take_places_for_their_stacks() {
+    let host = builder().instances(100).build().unwrap();
+    for (instances, calls) in [(1, 30), (20, 1), (7, 7)] {
+        let text = composition(instances, calls, 1_000_000);
+        let component = host.load(text.as_bytes()).unwrap();
+        let runs: Vec<_> = (0..60)
+            .map(|_| host.call(&component, "go", Vec::new()).start().unwrap())
+            .collect();
+        for run in runs {
+            run.wait().unwrap();
+        }
+        assert_nothing_left(&host);
+    }
+    // How many stacks that is: one for each instance that waits, and one for the rest.
+    let component = host
+        .load(composition(9, 4, 3_600_000_000_000).as_bytes())
+        .unwrap();
+    let run = host.call(&component, "go", Vec::new()).start().unwrap();
+    eventually("all nine wait", || host.pool().stacks >= 9);
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(host.pool().stacks <= 10, "{:?}", host.pool());
+    assert_eq!(
+        host.pool().in_use,
+        6,
+        "ten instances and one stack more, and two stacks are a place"
+    );
+    run.cancel();
+    assert!(matches!(run.wait(), Err(RunError::Cancelled)));
+
+    let many = host.load(composition(300, 1, 1).as_bytes()).unwrap();
+    let refused = host.call(&many, "go", Vec::new()).start().unwrap_err();
+    assert!(
+        refused.to_string().contains("places of the pool"),
+        "{refused}"
+    );
+}
+
+/// Fault: output that WASI 0.3 lets a guest write past its limit, one stream after the other.
+#[test]
+fn output_is_limited_for_streams_as_well() {
+    let text = r#"(component
+        (import "wasi:cli/types@0.3.0" (instance $types
+            (type $e (enum "io" "illegal-byte-sequence" "pipe"))
+            (export "error-code" (type (eq $e)))))
+        (alias export $types "error-code" (type $error))
+        (import "wasi:cli/stdout@0.3.0" (instance $stdout
+            (alias outer 1 $error (type $e))
+            (export "error-code" (type $error (eq $e)))
+            (export "write-via-stream" (func (param "data" (stream u8))
+                (result (future (result (error $error))))))))
+        (core module $libc (memory (export "memory") 2))
+        (core instance $libc (instantiate $libc))
+        (type $bytes (stream u8))
+        (core func $new (canon stream.new $bytes))
+        (core func $write (canon stream.write $bytes async (memory (core memory $libc "memory"))))
+        (core func $close (canon stream.drop-writable $bytes))
+        (core func $via (canon lower (func $stdout "write-via-stream")))
+        (core func $return (canon task.return (result u32)))
+        (core func $set-new (canon waitable-set.new))
+        (core func $join (canon waitable.join))
+        (core module $m
+            (import "" "new" (func $new (result i64)))
+            (import "" "write" (func $write (param i32 i32 i32) (result i32)))
+            (import "" "close" (func $close (param i32)))
+            (import "" "via" (func $via (param i32) (result i32)))
+            (import "" "return" (func $return (param i32)))
+            (import "" "set-new" (func $set-new (result i32)))
+            (import "" "join" (func $join (param i32 i32)))
+            (global $set (mut i32) (i32.const 0))
+            (global $left (mut i32) (i32.const 0))
+            (global $writer (mut i32) (i32.const 0))
+            (global $written (mut i32) (i32.const 0))
+            ;; Writes `count` times 1000 bytes, each through a stream of its own.
+            (func (export "flood") (param $count i32) (result i32)
+                (global.set $set (call $set-new))
+                (global.set $left (local.get $count))
+                (call $next))
+            (func $next (result i32)
+                (local $both i64) (local $code i32)
+                (loop $again
+                    (if (i32.eqz (global.get $left)) (then
+                        (call $return (global.get $written))
+                        (return (i32.const 0))))
+                    (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+                    (local.set $both (call $new))
+                    (drop (call $via (i32.wrap_i64 (local.get $both))))
+                    (global.set $writer (i32.wrap_i64 (i64.shr_u (local.get $both) (i64.const 32))))
+                    (local.set $code (call $write (global.get $writer) (i32.const 0) (i32.const 1000)))
+                    (if (i32.ne (local.get $code) (i32.const -1)) (then
+                        (call $end (local.get $code))
+                        (br $again))))
+                (call $join (global.get $writer) (global.get $set))
+                (i32.or (i32.const 2) (i32.shl (global.get $set) (i32.const 4))))
+            (func $end (param $code i32)
+                (global.set $written (i32.add (global.get $written) (i32.shr_u (local.get $code) (i32.const 4))))
+                (call $close (global.get $writer)))
+            (func (export "callback") (param $event i32) (param $stream i32) (param $code i32) (result i32)
+                (if (i32.ne (local.get $event) (i32.const 3)) (then unreachable))
+                (call $join (global.get $writer) (i32.const 0))
+                (call $end (local.get $code))
+                (call $next)))
+        (core instance $i (instantiate $m (with "" (instance
+            (export "new" (func $new)) (export "write" (func $write)) (export "close" (func $close))
+            (export "via" (func $via)) (export "return" (func $return))
+            (export "set-new" (func $set-new)) (export "join" (func $join))))))
+        (func (export "flood") async (param "count" u32) (result u32)
+            (canon lift (core func $i "flood") async (callback (core func $i "callback")))))"#;
+    for mode in MODES {
+        let host = builder().preemption(mode).build().unwrap();
+        let component = host.load(text.as_bytes()).unwrap();
+        let flood = |wave: &str| {
+            let run = host.invoke(&component, wave).unwrap();
+            let run = run
+                .stdout(Stdio::Capture)
+                .limits(Limits::new().output_bytes(5500));
+            run.start().unwrap().wait()
+        };
+        let within = flood("flood(5)").unwrap();
+        assert_eq!(within.results, [Val::U32(5000)]);
+        assert_eq!(within.stdout.len(), 5000);
+        let beyond = flood("flood(50)").unwrap_err();
+        let limit = beyond.limit().unwrap_or_else(|| panic!("{beyond}"));
+        assert_eq!(limit.limit, LimitKind::OutputBytes);
+        assert_nothing_left(&host);
     }
 }
