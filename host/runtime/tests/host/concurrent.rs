@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use hart_host::{
-    Component, Host, LimitKind, Limits, LoadError, Outcome, Preemption, RunError, Stdio,
+    Component, Host, LimitKind, Limits, LoadError, Outcome, Preemption, Profile, RunError, Stdio,
 };
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -376,7 +376,12 @@ fn composition(instances: usize, calls: usize, nanoseconds: u64) -> String {
 /// and others find the pool exhausted.
 #[test]
 fn compositions_take_places_for_their_stacks() {
-    let host = builder().instances(100).build().unwrap();
+    for profile in [Profile::Fast, Profile::Dense] {
+        take_places(&builder().instances(100).profile(profile).build().unwrap());
+    }
+}
+
+fn take_places(host: &Host) {
     for (instances, calls) in [(1, 30), (20, 1), (7, 7)] {
         let text = composition(instances, calls, 1_000_000);
         let component = host.load(text.as_bytes()).unwrap();
@@ -386,7 +391,7 @@ fn compositions_take_places_for_their_stacks() {
         for run in runs {
             run.wait().unwrap();
         }
-        assert_nothing_left(&host);
+        assert_nothing_left(host);
     }
     // How many stacks that is: one for each instance that waits, and one for the rest.
     let component = host
