@@ -5,6 +5,7 @@ mod files;
 mod harts;
 mod scratch;
 mod wasi;
+mod wasi_async;
 
 use self::{files::Files, harts::Harts, scratch::Scratch, wasi::Virtual};
 use crate::{
@@ -333,6 +334,7 @@ pub(crate) fn host(
         .cache(Cache::Off)
         .preemption(Preemption::Fuel { slice })
         .imports(wasi::add_to_linker)
+        .async_imports(wasi_async::add_to_linker)
         .data(move || seen.of_a_task())
         .build_on(Arc::new(Harts::new(machine.clone(), files)))
         .map_err(GuestError::Build)

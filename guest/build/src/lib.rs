@@ -142,18 +142,28 @@ pub fn build(kind: Kind, output: Output) -> Result<Guests, BuildError> {
     let _lock = prepare(&directory)?;
     let build_directory = target_directory.join("guest-build");
     let package = ["--package", "hart-examples", "--bins"];
-    let sequential = ["--features", "sequential"];
     let arguments = match kind {
-        Kind::Hart => package.to_vec(),
-        Kind::Sequential => [&package[..], &sequential].concat(),
+        Kind::Hart => [&package[..], &["--examples"]].concat(),
+        Kind::Sequential => [&package[..], &["--features", "sequential"]].concat(),
     };
     cargo_build(&build_directory, &arguments, None, output)?;
 
-    let names = names()?;
+    let built = build_directory.join(TARGET).join("guest");
+    let mut names = names("src/bin")?;
     for name in &names {
         let file = format!("{name}.wasm");
-        let from = build_directory.join(TARGET).join("guest").join(&file);
-        publish(&from, &directory, &file)?;
+        publish(&built.join(&file), &directory, &file)?;
+    }
+    if kind == Kind::Hart {
+        let libraries = self::names("examples")?;
+        for name in &libraries {
+            // cargo names a library's file as Rust names the library.
+            let from = format!("{}.wasm", name.replace('-', "_"));
+            let file = format!("{name}.wasm");
+            publish(&built.join("examples").join(from), &directory, &file)?;
+        }
+        names.extend(libraries);
+        names.sort();
     }
     Ok(Guests { names, directory })
 }
@@ -233,9 +243,10 @@ fn cargo_build(
     }
 }
 
-/// The programs of the package: every file in its `src/bin`.
-fn names() -> Result<Vec<String>, BuildError> {
-    let directory = workspace().join("guest/examples/src/bin");
+/// The programs of the package: every file in its `src/bin`, and in its `examples`, where those are that wait
+/// with component-model async: they are libraries.
+fn names(directory: &str) -> Result<Vec<String>, BuildError> {
+    let directory = workspace().join("guest/examples").join(directory);
     let read = || -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&directory)? {

@@ -2,7 +2,7 @@
 //!
 //! | name | what |
 //! | --- | --- |
-//! | `RawTask` | a spawned task: `id`, `is_finished`, `join`, `cancel`; dropping detaches |
+//! | `RawTask` | a spawned task: `id`, `is_finished`, `join`, `join_async`, `cancel`; dropping detaches |
 //! | `Prepared` | [`Options`](crate::Options) in the form that `spawn` wants, to be used many times |
 //! | `spawn`, `wait_any`, `yield_now`, `close`, `parallelism` | as in `hart:exec/tasks` |
 

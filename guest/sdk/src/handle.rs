@@ -2,8 +2,11 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use crate::backend;
+use crate::backend::{self, Outcome};
 use crate::encoding::Returned;
 use crate::error::JoinError;
 
@@ -50,6 +53,43 @@ impl<T, E> Handle<T, E> {
 impl<T, E> fmt::Debug for Handle<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("id", &self.id()).finish()
+    }
+}
+
+/// Waits for the task without holding the instance: see [`concurrent`](crate::concurrent).
+impl<T, E> IntoFuture for Handle<T, E> {
+    type Output = Result<T, JoinError<E>>;
+    type IntoFuture = Join<T, E>;
+
+    fn into_future(self) -> Join<T, E> {
+        Join {
+            outcome: Box::pin(self.raw.join_async()),
+            returned: self.returned,
+        }
+    }
+}
+
+/// A pending join: what a [`Handle`] becomes when it is awaited. Dropping it cancels the join and detaches the
+/// task, which goes on.
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Join<T, E = Infallible> {
+    outcome: Pin<Box<dyn Future<Output = Outcome>>>,
+    returned: Returned<T, E>,
+}
+
+impl<T, E> Future for Join<T, E> {
+    type Output = Result<T, JoinError<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let outcome = ready!(this.outcome.as_mut().poll(cx));
+        Poll::Ready(this.returned.decode(outcome))
+    }
+}
+
+impl<T, E> fmt::Debug for Join<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join").finish_non_exhaustive()
     }
 }
 

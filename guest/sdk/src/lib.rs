@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+pub mod concurrent;
 mod encoding;
 mod error;
 mod handle;
@@ -12,7 +13,7 @@ mod scope;
 mod task;
 
 pub use error::{Failure, JoinError, SpawnError, TaskError};
-pub use handle::{Handle, wait_any};
+pub use handle::{Handle, Join, wait_any};
 pub use hart_guest_macros::task;
 pub use local::{LocalHandle, Sleep, block_on, sleep, spawn_local};
 #[cfg(target_family = "wasm")]
@@ -53,4 +54,6 @@ pub fn parallelism() -> NonZeroUsize {
 pub mod __private {
     pub use crate::registry::Entry;
     pub use crate::task::{argument, fallible, plain};
+    #[cfg(target_family = "wasm")]
+    pub use wit_bindgen;
 }

@@ -70,7 +70,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         let report = Report {
             run: canceller.stats(),
             host: host.stats(),
-            settings: host.settings().to_vec(),
+            settings: host.settings(),
             wall,
             exit_code: result.as_ref().map_or_else(Failure::code, |code| *code),
             error: result.as_ref().err().map(ToString::to_string),

@@ -46,7 +46,7 @@ pub(crate) fn host(
     if host.pool().instances < u64::from(asked)
         && let Some(why) = host
             .settings()
-            .iter()
+            .into_iter()
             .find(|setting| setting.name == "instances")
     {
         to_stderr(&format!(

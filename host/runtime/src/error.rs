@@ -76,8 +76,11 @@ pub enum LoadError {
     Truncated,
     /// A core module.
     CoreModule,
-    /// A component that needs WASI 0.3 or component-model async; the text names what it needs.
+    /// A component that needs another version of WASI 0.3 than the one that is there, or a part of
+    /// component-model async that does not run here; the text names what it needs.
     Wasi03(String),
+    /// A component that uses component-model async, for which this host cannot make an engine and a pool.
+    Async(BuildError),
     /// Compiled code, which [`Host::load`](crate::Host::load) refuses.
     Precompiled,
     /// Bytes that ought to be compiled code and are not.
@@ -117,7 +120,8 @@ impl fmt::Display for LoadError {
             Self::CoreModule => f.write_str(
                 "a core module, not a component: build it for wasm32-wasip2, or convert it with `wasm-tools component new`",
             ),
-            Self::Wasi03(what) => write!(f, "needs WASI 0.3, which this version does not run ({what}): build it for WASI 0.2 (wasm32-wasip2)"),
+            Self::Wasi03(what) => write!(f, "needs a part of WASI 0.3 or of component-model async that is not here ({what}): build it for WASI 0.3.0 or for WASI 0.2 (wasm32-wasip2)"),
+            Self::Async(source) => write!(f, "uses component-model async, for which this host can make no pool: {source}"),
             Self::Precompiled => f.write_str(
                 "compiled code (.cwasm), which is native code and not checked: load the .wasm, or allow precompiled files if you trust this one",
             ),
@@ -144,6 +148,7 @@ impl error::Error for LoadError {
         match self {
             Self::Read { source, .. } => Some(source),
             Self::Imports(source) => source.source(),
+            Self::Async(source) => error::Error::source(source),
             _ => None,
         }
     }

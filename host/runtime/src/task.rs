@@ -19,4 +19,14 @@ use control::Trigger;
 pub(crate) use control::{Control, TaskLimits};
 pub use control::{Kill, Killed};
 pub(crate) use driven::{Driven, Stop, yield_once};
+pub(crate) use fuel::FuelWaker;
 pub use limiter::Limited;
+
+/// Ends the task that is being polled on this thread, at the end of the poll.
+pub(crate) fn kill_current(kill: Kill) {
+    current::with(|control| {
+        if let Some(control) = control {
+            control.kill(kill);
+        }
+    });
+}

@@ -30,7 +30,7 @@ use std::sync::{
 };
 
 /// The time of day at which every machine starts, seconds since 1970: the first of January 2026.
-const START: u64 = 1_767_225_600;
+pub(super) const START: u64 = 1_767_225_600;
 
 /// The most random bytes that a guest may ask for at once.
 const MOST_RANDOM: u64 = 64 << 20;
@@ -81,14 +81,14 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     Ok(())
 }
 
-struct HasView;
+pub(super) struct HasView;
 
 impl HasData for HasView {
     type Data<'a> = View<'a>;
 }
 
-struct View<'a> {
-    state: &'a mut GuestState,
+pub(super) struct View<'a> {
+    pub(super) state: &'a mut GuestState,
 }
 
 impl View<'_> {
@@ -97,19 +97,23 @@ impl View<'_> {
         self.state.data().ok_or_else(missing)
     }
 
-    fn now(&mut self) -> wasmtime::Result<u64> {
+    pub(super) fn machine(&mut self) -> wasmtime::Result<Arc<Machine>> {
+        Ok(self.seen()?.machine.clone())
+    }
+
+    pub(super) fn now(&mut self) -> wasmtime::Result<u64> {
         Ok(self.seen()?.machine.time())
     }
 
     fn wait(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let machine = self.seen()?.machine.clone();
+        let machine = self.machine()?;
         let deadline = machine.time().saturating_add(nanoseconds);
         let table = self.state.ctx().table;
         let deadline = table.push(Deadline { machine, deadline })?;
         subscribe(table, deadline)
     }
 
-    fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+    pub(super) fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
         if len > MOST_RANDOM {
             return Err(wasmtime::format_err!(
                 "{len} random bytes are more than {MOST_RANDOM}"
@@ -120,7 +124,7 @@ impl View<'_> {
         Ok(bytes)
     }
 
-    fn number(&mut self) -> wasmtime::Result<u64> {
+    pub(super) fn number(&mut self) -> wasmtime::Result<u64> {
         Ok(self.seen()?.rng.u64(..))
     }
 }

@@ -25,7 +25,7 @@ fn make(leaf: u64, count: u64) -> Vec<u32> {
 
 /// The second stage, which waits for the first.
 #[task]
-fn sort(leaf: u64, count: u64) -> Result<Vec<u32>, Failure> {
+pub(crate) fn sort(leaf: u64, count: u64) -> Result<Vec<u32>, Failure> {
     let mut numbers = make.spawn((leaf, count))?.join()?;
     yield_now();
     numbers.sort_unstable();
@@ -43,16 +43,22 @@ fn merge(depth: u32, leaf: u64, count: u64) -> Result<Vec<u32>, Failure> {
     yield_now();
     let (left, right) = (left.join()?, right.join()?);
 
+    Ok(merged(left, right))
+}
+
+/// Merges two sorted parts.
+pub(crate) fn merged(left: Vec<u32>, right: Vec<u32>) -> Vec<u32> {
     let mut merged = Vec::with_capacity(left.len() + right.len());
     let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
     while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
         merged.extend(if a <= b { left.next() } else { right.next() });
     }
     merged.extend(left.chain(right));
-    Ok(merged)
+    merged
 }
 
-fn main() -> Result<(), Failure> {
+/// The depth of the tree and how many numbers a leaf has.
+pub(crate) fn arguments() -> Result<(u32, u64), Failure> {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default| {
         arguments
@@ -60,8 +66,16 @@ fn main() -> Result<(), Failure> {
             .map_or(Ok(default), |text| text.parse::<u64>())
     };
     let (depth, count) = (number(4)?, number(20_000)?);
-    let numbers = merge.spawn((u32::try_from(depth)?, 0, count))?.join()?;
+    Ok((u32::try_from(depth)?, count))
+}
 
+fn main() -> Result<(), Failure> {
+    let (depth, count) = arguments()?;
+    report(&merge.spawn((depth, 0, count))?.join()?);
+    Ok(())
+}
+
+pub(crate) fn report(numbers: &[u32]) {
     let sum = numbers.iter().fold(0_u64, |sum, &number| {
         sum.wrapping_mul(31).wrapping_add(u64::from(number))
     });
@@ -71,5 +85,4 @@ fn main() -> Result<(), Failure> {
         numbers.first(),
         numbers.last()
     );
-    Ok(())
 }

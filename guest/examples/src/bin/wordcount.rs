@@ -25,7 +25,7 @@ const BATCH_BYTES: u64 = 2 << 20;
 const OPEN_BYTES: u64 = 8 << 10;
 
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
-struct Count {
+pub(crate) struct Count {
     files: u64,
     lines: u64,
     words: u64,
@@ -89,10 +89,10 @@ fn wide_space(text: &[u8]) -> usize {
 }
 
 /// What a task finds: counts by extension, and what could not be read.
-type Counted = (BTreeMap<String, Count>, Vec<String>);
+pub(crate) type Counted = (BTreeMap<String, Count>, Vec<String>);
 
 #[task]
-fn count_files(paths: Vec<String>, any_content: bool) -> Counted {
+pub(crate) fn count_files(paths: Vec<String>, any_content: bool) -> Counted {
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
     let mut problems = Vec::new();
     let mut buffer = vec![0; 64 << 10];
@@ -144,7 +144,7 @@ fn count_file(path: &Path, any_content: bool, buffer: &mut [u8]) -> io::Result<O
 }
 
 /// Finds files and puts them into batches of about equal cost, as the tasks ask for them.
-struct Batches {
+pub(crate) struct Batches {
     extensions: Vec<String>,
     /// Those still to be looked at, the next one last.
     directories: Vec<PathBuf>,
@@ -234,7 +234,8 @@ fn extension(path: &Path) -> String {
     })
 }
 
-fn main() -> Result<ExitCode, Failure> {
+/// What is to be counted, as the arguments say.
+pub(crate) fn batches() -> Result<Batches, Failure> {
     let mut batches = Batches {
         extensions: Vec::new(),
         directories: Vec::new(),
@@ -260,8 +261,17 @@ fn main() -> Result<ExitCode, Failure> {
         batches.directories.push("/".into());
     }
     batches.directories.reverse();
+    Ok(batches)
+}
 
+fn main() -> Result<ExitCode, Failure> {
+    let mut batches = batches()?;
     let counted = par_map(count_files, &mut batches)?;
+    Ok(ExitCode::from(u8::from(!report(batches, counted)?)))
+}
+
+/// Prints the table; says whether everything could be read.
+pub(crate) fn report(mut batches: Batches, counted: Vec<Counted>) -> io::Result<bool> {
     if batches.progress {
         eprint!("\r\x1b[K");
     }
@@ -306,7 +316,7 @@ fn main() -> Result<ExitCode, Failure> {
     for problem in &batches.problems {
         eprintln!("wordcount: {problem}");
     }
-    Ok(ExitCode::from(u8::from(!batches.problems.is_empty())))
+    Ok(batches.problems.is_empty())
 }
 
 impl AddAssign for Count {

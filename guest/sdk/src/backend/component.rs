@@ -27,7 +27,25 @@ mod bindings {
     pub(super) struct Component;
 }
 
+/// Imported by those components only that wait with it: these then need a host that runs component-model async.
+mod waiting {
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::undocumented_unsafe_blocks,
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "generated from wit/"
+    )]
+
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "hart:exec/host-async",
+        with: { "hart:exec/tasks@0.1.0": super::bindings::hart::exec::tasks },
+    });
+}
+
 use bindings::hart::exec::tasks;
+use waiting::hart::exec::tasks_async;
 
 impl bindings::exports::hart::exec::entry::Guest for bindings::Component {
     fn run(entry: String, input: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
@@ -48,6 +66,11 @@ impl RawTask {
 
     pub(crate) fn join(self) -> Outcome {
         self.0.join().map_err(JoinError::from)
+    }
+
+    /// Dropping the future cancels the join, and the task is detached.
+    pub(crate) async fn join_async(self) -> Outcome {
+        tasks_async::join(&self.0).await.map_err(JoinError::from)
     }
 
     pub(crate) fn cancel(&self) {

@@ -57,6 +57,11 @@ impl RawTask {
         self.outcome
     }
 
+    #[expect(clippy::unused_async, reason = "elsewhere it waits")]
+    pub(crate) async fn join_async(self) -> Outcome {
+        self.outcome
+    }
+
     pub(crate) fn cancel(&self) {}
 }
 

@@ -277,6 +277,18 @@ impl RawTask {
         }
     }
 
+    /// Waits on a thread of its own.
+    pub(crate) async fn join_async(self) -> Outcome {
+        crate::concurrent::on_thread({
+            let task = Self(Arc::clone(&self.0));
+            move || {
+                wait_any(&[&task]);
+            }
+        })
+        .await;
+        self.join()
+    }
+
     pub(crate) fn cancel(&self) {
         let mut pool = Pool::lock();
         if !self.0.poll(&mut pool) {

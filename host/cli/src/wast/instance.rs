@@ -19,7 +19,7 @@ use futures::channel::{mpsc, oneshot};
 use hart_host::{Canceller, GuestState, Limits, Run};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
-    ComponentExportIndex, Instance as Instantiated, LinkerInstance, ResourceType, Val,
+    ComponentExportIndex, Instance as Instantiated, LinkerInstance, ResourceType, Type, Val,
 };
 use wasmtime::{Module, Result, Store, bail, format_err};
 
@@ -40,6 +40,8 @@ enum Export {
         name: String,
         /// As [`Call::function`].
         function: String,
+        /// It is an `async func`.
+        asynchronous: bool,
     },
     Module(String, Module),
     Resource(String, ResourceType),
@@ -228,10 +230,14 @@ fn exports(
         };
         let path = format!("{prefix}{name}");
         found.extend(match item {
-            ComponentItem::ComponentFunc(_) => Some(Export::Function {
-                name,
-                function: path,
-            }),
+            ComponentItem::ComponentFunc(ty) => {
+                let mut types = ty.params().map(|(_, ty)| ty).chain(ty.results());
+                types.all(|ty| can_cross(&ty)).then_some(Export::Function {
+                    name,
+                    function: path,
+                    asynchronous: ty.async_(),
+                })
+            }
             ComponentItem::Module(_) => instance
                 .get_module(&mut *store, index)
                 .map(|module| Export::Module(name, module)),
@@ -266,23 +272,71 @@ fn define(
             Export::Instance(name, exports) => {
                 define(&mut linker.instance(name)?, exports, calls)?;
             }
-            Export::Function { name, function } => {
+            Export::Function {
+                name,
+                function,
+                asynchronous: false,
+            } => {
                 let (calls, function) = (calls.clone(), function.clone());
                 linker.func_new_async(name, move |_, _, arguments, results| {
-                    let (calls, function) = (calls.clone(), function.clone());
-                    Box::new(async move {
-                        let arguments = arguments.to_vec();
-                        let Some(result) = call(&calls, &function, arguments).await else {
-                            bail!("the instance that exports `{function}` is gone");
-                        };
-                        for (slot, value) in results.iter_mut().zip(result?) {
-                            *slot = value;
-                        }
-                        Ok(())
-                    })
+                    Box::new(forward(
+                        calls.clone(),
+                        function.clone(),
+                        arguments.to_vec(),
+                        results,
+                    ))
                 })?;
+            }
+            Export::Function { name, function, .. } => {
+                let (calls, function) = (calls.clone(), function.clone());
+                let defined = linker.func_new_concurrent(name, move |_, _, arguments, results| {
+                    Box::pin(forward(
+                        calls.clone(),
+                        function.clone(),
+                        arguments.to_vec(),
+                        results,
+                    ))
+                });
+                // The linker of a component without component-model async has no such functions, and the
+                // component cannot import any.
+                drop(defined);
             }
         }
     }
     Ok(())
+}
+
+/// Has the instance that exports `function` called.
+async fn forward(
+    calls: Calls,
+    function: String,
+    arguments: Vec<Val>,
+    results: &mut [Val],
+) -> Result<()> {
+    let Some(result) = call(&calls, &function, arguments).await else {
+        bail!("the instance that exports `{function}` is gone");
+    };
+    for (slot, value) in results.iter_mut().zip(result?) {
+        *slot = value;
+    }
+    Ok(())
+}
+
+/// Whether values of this type can go to another store, or fail to with an error: streams and futures are their
+/// store's, and no other store would know them for strangers.
+fn can_cross(ty: &Type) -> bool {
+    match ty {
+        Type::Future(_) | Type::Stream(_) | Type::ErrorContext => false,
+        Type::List(list) => can_cross(&list.ty()),
+        Type::FixedLengthList(list) => can_cross(&list.ty()),
+        Type::Map(map) => can_cross(&map.key()) && can_cross(&map.value()),
+        Type::Option(option) => can_cross(&option.ty()),
+        Type::Record(record) => record.fields().all(|field| can_cross(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().all(|ty| can_cross(&ty)),
+        Type::Result(result) => [result.ok(), result.err()].iter().flatten().all(can_cross),
+        Type::Variant(variant) => variant
+            .cases()
+            .all(|case| case.ty.as_ref().is_none_or(can_cross)),
+        _ => true,
+    }
 }

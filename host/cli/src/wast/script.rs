@@ -183,7 +183,10 @@ impl Context<'_> {
     /// The bytes of a component that the engine accepts, or the engine's own words where it does not.
     fn validate(&self, source: &mut QuoteWat<'_>) -> Result<Vec<u8>, Reason> {
         let bytes = encode(source)?;
-        match wasmtime::component::Component::from_binary(self.ground.host().engine(), &bytes) {
+        let host = self.ground.host();
+        // What cannot be read has no engine of its own: any will say what is the matter.
+        let engine = host.engine_for(&bytes).unwrap_or(host.engine());
+        match wasmtime::component::Component::from_binary(engine, &bytes) {
             Ok(_) => Ok(bytes),
             Err(error) => Err(format!("{error:#}")),
         }

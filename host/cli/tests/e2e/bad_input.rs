@@ -12,9 +12,9 @@ const ADD: &str = r#"(component
   (func (export "add") (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "add")))
   (func (export "trap") (canon lift (core func $i "trap"))))"#;
 
-/// Needs component-model async, as everything of WASI 0.3 does.
+/// Needs a version of WASI 0.3 that was never released.
 const WASI_03: &str = r#"(component
-  (import "wasi:cli/stdin@0.3.0" (instance
+  (import "wasi:cli/stdin@0.3.0-rc-2025-09-16" (instance
     (export "read-via-stream" (func (result (stream u8)))))))"#;
 
 /// The files that the table below talks about.

@@ -6,9 +6,9 @@ use wasmparser::{Validator, WasmFeatures};
 use wit_component::DecodedWasm;
 use wit_parser::{Function, InterfaceId, Resolve, Type, TypeDefKind};
 
-/// The names of all example guests.
-fn guests() -> Vec<String> {
-    let mut found: Vec<String> = std::fs::read_dir(root().join("guest/examples/src/bin"))
+/// The names of the example guests in this directory.
+fn guests(directory: &str) -> Vec<String> {
+    let mut found: Vec<String> = std::fs::read_dir(root().join("guest/examples").join(directory))
         .expect("the examples")
         .map(|entry| entry.expect("an entry").path())
         .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
@@ -23,11 +23,15 @@ fn guests() -> Vec<String> {
 fn guests_are_valid_and_agree_with_the_contract() {
     let contract = contract();
     let mut with_tasks = 0;
-    for name in guests() {
+    let mut with_async = 0;
+    // What WASI 0.2 needs: no async, no threads.
+    let plain = WasmFeatures::WASM2 | WasmFeatures::COMPONENT_MODEL;
+    let concurrent = plain | WasmFeatures::CM_ASYNC;
+    let guests = guests("src/bin").into_iter().map(|name| (name, plain));
+    let libraries = self::guests("examples").into_iter();
+    for (name, features) in guests.chain(libraries.map(|name| (name, concurrent))) {
         let path = hart_build::guest(&name);
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
-        // What WASI 0.2 needs: no async, no threads.
-        let features = WasmFeatures::WASM2 | WasmFeatures::COMPONENT_MODEL;
         if let Err(error) = Validator::new_with_features(features).validate_all(&bytes) {
             panic!("{name}: {error}");
         }
@@ -38,6 +42,7 @@ fn guests_are_valid_and_agree_with_the_contract() {
         };
         for (interface, items) in interfaces(resolve) {
             with_tasks += usize::from(interface == "hart:exec/tasks@0.1.0");
+            with_async += usize::from(interface == "hart:exec/tasks-async@0.1.0");
             let known = contract
                 .get(&interface)
                 .unwrap_or_else(|| panic!("{name}: {interface} is not in wit/"));
@@ -53,6 +58,7 @@ fn guests_are_valid_and_agree_with_the_contract() {
     }
     // A check of nothing would pass as well.
     assert!(with_tasks >= 9, "{with_tasks} guests import tasks");
+    assert!(with_async >= 2, "{with_async} guests import tasks-async");
 }
 
 /// `hart:exec` as `wit/` has it.
@@ -142,6 +148,8 @@ fn show(resolve: &Resolve, ty: &Type) -> String {
             };
             format!("{kind}<{}>", show(resolve, &Type::Id(*id)))
         }
+        TypeDefKind::Stream(ty) => format!("stream<{}>", optional(ty)),
+        TypeDefKind::Future(ty) => format!("future<{}>", optional(ty)),
         TypeDefKind::Resource => definition.name.clone().unwrap_or_default(),
         other => format!("{other:?}"),
     }

@@ -152,6 +152,44 @@ fn read_only_means_read_only() {
     assert_ne!(denied.code(), 0, "nothing was granted: {denied:#?}");
 }
 
+/// Hunts a guest of WASI 0.3 that loses a result, gets one twice, or takes parts in the order of their ends: the
+/// output must be that of the guest that waits in the ordinary way.
+#[test]
+fn guests_that_wait_asynchronously_say_the_same() {
+    let scratch = Scratch::new();
+    for directory in 0..5 {
+        std::fs::create_dir(scratch.path().join(format!("d{directory}"))).expect("a new directory");
+    }
+    for number in 0..300_u32 {
+        scratch.write(
+            &format!("d{}/f{number}.txt", number % 5),
+            format!("{number} words in a line\n").repeat(number as usize % 90),
+        );
+    }
+    let grant = format!("{}::/data::ro", scratch.path().display());
+    for preempt in ["--preempt=epoch", "--preempt=fuel"] {
+        for (guest, args) in [
+            ("pipeline", &["3", "5000"][..]),
+            ("wordcount", &["/data"]),
+            ("wordcount", &["--ext", "txt", "/data/d1", "/data/d4"]),
+        ] {
+            let output = |name: &str| {
+                let file = hart_build::guest(name);
+                let options = [preempt, "--workers=2", "--dir", &grant].map(OsStr::new);
+                let args = args.iter().map(OsStr::new);
+                let line = options.into_iter().chain([file.as_os_str()]).chain(args);
+                hart(line).exits(0).stdout
+            };
+            let asynchronous = output(&format!("{guest}-async"));
+            assert!(!asynchronous.is_empty());
+            assert_eq!(asynchronous, output(guest), "{guest} {args:?} {preempt}");
+        }
+    }
+    let file = hart_build::guest("wordcount-async");
+    let failed = hart([file.as_os_str(), OsStr::new("--ext")]).exits(1);
+    assert!(failed.stderr.contains("--ext needs"), "{failed:#?}");
+}
+
 /// Hunts statistics that are missing, always zero, or mixed into the guest's output.
 #[test]
 fn statistics_are_counted() {

@@ -1,6 +1,6 @@
 //! `hart sim` from outside.
 
-use crate::support::{Finished, hart};
+use crate::support::{Finished, Scratch, hart, root};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,7 +24,11 @@ fn file(name: &str) -> PathBuf {
 // Hunts whatever reaches a run from outside: cores, addresses, hash seeds, clocks, other threads.
 #[test]
 fn another_process_on_other_cores_does_the_same() {
-    for (guest, args) in [("pipeline", ["3", "500"]), ("sleeper", ["5", "7"])] {
+    for (guest, args) in [
+        ("pipeline", ["3", "500"]),
+        ("pipeline-async", ["3", "500"]),
+        ("sleeper", ["5", "7"]),
+    ] {
         let mut seen = Vec::new();
         for cores in ["0", "0-63"] {
             let trace = file(&format!("sim-{guest}-{cores}.json"));
@@ -53,6 +57,18 @@ fn another_process_on_other_cores_does_the_same() {
         assert!(seen[0] == seen[1], "{guest}");
         assert!(String::from_utf8_lossy(&seen[0].1).contains("trace hash"));
     }
+}
+
+// Hunts a sleep of WASI 0.3 that takes real time: an hour would be longer than anybody waits for this test.
+#[test]
+fn guests_that_wait_asynchronously_sleep_in_virtual_time() {
+    let text = root().join("host/runtime/tests/host/concurrent/command.wat");
+    let text = std::fs::read_to_string(text).expect("a guest of the host's tests");
+    let hour = text.replace("(i64.const 1000000)", "(i64.const 3600000000000)");
+    assert_ne!(hour, text);
+    let scratch = Scratch::new();
+    let guest = scratch.write("hour.wat", hour);
+    hart(["sim".as_ref(), guest.as_os_str()]).exits(0);
 }
 
 // Hunts exit codes that get lost on the way.

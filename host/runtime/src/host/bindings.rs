@@ -1,6 +1,7 @@
 //! `hart:exec` as generated from `wit/`.
 
 pub(super) use generated::hart::exec::{tasks, tasks_poll};
+pub(super) use generated_async::hart::exec::tasks_async;
 pub(super) use tasks::{JoinError, Rights, SpawnError};
 
 mod generated {
@@ -18,5 +19,18 @@ mod generated {
             "hart:exec/tasks.task-options": super::super::tasks::Options,
             "wasi:io": wasmtime_wasi::p2::bindings::io,
         },
+    });
+}
+
+mod generated_async {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "host-async",
+        imports: {
+            "hart:exec/tasks-async.join": async | store | trappable,
+            "hart:exec/tasks-async.join-via-stream": store | trappable,
+            default: trappable,
+        },
+        with: { "hart:exec/tasks": super::generated::hart::exec::tasks },
     });
 }

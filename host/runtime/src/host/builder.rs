@@ -3,22 +3,20 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 
-use super::admission::Admission;
-use super::bindings::{tasks, tasks_poll};
 use super::cache::{self, Cache};
-use super::engine::{self, Deterministic, Wanted};
+use super::engine::Deterministic;
 use super::pool::{PoolScan, Profile};
+use super::site::{Blueprint, Imports, Kind, Site};
 use super::state::GuestState;
-use super::{Handle, Host, HostInner, files};
+use super::{Handle, Host, HostInner};
 use crate::signal::Signal;
 use crate::simulate::Machine;
 use crate::{BuildError, Limits, Preemption, Runtime, RuntimeBuilder};
 
-type Imports = Box<dyn Fn(&mut Linker<GuestState>) -> wasmtime::Result<()> + Send + Sync>;
 pub(super) type Data = Box<dyn Fn() -> Box<dyn Any + Send> + Send + Sync>;
 
 /// Settings of a [`Host`]. From [`Host::builder`].
@@ -33,6 +31,7 @@ pub struct HostBuilder {
     cache: Cache,
     backtrace_details: bool,
     imports: Vec<Imports>,
+    async_imports: Vec<Imports>,
     data: Option<Data>,
 }
 
@@ -51,6 +50,7 @@ impl HostBuilder {
             cache: Cache::default(),
             backtrace_details: false,
             imports: Vec::new(),
+            async_imports: Vec::new(),
             data: None,
         }
     }
@@ -84,7 +84,8 @@ impl HostBuilder {
     /// wait, tenants in turn (and runs that have no tenant). So that nobody's tasks can keep everybody else out by
     /// never ending, one tenant, or such a run, gets no further place while it holds twice as many as are free: two
     /// thirds of the pool where it is alone, unless its tasks wait for each other. Default 1,000; at most 100,000.
-    /// Fewer where the system allows no more: [`Host::settings`] tells.
+    /// Fewer where the system allows no more: [`Host::settings`] tells. Components that use component-model async
+    /// have a second pool, cut in the same way when the first of them is loaded.
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances;
         self
@@ -155,6 +156,19 @@ impl HostBuilder {
         self
     }
 
+    /// The same, for components that use component-model async only: here functions may be asynchronous ones,
+    /// which `func_wrap_concurrent` adds.
+    ///
+    /// Such components have what [`imports`](Self::imports) adds as well. The hook is called when the first
+    /// one is loaded.
+    pub fn async_imports<F>(mut self, imports: F) -> Self
+    where
+        F: Fn(&mut Linker<GuestState>) -> wasmtime::Result<()> + Send + Sync + 'static,
+    {
+        self.async_imports.push(Box::new(imports));
+        self
+    }
+
     /// Makes the embedder's own data for the store of every task; its imports find it with
     /// [`GuestState::data`].
     pub fn data<F, D>(mut self, data: F) -> Self
@@ -204,32 +218,26 @@ impl HostBuilder {
                 "a slice of zero would never let a guest run: give it a length".into(),
             ));
         }
-        let engine::Made {
-            engine,
-            plan,
-            promise,
-            dense,
-        } = engine::engine(&Wanted {
+        let blueprint = Blueprint {
             preemption: self.preemption,
             instances: self.instances,
             profile: self.profile,
             scan: self.scan,
             backtrace_details: self.backtrace_details,
             deterministic,
-        })?;
-        let linker = linker(&engine, &self.imports).map_err(BuildError::Imports)?;
+            imports: self.imports,
+            async_imports: self.async_imports,
+        };
+        let parts = blueprint.parts(Kind::Plain)?;
         let runtime = runtime(self.runtime)?;
-        runtime.attach(&engine, self.preemption)?;
+        let inner = &runtime.owner.inner;
         let inner = Arc::new(HostInner {
-            runtime: runtime.owner.inner.clone(),
-            engine,
-            linker,
-            admission: Admission::new(u64::from(plan.places), runtime.owner.inner.clone()),
-            bounds: plan.bounds,
+            runtime: inner.clone(),
+            plain: Site::new(parts, inner, self.preemption)?,
+            concurrent: OnceLock::new(),
+            making: Mutex::new(()),
             cache: cache::open(&self.cache),
-            dense,
-            settings: plan.settings,
-            _promise: promise,
+            blueprint,
             preemption: self.preemption,
             limits: self.limits,
             data: self.data,
@@ -246,20 +254,6 @@ impl HostBuilder {
             handle: Arc::new(Handle { inner, runtime }),
         })
     }
-}
-
-fn linker(engine: &wasmtime::Engine, imports: &[Imports]) -> wasmtime::Result<Linker<GuestState>> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    linker.allow_shadowing(true);
-    files::add_to_linker(&mut linker)?;
-    linker.allow_shadowing(false);
-    tasks::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
-    tasks_poll::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
-    for import in imports {
-        import(&mut linker)?;
-    }
-    Ok(linker)
 }
 
 impl fmt::Debug for HostBuilder {

@@ -7,6 +7,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{self, ComponentExportIndex, InstancePre, Type};
 
 use super::pool::{MEMORIES_PER_PLACE, TABLES_PER_PLACE};
+use super::site::Kind;
 use super::state::GuestState;
 
 /// Bytes in a page of linear memory.
@@ -40,7 +41,13 @@ pub(super) struct Function {
 }
 
 impl Component {
-    pub(super) fn new(component: component::Component, pre: InstancePre<GuestState>) -> Self {
+    /// `instances` is how many component instances in it can be in a call at the same time.
+    pub(super) fn new(
+        component: component::Component,
+        pre: InstancePre<GuestState>,
+        kind: Kind,
+        instances: u64,
+    ) -> Self {
         let functions = functions(&component);
         let in_interface = |interface: &str, name: &str| {
             functions
@@ -51,9 +58,19 @@ impl Component {
                 .map(|f| f.index)
         };
         let (slots, initial_memory) = needs(&component);
+        let slots = match kind {
+            Kind::Plain => slots,
+            // One instance is in a call on one stack at a time, and one stack more does what is left to do
+            // meanwhile.
+            Kind::Concurrent => (instances.saturating_add(1))
+                .div_ceil(u64::from(kind.stacks_per_place()))
+                .max(slots),
+        };
         let loaded = Loaded {
-            command: in_interface("wasi:cli/run@0.2.", "#run"),
-            entry: in_interface("hart:exec/entry@0.1.", "#run"),
+            command: in_interface("wasi:cli/run@0.3.", "#run")
+                .or_else(|| in_interface("wasi:cli/run@0.2.", "#run")),
+            entry: in_interface("hart:exec/entry-async@0.1.", "#run")
+                .or_else(|| in_interface("hart:exec/entry@0.1.", "#run")),
             component,
             pre,
             slots,
@@ -70,7 +87,7 @@ impl Component {
         self.loaded.command.is_some()
     }
 
-    /// Whether it can spawn tasks of itself: it exports `hart:exec/entry`.
+    /// Whether it can spawn tasks of itself: it exports `hart:exec/entry` or `hart:exec/entry-async`.
     pub fn has_entry(&self) -> bool {
         self.loaded.entry.is_some()
     }

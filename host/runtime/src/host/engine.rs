@@ -9,6 +9,7 @@ use wasmtime::{
 
 use super::dense::{Dense, Guards, Layout};
 use super::pool::{self, Beside, MEMORIES_PER_PLACE, Plan, PoolScan, Profile, TABLES_PER_PLACE};
+use super::pool::{STACKS_PER_PLACE, STACKS_PER_PLACE_ASYNC};
 use super::room::{Promise, Room};
 use super::settings::{Setting, size};
 use crate::{BuildError, Preemption, configure};
@@ -53,6 +54,19 @@ pub(super) struct Wanted {
     pub(super) scan: PoolScan,
     pub(super) backtrace_details: bool,
     pub(super) deterministic: Deterministic,
+    /// Whether it is for components that use component-model async.
+    pub(super) concurrent: bool,
+}
+
+impl Wanted {
+    /// Stacks that one place in the pool stands for.
+    fn stacks(&self) -> u32 {
+        if self.concurrent {
+            STACKS_PER_PLACE_ASYNC
+        } else {
+            STACKS_PER_PLACE
+        }
+    }
 }
 
 /// An engine, and what was decided about it.
@@ -69,6 +83,7 @@ pub(super) fn engine(wanted: &Wanted) -> Result<Made, BuildError> {
     let beside = Beside {
         tables: u64::from(TABLES_PER_PLACE) * (TABLE_ELEMENTS * size_of::<usize>()) as u64,
         stack: STACK as u64,
+        stacks: u64::from(wanted.stacks()),
     };
     let mut plan = pool::plan(
         wanted.instances,
@@ -83,12 +98,12 @@ pub(super) fn engine(wanted: &Wanted) -> Result<Made, BuildError> {
     let mut dense = None;
     match plan.dense {
         None => {
-            let pool = pool(&plan)?;
+            let pool = pool(wanted, &plan)?;
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         }
         Some(guards) => {
             let asked = plan.places;
-            let mapped = map(&mut plan, guards)?;
+            let mapped = map(wanted, &mut plan, guards)?;
             if plan.places < asked {
                 promise = Promise::new(plan.mappings, plan.bytes);
             }
@@ -102,11 +117,6 @@ pub(super) fn engine(wanted: &Wanted) -> Result<Made, BuildError> {
             "preemption",
             wanted.preemption,
             "as asked, or the default; it is compiled into guests' code",
-        ),
-        Setting::new(
-            "component-model-async",
-            "off",
-            "no component that runs here uses it, and calls are twice as fast",
         ),
         Setting::new(
             "memory-keep-resident",
@@ -137,12 +147,12 @@ pub(super) fn engine(wanted: &Wanted) -> Result<Made, BuildError> {
 }
 
 /// Maps the dense profile's memories and stacks, and cuts the plan to what the system grants.
-fn map(plan: &mut Plan, guards: Guards) -> Result<Dense, BuildError> {
+fn map(wanted: &Wanted, plan: &mut Plan, guards: Guards) -> Result<Dense, BuildError> {
     let layout = Layout {
         memory: largest_memory(plan)?,
         memory_kept: MEMORY_KEEP_RESIDENT,
         stack: STACK,
-        stacks: 1,
+        stacks: u64::from(wanted.stacks()),
         guards,
     };
     let (dense, places) = Dense::map(plan.places, layout).map_err(|error| {
@@ -168,6 +178,7 @@ fn largest_memory(plan: &Plan) -> Result<usize, BuildError> {
 fn config(wanted: &Wanted, plan: &Plan) -> Config {
     let mut config = Config::new();
     configure(&mut config, wanted.preemption);
+    config.concurrency_support(wanted.concurrent);
     if wanted.deterministic == Deterministic::Yes {
         config.cranelift_nan_canonicalization(true);
         config.relaxed_simd_deterministic(true);
@@ -187,11 +198,11 @@ fn config(wanted: &Wanted, plan: &Plan) -> Config {
 }
 
 /// wasmtime's own pool.
-fn pool(plan: &Plan) -> Result<PoolingAllocationConfig, BuildError> {
+fn pool(wanted: &Wanted, plan: &Plan) -> Result<PoolingAllocationConfig, BuildError> {
     let instances = plan.places;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_stacks(instances)
+        .total_stacks(instances * wanted.stacks())
         .total_memories(instances * MEMORIES_PER_PLACE)
         .total_tables(instances * TABLES_PER_PLACE)
         .total_gc_heaps(instances)

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use super::bindings::Rights;
 use super::outcome::Ended;
 use super::shared::RunShared;
+use super::site::Kind;
 use crate::clock::Expire;
 use crate::signal::Signal;
 use crate::sync::lock;
@@ -63,6 +64,8 @@ pub(super) struct Guest {
     result_bytes: AtomicU64,
     /// Waits for other tasks that this guest is in.
     waits: AtomicU32,
+    /// It counts as blocked (see [`admission`](super::admission)), and its event loop will say when no longer.
+    rests: AtomicBool,
 }
 
 #[derive(Default)]
@@ -144,7 +147,7 @@ impl Guest {
             caps,
             child_caps,
         } = traits;
-        control.bound_tables(run.host.bounds.table);
+        control.bound_tables(run.site.bounds.table);
         run.host.live_guests.fetch_add(1, Ordering::Relaxed);
         run.host.guests.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
@@ -168,6 +171,7 @@ impl Guest {
             detached: AtomicBool::new(false),
             result_bytes: AtomicU64::new(0),
             waits: AtomicU32::new(0),
+            rests: AtomicBool::new(false),
         })
     }
 
@@ -267,7 +271,8 @@ impl Guest {
             return;
         }
         self.control.end();
-        self.run.host.admission.release(self);
+        self.goes_on();
+        self.run.site.admission.release(self);
         let ended = self.hold_result(ended);
         if matches!(ended, Ended::Trapped { .. }) {
             self.run.account.traps.fetch_add(1, Ordering::Relaxed);
@@ -289,7 +294,7 @@ impl Guest {
                 self.run.complete();
             }
         }
-        self.run.host.admission.pump();
+        self.run.site.admission.pump();
     }
 
     fn publish(&self, ended: Ended) {
@@ -406,16 +411,18 @@ impl Expire for Guest {
     }
 }
 
-/// While it lives, the guest counts as blocked by other tasks of its run (see
-/// [`admission`](super::admission)).
+/// While it lives, the guest waits for another task of its run. One whose calls wait with the whole store counts
+/// as blocked (see [`admission`](super::admission)); one with an event loop goes on, and [`Guest::rests`] says
+/// when it has nothing else to do.
 pub(super) struct Blocked {
     guest: Arc<Guest>,
 }
 
 impl Blocked {
     pub(super) fn new(guest: &Arc<Guest>) -> Self {
-        if guest.waits.fetch_add(1, Ordering::Relaxed) == 0 {
-            guest.run.host.admission.blocked(&guest.run);
+        let first = guest.waits.fetch_add(1, Ordering::Relaxed) == 0;
+        if first && guest.run.site.kind == Kind::Plain {
+            guest.run.site.admission.blocked(&guest.run);
         }
         Self {
             guest: guest.clone(),
@@ -425,8 +432,27 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        if self.guest.waits.fetch_sub(1, Ordering::Relaxed) == 1 {
+        let last = self.guest.waits.fetch_sub(1, Ordering::Relaxed) == 1;
+        if last && self.guest.run.site.kind == Kind::Plain {
             self.guest.run.unblocked();
+        }
+    }
+}
+
+impl Guest {
+    /// Its event loop has nothing to do until something wakes it. It counts as blocked if any of what it waits
+    /// for is a task.
+    pub(super) fn rests(&self) {
+        // Both are the business of whoever polls the guest, so nothing has to be ordered.
+        if self.waits.load(Ordering::Relaxed) > 0 && !self.rests.swap(true, Ordering::Relaxed) {
+            self.run.site.admission.blocked(&self.run);
+        }
+    }
+
+    /// Its event loop goes on, or is gone.
+    pub(super) fn goes_on(&self) {
+        if self.rests.swap(false, Ordering::Relaxed) {
+            self.run.unblocked();
         }
     }
 }

@@ -13,26 +13,59 @@ use super::cache::{Entries, Key};
 use super::component::{Component, PAGE};
 use super::engine::{MEMORIES_PER_MODULE, TABLES_PER_MODULE};
 use super::pool::Bounds;
+use super::site::{Kind, Site};
 use super::state::GuestState;
-use super::{HostInner, footprint, too_big};
+use super::uses::{Uses, is_wasi_03};
+use super::{footprint, too_big};
 use crate::{LoadError, Preemption, text};
 
 /// The most bytes that are read and compiled.
 pub(super) const MAX_BYTES: u64 = 256 << 20;
 
-/// Loads a binary component or its text.
-pub(super) fn load(
-    host: &HostInner,
-    linker: &Linker<GuestState>,
-    bytes: &[u8],
-) -> Result<Component, LoadError> {
-    let binary = to_binary(bytes)?;
-    inspect(&binary, host.bounds)?;
-    let component = match &host.cache {
-        Some(cache) => cached(&host.engine, cache, &binary)?,
-        None => guarded(|| component::Component::from_binary(&host.engine, &binary))?,
-    };
-    link(linker, component)
+/// A component that was looked at and not compiled yet.
+pub(super) struct Unloaded<'a> {
+    binary: Cow<'a, [u8]>,
+    uses: Uses,
+}
+
+impl<'a> Unloaded<'a> {
+    /// Looks at a binary component or its text.
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, LoadError> {
+        let binary = to_binary(bytes)?;
+        let uses = inspect(&binary)?;
+        Ok(Self { binary, uses })
+    }
+
+    /// Which engine it needs.
+    pub(super) fn kind(&self) -> Kind {
+        if self.uses.is_concurrent() {
+            Kind::Concurrent
+        } else {
+            Kind::Plain
+        }
+    }
+
+    /// Compiles it, or takes it from the cache, and links it with what `linker` has.
+    pub(super) fn load(
+        &self,
+        site: &Site,
+        cache: Option<&Entries>,
+        linker: &Linker<GuestState>,
+    ) -> Result<Component, LoadError> {
+        check_sizes(&self.binary, site.bounds)?;
+        let engine = &site.engine;
+        let component = match cache {
+            Some(cache) => cached(engine, cache, &self.binary)?,
+            None => guarded(|| component::Component::from_binary(engine, &self.binary))?,
+        };
+        link(linker, component, site.kind, self.uses.instances())
+    }
+
+    /// Compiles it to native code.
+    pub(super) fn precompile(&self, site: &Site) -> Result<Vec<u8>, LoadError> {
+        check_sizes(&self.binary, site.bounds)?;
+        compile(&site.engine, &self.binary)
+    }
 }
 
 /// Compiles it, or takes what was compiled before.
@@ -56,17 +89,6 @@ fn cached(
     unsafe { component::Component::deserialize(engine, &code) }.map_err(|error| invalid(&error))
 }
 
-/// Compiles to native code.
-pub(super) fn precompile(
-    engine: &Engine,
-    bounds: Bounds,
-    bytes: &[u8],
-) -> Result<Vec<u8>, LoadError> {
-    let binary = to_binary(bytes)?;
-    inspect(&binary, bounds)?;
-    compile(engine, &binary)
-}
-
 fn compile(engine: &Engine, binary: &[u8]) -> Result<Vec<u8>, LoadError> {
     guarded(|| engine.precompile_component(binary))
 }
@@ -85,10 +107,9 @@ fn guarded<T>(compile: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, LoadEr
 ///
 /// # Safety
 ///
-/// As for [`component::Component::deserialize`]: the bytes must come from [`precompile`], unchanged.
+/// As for [`component::Component::deserialize`]: the bytes must come from [`Unloaded::precompile`], unchanged.
 pub(super) unsafe fn load_precompiled(
-    engine: &Engine,
-    linker: &Linker<GuestState>,
+    site: &Site,
     preemption: Preemption,
     bytes: &[u8],
 ) -> Result<Component, LoadError> {
@@ -96,9 +117,9 @@ pub(super) unsafe fn load_precompiled(
         Some(Precompiled::Component) => {}
         Some(Precompiled::Module) | None => return Err(LoadError::NotPrecompiled),
     }
-    // SAFETY: the caller promises that the bytes come from `precompile`, unchanged.
+    // SAFETY: the caller promises that the bytes come from `Unloaded::precompile`, unchanged.
     let component =
-        unsafe { component::Component::deserialize(engine, bytes) }.map_err(|error| {
+        unsafe { component::Component::deserialize(&site.engine, bytes) }.map_err(|error| {
             let detail = format!("{error:#}");
             if detail.contains("epoch interruption") || detail.contains("fuel support") {
                 LoadError::PreemptionMismatch {
@@ -108,7 +129,21 @@ pub(super) unsafe fn load_precompiled(
                 LoadError::Incompatible(text::line(&detail))
             }
         })?;
-    link(linker, component)
+    // How its instances are nested is not in there. One that can wait in a call has a memory, mostly.
+    let memories = component
+        .resources_required()
+        .map_or(0, |needs| needs.num_memories);
+    link(
+        &site.linker,
+        component,
+        site.kind,
+        u64::from(memories.max(1)),
+    )
+}
+
+/// Whether native code was compiled for the host's other engine.
+pub(super) fn is_for_the_other_engine(error: &LoadError) -> bool {
+    matches!(error, LoadError::Incompatible(detail) if detail.contains("concurrency support"))
 }
 
 /// Accepts binary components and turns text into them.
@@ -177,7 +212,8 @@ fn check_names(bytes: &[u8], offset: usize) -> Result<(), LoadError> {
 }
 
 /// Says what these bytes are, if not a component that this host runs.
-fn inspect(bytes: &[u8], bounds: Bounds) -> Result<(), LoadError> {
+fn inspect(bytes: &[u8]) -> Result<Uses, LoadError> {
+    let mut uses = Uses::default();
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| {
@@ -187,6 +223,7 @@ fn inspect(bytes: &[u8], bounds: Bounds) -> Result<(), LoadError> {
                 LoadError::Invalid(text::line(&error.to_string()))
             }
         })?;
+        uses.read(&payload);
         match payload {
             Payload::Version {
                 encoding: Encoding::Module,
@@ -199,6 +236,21 @@ fn inspect(bytes: &[u8], bounds: Bounds) -> Result<(), LoadError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::MemorySection(memories) => {
                 too_many("memories", memories.count(), MEMORIES_PER_MODULE)?;
+            }
+            Payload::TableSection(tables) => {
+                too_many("tables", tables.count(), TABLES_PER_MODULE)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(uses)
+}
+
+/// Refuses what the pool has no room for.
+fn check_sizes(bytes: &[u8], bounds: Bounds) -> Result<(), LoadError> {
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            Ok(Payload::MemorySection(memories)) => {
                 for memory in memories.into_iter().flatten() {
                     let bytes = memory.initial.saturating_mul(PAGE);
                     if bytes > bounds.memory {
@@ -206,23 +258,12 @@ fn inspect(bytes: &[u8], bounds: Bounds) -> Result<(), LoadError> {
                     }
                 }
             }
-            Payload::TableSection(tables) => {
-                too_many("tables", tables.count(), TABLES_PER_MODULE)?;
+            Ok(Payload::TableSection(tables)) => {
                 for table in tables.into_iter().flatten() {
                     let elements = table.ty.initial;
                     if elements > bounds.table as u64 {
                         return Err(LoadError::TooBig(too_big::table(elements, bounds.table)));
                     }
-                }
-            }
-            Payload::ComponentImportSection(imports) if depth == 0 => {
-                for import in imports.into_iter().flatten() {
-                    wasi_03(import.name.name)?;
-                }
-            }
-            Payload::ComponentExportSection(exports) if depth == 0 => {
-                for export in exports.into_iter().flatten() {
-                    wasi_03(export.name.name)?;
                 }
             }
             _ => {}
@@ -248,18 +289,6 @@ fn too_many(what: &str, count: u32, most: u32) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn wasi_03(name: &str) -> Result<(), LoadError> {
-    match name
-        .strip_prefix("wasi:")
-        .and_then(|rest| rest.split_once('@'))
-    {
-        Some((_, version)) if version.starts_with("0.3") => {
-            Err(LoadError::Wasi03(text::line(name)))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Reads wasmtime's word on bytes that it refuses.
 fn invalid(error: &wasmtime::Error) -> LoadError {
     let detail = text::line(&format!("{error:#}"));
@@ -277,10 +306,15 @@ fn invalid(error: &wasmtime::Error) -> LoadError {
 fn link(
     linker: &Linker<GuestState>,
     component: component::Component,
+    kind: Kind,
+    instances: u64,
 ) -> Result<Component, LoadError> {
     let pre = linker.instantiate_pre(&component).map_err(|error| {
         let first = error.to_string();
         let name = first.split('`').nth(1).unwrap_or(&first);
+        if is_wasi_03(name) {
+            return LoadError::Wasi03(text::line(name));
+        }
         let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
         let detail = if causes.is_empty() {
             first.clone()
@@ -292,5 +326,5 @@ fn link(
             detail: text::line(&detail),
         }
     })?;
-    Ok(Component::new(component, pre))
+    Ok(Component::new(component, pre, kind, instances))
 }

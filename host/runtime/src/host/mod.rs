@@ -19,18 +19,21 @@ mod run;
 mod settings;
 mod shared;
 mod shutdown;
+mod site;
 mod start;
 mod state;
 mod stdio;
 mod tasks;
+mod tasks_async;
 mod too_big;
+mod uses;
 mod wasi;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -56,11 +59,12 @@ use crate::{
     CallError, HostStats, Limits, LoadError, PoolStats, Preemption, RunStats, Runtime,
     TenantBuilder, runtime,
 };
-use admission::Admission;
 use guest::Guest;
+use load::Unloaded;
 use outcome::Ended;
 use run::Target;
 use shared::RunShared;
+use site::{Blueprint, Kind, Site};
 
 /// Loads components and runs them as tasks on every core.
 ///
@@ -104,17 +108,15 @@ struct Handle {
 /// What guests know of their host.
 struct HostInner {
     runtime: Arc<runtime::Inner>,
-    engine: Engine,
-    linker: Linker<GuestState>,
-    admission: Arc<Admission>,
-    bounds: pool::Bounds,
+    /// For components that use no component-model async.
+    plain: Arc<Site>,
+    /// For those that do; made when the first one is loaded.
+    concurrent: OnceLock<Arc<Site>>,
+    /// Held by whoever makes it, and by a close, which must not miss it.
+    making: Mutex<()>,
     /// Where compiled code is kept, if it is.
     cache: Option<cache::Entries>,
-    /// Where memories and stacks are, in the dense profile.
-    dense: Option<dense::Dense>,
-    settings: Vec<Setting>,
-    /// What the pool may come to use, out of the process's budget.
-    _promise: room::Promise,
+    blueprint: Blueprint,
     preemption: Preemption,
     limits: Limits,
     data: Option<builder::Data>,
@@ -151,8 +153,9 @@ impl Host {
     /// [`LoadError`] says what the bytes are instead, or what is the matter with them.
     pub fn load(&self, bytes: &[u8]) -> Result<Component, LoadError> {
         self.open()?;
-        let inner = self.inner();
-        load::load(inner, &inner.linker, bytes)
+        let unloaded = Unloaded::new(bytes)?;
+        let site = self.inner().site(unloaded.kind())?;
+        unloaded.load(site, self.inner().cache.as_ref(), &site.linker)
     }
 
     /// Loads a component with imports of its own: `imports` adds them to a copy of the host's linker,
@@ -190,11 +193,23 @@ impl Host {
         F: FnOnce(&mut Linker<GuestState>) -> wasmtime::Result<()>,
     {
         self.open()?;
-        let mut linker = self.inner().linker.clone();
+        let unloaded = Unloaded::new(bytes)?;
+        let site = self.inner().site(unloaded.kind())?;
+        let mut linker = site.linker.clone();
         linker.allow_shadowing(true);
         imports(&mut linker).map_err(LoadError::Imports)?;
-        let inner = self.inner();
-        load::load(inner, &linker, bytes)
+        unloaded.load(site, self.inner().cache.as_ref(), &linker)
+    }
+
+    /// wasmtime's engine on which such a component would run: one with component-model async, or one without.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), for what can be seen without compiling.
+    pub fn engine_for(&self, bytes: &[u8]) -> Result<&Engine, LoadError> {
+        self.open()?;
+        let unloaded = Unloaded::new(bytes)?;
+        Ok(&self.inner().site(unloaded.kind())?.engine)
     }
 
     /// Loads a component from a file, binary or text.
@@ -214,8 +229,8 @@ impl Host {
     /// As [`load`](Self::load), except that imports are not looked at.
     pub fn precompile(&self, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         self.open()?;
-        let inner = self.inner();
-        load::precompile(&inner.engine, inner.bounds, bytes)
+        let unloaded = Unloaded::new(bytes)?;
+        unloaded.precompile(self.inner().site(unloaded.kind())?)
     }
 
     /// Loads what [`precompile`](Self::precompile) made.
@@ -234,7 +249,14 @@ impl Host {
         self.open()?;
         let inner = self.inner();
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { load::load_precompiled(&inner.engine, &inner.linker, inner.preemption, bytes) }
+        match unsafe { load::load_precompiled(&inner.plain, inner.preemption, bytes) } {
+            Err(error) if load::is_for_the_other_engine(&error) => {
+                let site = inner.site(Kind::Concurrent)?;
+                // SAFETY: as before.
+                unsafe { load::load_precompiled(site, inner.preemption, bytes) }
+            }
+            loaded => loaded,
+        }
     }
 
     fn open(&self) -> Result<(), LoadError> {
@@ -362,23 +384,11 @@ impl Host {
         runs
     }
 
-    /// The pool of instances.
+    /// The pool of instances; both, where there are two.
     pub fn pool(&self) -> PoolStats {
-        let inner = self.inner();
-        let mut stats = PoolStats {
-            instances: inner.admission.places(),
-            in_use: inner.admission.in_use(),
-            ..PoolStats::default()
-        };
-        if let Some(metrics) = inner.engine.pooling_allocator_metrics() {
-            stats.component_instances = metrics.component_instances();
-            stats.core_instances = metrics.core_instances();
-            stats.memories = metrics.memories() as u64;
-            stats.tables = metrics.tables() as u64;
-            stats.stacks = metrics.stacks() as u64;
-        }
-        if let Some(dense) = &inner.dense {
-            dense.count(&mut stats);
+        let mut stats = PoolStats::default();
+        for site in self.inner().sites() {
+            site.count(&mut stats);
         }
         stats
     }
@@ -390,10 +400,11 @@ impl Host {
 
     /// Spawns that wait for a place in the pool.
     pub fn queued_spawns(&self) -> u64 {
-        self.inner().admission.waiting()
+        let sites = self.inner().sites();
+        sites.map(|site| site.admission.waiting()).sum()
     }
 
-    /// What the host chose for its pool and its engine, with the reasons.
+    /// What the host chose for its pools and its engines so far, with the reasons.
     ///
     /// ```
     /// let host = hart_host::Host::builder().cache(hart_host::Cache::Off).build()?;
@@ -402,8 +413,9 @@ impl Host {
     /// }
     /// # Ok::<(), hart_host::BuildError>(())
     /// ```
-    pub fn settings(&self) -> &[Setting] {
-        &self.inner().settings
+    pub fn settings(&self) -> Vec<Setting> {
+        let inner = self.inner();
+        site::settings(&inner.plain, inner.concurrent.get().map(|site| &**site))
     }
 
     /// How many workers there are.
@@ -416,9 +428,10 @@ impl Host {
         self.inner().preemption
     }
 
-    /// wasmtime's engine.
+    /// wasmtime's engine, on which components without component-model async run. That of any component
+    /// is `component.as_wasmtime().engine()`.
     pub fn engine(&self) -> &Engine {
-        &self.inner().engine
+        &self.inner().plain.engine
     }
 }
 
@@ -471,8 +484,37 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 // === impl HostInner ===
 
 impl HostInner {
-    fn engine(&self) -> &Engine {
-        &self.engine
+    /// What there is, in order of its making.
+    fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
+        std::iter::once(&self.plain).chain(self.concurrent.get())
+    }
+
+    /// Where components of this kind run; made now if that is the first one.
+    fn site(&self, kind: Kind) -> Result<&Arc<Site>, LoadError> {
+        match (kind, self.concurrent.get()) {
+            (Kind::Plain, _) => Ok(&self.plain),
+            (Kind::Concurrent, Some(site)) => Ok(site),
+            (Kind::Concurrent, None) => {
+                let _making = lock(&self.making);
+                // Under the lock: a close after this finds the new one.
+                if self.is_closed() {
+                    return Err(LoadError::Closed);
+                }
+                if let Some(site) = self.concurrent.get() {
+                    return Ok(site);
+                }
+                let parts = self.blueprint.parts(kind).map_err(LoadError::Async)?;
+                let site = Site::new(parts, &self.runtime, self.preemption);
+                let site = site.map_err(LoadError::Async)?;
+                Ok(self.concurrent.get_or_init(|| site))
+            }
+        }
+    }
+
+    /// Where a component runs that was loaded here.
+    fn site_of(&self, component: &Component) -> Option<&Arc<Site>> {
+        let engine = component.as_wasmtime().engine();
+        self.sites().find(|site| Engine::same(&site.engine, engine))
     }
 
     fn is_closed(&self) -> bool {
@@ -516,7 +558,10 @@ impl HostInner {
         let host = self.clone();
         let bury = async move {
             for victims in victims.chunks(AT_ONCE) {
-                for guest in host.admission.withdraw(victims) {
+                let waiting = host
+                    .sites()
+                    .flat_map(|site| site.admission.withdraw(victims));
+                for guest in waiting.collect::<Vec<_>>() {
                     let kill = guest.control.killed().unwrap_or(kill);
                     guest.finish(Ended::Killed(kill));
                 }
@@ -537,7 +582,11 @@ impl HostInner {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        let waiting = self.admission.close();
+        drop(lock(&self.making));
+        let waiting: Vec<_> = self
+            .sites()
+            .flat_map(|site| site.admission.close())
+            .collect();
         for run in self.live_runs() {
             run.kill(Kill::Closed);
         }

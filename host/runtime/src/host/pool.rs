@@ -1,7 +1,7 @@
 //! How the pool of instances is cut to what is asked for and what the machine gives.
 //!
-//! A *place* stands for one linear memory, eight tables and a stack; what a component needs more of takes
-//! more places.
+//! A *place* stands for one linear memory, eight tables and a stack (two, in a pool for components that use
+//! component-model async); what a component needs more of takes more places.
 
 use super::dense::{self, Guards};
 use super::engine::{COMPONENT_INSTANCE_SIZE, TABLE_ELEMENTS};
@@ -13,6 +13,11 @@ use crate::BuildError;
 pub(super) const MEMORIES_PER_PLACE: u32 = 1;
 /// Tables that one place stands for.
 pub(super) const TABLES_PER_PLACE: u32 = 8;
+/// Stacks that one place stands for.
+pub(super) const STACKS_PER_PLACE: u32 = 1;
+/// The same in a pool for components that use component-model async: a task of theirs that waits in the middle
+/// of a call keeps its stack while the event loop serves others on another one.
+pub(super) const STACKS_PER_PLACE_ASYNC: u32 = 2;
 /// The most places a pool may have.
 pub(super) const MAX_INSTANCES: u32 = 100_000;
 
@@ -111,6 +116,19 @@ pub(super) struct Bounds {
 pub(super) struct Beside {
     pub(super) tables: u64,
     pub(super) stack: u64,
+    /// How many stacks.
+    pub(super) stacks: u64,
+}
+
+impl Beside {
+    fn bytes(&self) -> u64 {
+        self.tables + self.stack * self.stacks
+    }
+
+    /// Mappings, which are there from the start.
+    fn mappings(&self) -> u64 {
+        STACK_MAPPINGS * self.stacks
+    }
 }
 
 /// Cuts a pool of `asked` places to the room there is.
@@ -236,16 +254,16 @@ impl Cost {
             Profile::Fast => {
                 let later_mappings = MEMORY_MAPPINGS * u64::from(MEMORIES_PER_PLACE);
                 Self {
-                    mappings: STACK_MAPPINGS + later_mappings,
+                    mappings: beside.mappings() + later_mappings,
                     later_mappings,
                     memories: u64::from(MEMORIES_PER_PLACE),
                     guard: GUARD,
-                    beside: beside.tables + beside.stack,
+                    beside: beside.bytes(),
                 }
             }
             // Tables are on the heap.
             Profile::Dense => {
-                let stacks = dense::stacks(room.guards);
+                let stacks = dense::stacks(room.guards) * beside.stacks;
                 let mappings = match room.guards {
                     Guards::Marked => 0,
                     Guards::Protected => STACK_MAPPINGS * stacks,
@@ -362,6 +380,7 @@ mod tests {
     const BESIDE: Beside = Beside {
         tables: 8 << 20,
         stack: 2 << 20,
+        stacks: 1,
     };
     const ROOM: Room = Room {
         mappings: Some(64_000),

@@ -9,6 +9,7 @@ use super::component::Component;
 use super::guest::Guest;
 use super::outcome::{self, Ended};
 use super::run::Outcome;
+use super::site::Site;
 use super::wasi::Recipe;
 use crate::account::Account;
 use crate::signal::Signal;
@@ -20,6 +21,8 @@ use crate::{RunError, RunStats};
 pub(super) struct RunShared {
     pub(super) id: u64,
     pub(super) host: Arc<HostInner>,
+    /// Where its tasks run.
+    pub(super) site: Arc<Site>,
     pub(super) account: Arc<Account>,
     pub(super) component: Component,
     pub(super) recipe: Recipe,
@@ -41,6 +44,7 @@ pub(super) struct RunShared {
 impl RunShared {
     pub(super) fn new(
         host: Arc<HostInner>,
+        site: Arc<Site>,
         id: u64,
         account: Arc<Account>,
         component: Component,
@@ -50,6 +54,7 @@ impl RunShared {
         Self {
             id,
             host,
+            site,
             account,
             component,
             recipe,

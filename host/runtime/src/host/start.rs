@@ -4,7 +4,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -13,9 +13,10 @@ use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use super::guest::Guest;
 use super::outcome::Ended;
+use super::site::Kind;
 use super::state::GuestState;
 use crate::simulate::Admitted;
-use crate::task::{Driven, Kill, Stop, arm};
+use crate::task::{Driven, FuelWaker, Kill, Stop, arm};
 use crate::trace::Traced;
 
 /// What a guest task is to do.
@@ -48,6 +49,7 @@ pub(super) fn spawn(guest: Arc<Guest>, start: Start) {
     let task = GuestTask {
         driven,
         guest: guest.clone(),
+        events: (guest.run.site.kind == Kind::Concurrent).then(Events::default),
     };
     let mut builder = guest
         .run
@@ -88,6 +90,45 @@ pub(super) fn spawn(guest: Arc<Guest>, start: Start) {
 struct GuestTask<F> {
     driven: Driven<F>,
     guest: Arc<Guest>,
+    /// Where the store has an event loop.
+    events: Option<Events>,
+}
+
+/// Tells whether an event loop waits for something, or would only let others go first.
+struct Events {
+    state: Arc<FuelWaker>,
+    waker: Waker,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        let state = Arc::new(FuelWaker::default());
+        Self {
+            waker: state.clone().into(),
+            state,
+        }
+    }
+}
+
+impl Events {
+    /// Polls a guest's event loop, which counts as blocked from when it has nothing to do.
+    fn poll<F: Future + Unpin>(
+        &self,
+        guest: &Guest,
+        future: &mut F,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        guest.goes_on();
+        self.state.begin(cx.waker());
+        let polled = Pin::new(future).poll(&mut Context::from_waker(&self.waker));
+        match (polled.is_pending(), self.state.end()) {
+            (true, false) => guest.rests(),
+            // Woken in the middle of the poll, it is not waiting.
+            (true, true) => cx.waker().wake_by_ref(),
+            (false, _) => {}
+        }
+        polled
+    }
 }
 
 impl<F: Future<Output = Ended>> Future for GuestTask<F> {
@@ -95,18 +136,20 @@ impl<F: Future<Output = Ended>> Future for GuestTask<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        Pin::new(&mut this.driven)
-            .poll(cx)
-            .map(|result: Result<Ended, Stop>| {
-                this.guest.run.account.charge_poll();
-                // The store is gone by now, whatever the result. One that came after the guest was killed is mostly
-                // what became of that in the guest: a spawn that was refused, a trap because of that.
-                let ended = result.unwrap_or_else(Ended::from);
-                this.guest.finish(match this.guest.control.killed() {
-                    Some(kill) if ended.is_of_the_guest() => Ended::Killed(kill),
-                    _ => ended,
-                });
-            })
+        let polled = match &this.events {
+            None => Pin::new(&mut this.driven).poll(cx),
+            Some(events) => events.poll(&this.guest, &mut this.driven, cx),
+        };
+        polled.map(|result: Result<Ended, Stop>| {
+            this.guest.run.account.charge_poll();
+            // The store is gone by now, whatever the result. One that came after the guest was killed is mostly
+            // what became of that in the guest: a spawn that was refused, a trap because of that.
+            let ended = result.unwrap_or_else(Ended::from);
+            this.guest.finish(match this.guest.control.killed() {
+                Some(kill) if ended.is_of_the_guest() => Ended::Killed(kill),
+                _ => ended,
+            });
+        })
     }
 }
 
@@ -157,7 +200,7 @@ async fn instantiate(guest: &Arc<Guest>) -> Result<(Store<GuestState>, Instance)
     let mut until = None;
     loop {
         let state = GuestState::new(guest.clone());
-        let mut store = Store::try_new(guest.run.host.engine(), state).map_err(failed)?;
+        let mut store = Store::try_new(&guest.run.site.engine, state).map_err(failed)?;
         arm(control, &mut store).map_err(failed)?;
         store.set_max_component_handles(guest.run.account.limits.handles_or_default() as usize);
         let pre = guest.run.component.pre();

@@ -18,6 +18,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 
 use crate::account::Account;
 use crate::sync::lock;
+use crate::task::{Kill, kill_current};
 use crate::{LimitKind, LimitReached, Limits};
 
 /// A standard stream of a run.
@@ -135,7 +136,12 @@ impl AsyncWrite for Output {
         _cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.count(bytes.len()).map_err(io::Error::other);
+        let counted = self.count(bytes.len());
+        if let Err(limit) = counted {
+            // WASI 0.3 has errors here that the guest may ignore, and a flood would go on.
+            kill_current(Kill::Limit(limit));
+        }
+        let written = counted.map_err(io::Error::other);
         Poll::Ready(
             written
                 .and_then(|()| self.sink.write(bytes))

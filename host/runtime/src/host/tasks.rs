@@ -20,11 +20,17 @@ use crate::task::{Control, Kill, TaskLimits, yield_once};
 use crate::{LimitKind, LimitReached, text};
 
 /// A guest's handle of a task that it spawned.
+#[derive(Clone)]
 #[expect(
     unreachable_pub,
     reason = "the generated bindings re-export it inside this crate"
 )]
 pub struct TaskHandle {
+    attached: Arc<Attached>,
+}
+
+/// Somebody may still join the task.
+struct Attached {
     guest: Arc<Guest>,
 }
 
@@ -35,11 +41,43 @@ const HANDLE_BYTES: u64 = 1024;
 impl TaskHandle {
     fn new(guest: Arc<Guest>) -> Result<Self, LimitReached> {
         guest.run.account.hold(HANDLE_BYTES)?;
-        Ok(Self { guest })
+        Ok(Self {
+            attached: Arc::new(Attached { guest }),
+        })
+    }
+
+    pub(super) fn guest(&self) -> &Arc<Guest> {
+        &self.attached.guest
+    }
+
+    /// Ends the task and everything below it.
+    pub(super) fn cancel(&self) {
+        let guest = self.guest();
+        if guest.is_finished() {
+            // What it left behind.
+            guest.kill_children(Kill::Cancelled);
+        } else {
+            guest.kill(Kill::Cancelled);
+        }
+    }
+
+    /// Waits until the task has ended, as `waiter`, and takes its result.
+    pub(super) async fn join(&self, waiter: &Arc<Guest>) -> Result<Vec<u8>, JoinError> {
+        self.guest().wait(waiter).await;
+        self.take()
+    }
+
+    /// Takes the result of the task, which has ended.
+    pub(super) fn take(&self) -> Result<Vec<u8>, JoinError> {
+        let guest = self.guest();
+        let ended = guest.take_outcome().ok_or(JoinError::AlreadyJoined)?;
+        guest.run.account.joins.fetch_add(1, Ordering::Relaxed);
+        guest.run.host.runtime.count(|worker| &worker.joins);
+        for_joiner(ended)
     }
 }
 
-impl Drop for TaskHandle {
+impl Drop for Attached {
     /// Dropped by the guest or with its store: the task is detached.
     fn drop(&mut self) {
         self.guest.run.account.release(HANDLE_BYTES);
@@ -106,7 +144,7 @@ fn spawn(
         )));
     }
     let most = limits.queued_or_default();
-    if run.host.admission.waiting_of(run.id) >= most {
+    if run.site.admission.waiting_of(run.id) >= most {
         return Err(limit(LimitReached::new(LimitKind::Queued, most)));
     }
     run.account
@@ -155,7 +193,7 @@ fn spawn(
     }
     guest.set_timer();
     if !run
-        .host
+        .site
         .admission
         .submit(guest.clone(), Start::Entry { entry, input })
     {
@@ -253,7 +291,7 @@ impl tasks::Host for GuestState {
         }
         let guests = tasks
             .iter()
-            .map(|task| Ok(self.table().get(task)?.guest.clone()))
+            .map(|task| Ok(self.table().get(task)?.guest().clone()))
             .collect::<wasmtime::Result<Vec<_>>>()?;
         let index = wait_any(self.guest(), &guests).await;
         Ok(u32::try_from(index)?)
@@ -262,35 +300,23 @@ impl tasks::Host for GuestState {
 
 impl tasks::HostTask for GuestState {
     fn id(&mut self, task: Resource<TaskHandle>) -> wasmtime::Result<u64> {
-        Ok(self.table().get(&task)?.guest.id)
+        Ok(self.table().get(&task)?.guest().id)
     }
 
     fn is_finished(&mut self, task: Resource<TaskHandle>) -> wasmtime::Result<bool> {
-        Ok(self.table().get(&task)?.guest.is_finished())
+        Ok(self.table().get(&task)?.guest().is_finished())
     }
 
     async fn join(
         &mut self,
         task: Resource<TaskHandle>,
     ) -> wasmtime::Result<Result<Vec<u8>, JoinError>> {
-        let guest = self.table().get(&task)?.guest.clone();
-        guest.wait(self.guest()).await;
-        let Some(ended) = guest.take_outcome() else {
-            return Ok(Err(JoinError::AlreadyJoined));
-        };
-        guest.run.account.joins.fetch_add(1, Ordering::Relaxed);
-        guest.run.host.runtime.count(|worker| &worker.joins);
-        Ok(for_joiner(ended))
+        let handle = self.table().get(&task)?.clone();
+        Ok(handle.join(self.guest()).await)
     }
 
     fn cancel(&mut self, task: Resource<TaskHandle>) -> wasmtime::Result<()> {
-        let guest = self.table().get(&task)?.guest.clone();
-        if guest.is_finished() {
-            // What it left behind.
-            guest.kill_children(Kill::Cancelled);
-        } else {
-            guest.kill(Kill::Cancelled);
-        }
+        self.table().get(&task)?.cancel();
         Ok(())
     }
 
@@ -372,7 +398,7 @@ impl Pollable for TaskEnd {
 
 impl tasks_poll::Host for GuestState {
     fn subscribe(&mut self, task: Resource<TaskHandle>) -> wasmtime::Result<Resource<DynPollable>> {
-        let guest = self.table().get(&task)?.guest.clone();
+        let guest = self.table().get(&task)?.guest().clone();
         let waiter = self.guest().clone();
         let end = self.table().push(TaskEnd { guest, waiter })?;
         subscribe(self.table(), end)

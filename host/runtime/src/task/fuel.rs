@@ -19,14 +19,14 @@ const POLLING: u8 = 1;
 const WOKEN: u8 = 2;
 
 #[derive(Default)]
-pub(super) struct FuelWaker {
+pub(crate) struct FuelWaker {
     state: AtomicU8,
     executor: AtomicWaker,
 }
 
 impl FuelWaker {
     /// The poll that begins now is a poll of the task with `waker`.
-    pub(super) fn begin(&self, waker: &Waker) {
+    pub(crate) fn begin(&self, waker: &Waker) {
         self.executor.register(waker);
         // Release: pairs with the Acquire in `wake_by_ref`, which must not see `IDLE` of this poll's
         // end with the waker of an earlier one.
@@ -36,7 +36,7 @@ impl FuelWaker {
     /// The poll has returned `Pending`: whether it was woken meanwhile. From here on wakes go to the
     /// executor.
     #[must_use]
-    pub(super) fn end(&self) -> bool {
+    pub(crate) fn end(&self) -> bool {
         self.state.swap(IDLE, Ordering::AcqRel) == WOKEN
     }
 }

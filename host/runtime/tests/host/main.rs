@@ -3,6 +3,7 @@
 
 mod admission;
 mod cache;
+mod concurrent;
 mod dense;
 mod ends;
 mod layers;

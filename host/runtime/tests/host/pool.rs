@@ -131,7 +131,10 @@ fn a_place_shows_nothing_of_its_last_user() {
 fn settings_say_what_and_why() {
     let host = builder().build().unwrap();
     let value = |name: &str| {
-        let setting = host.settings().iter().find(|setting| setting.name == name);
+        let setting = host
+            .settings()
+            .into_iter()
+            .find(|setting| setting.name == name);
         let setting = setting.unwrap_or_else(|| panic!("no setting {name}"));
         assert!(!setting.reason.is_empty(), "{setting}");
         setting.value.clone()

@@ -7,7 +7,6 @@ use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use wasmtime::Engine;
 use wasmtime::component::Val;
 use wasmtime_wasi::WasiCtxBuilder;
 
@@ -192,11 +191,11 @@ impl RunBuilder {
         if host.is_closed() || host.is_draining() {
             return Err(RunError::Closed);
         }
-        if !Engine::same(host.engine(), self.component.as_wasmtime().engine()) {
+        let Some(site) = host.site_of(&self.component).cloned() else {
             return Err(RunError::Setup(
                 "the component was loaded by another host: load it with this one".into(),
             ));
-        }
+        };
         if self
             .tenant
             .as_ref()
@@ -208,7 +207,7 @@ impl RunBuilder {
         }
         let start = start_of(&self.component, self.target)?;
         let limits = self.limits.or(&host.limits);
-        let places = host.admission.places();
+        let places = site.admission.places();
         let slots = self.component.slots();
         let Some(depth) = depth_for(
             places,
@@ -236,6 +235,7 @@ impl RunBuilder {
         let control = Control::new(host.runtime.clone(), account.clone(), own);
         let shared = Arc::new(RunShared::new(
             host.clone(),
+            site.clone(),
             id,
             account,
             self.component,
@@ -262,7 +262,7 @@ impl RunBuilder {
         lock(&host.runs).insert(id, Arc::downgrade(&shared));
         root.set_timer();
         // A host that is closed meanwhile: the run's outcome says so.
-        if !host.admission.submit(root.clone(), start) {
+        if !site.admission.submit(root.clone(), start) {
             root.finish(Ended::Killed(Kill::Closed));
         }
         Ok(Run::new(shared))

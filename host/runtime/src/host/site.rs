@@ -1,0 +1,207 @@
+//! An engine with what belongs to it: its pool, the queue in front of that, and a linker.
+//!
+//! A host has up to two. Components that use component-model async need an engine whose calls go through an
+//! event loop, which costs every call about as much again; all others run on an engine without. The second
+//! one is made when the first component that needs it is loaded.
+//!
+//! Each has places and an admission of its own, and all tasks of a run are of one component: the argument why
+//! admission never deadlocks is about one pool, and holds for each.
+
+use std::sync::Arc;
+
+use wasmtime::Engine;
+use wasmtime::component::{HasSelf, Linker};
+
+use super::admission::Admission;
+use super::bindings::{tasks, tasks_async, tasks_poll};
+use super::dense::Dense;
+use super::engine::{self, Deterministic, Wanted};
+use super::files;
+use super::pool::{self, Bounds, PoolScan, Profile};
+use super::room::Promise;
+use super::settings::Setting;
+use super::state::GuestState;
+use crate::runtime::Inner;
+use crate::{BuildError, PoolStats, Preemption};
+
+/// A hook that adds imports of the embedder's own.
+pub(super) type Imports =
+    Box<dyn Fn(&mut Linker<GuestState>) -> wasmtime::Result<()> + Send + Sync>;
+
+/// From which a host's engines are made.
+pub(super) struct Blueprint {
+    pub(super) preemption: Preemption,
+    pub(super) instances: u32,
+    pub(super) profile: Profile,
+    pub(super) scan: PoolScan,
+    pub(super) backtrace_details: bool,
+    pub(super) deterministic: Deterministic,
+    pub(super) imports: Vec<Imports>,
+    /// The same, for components that use component-model async.
+    pub(super) async_imports: Vec<Imports>,
+}
+
+/// Which components an engine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Those that use no component-model async.
+    Plain,
+    /// Those that do.
+    Concurrent,
+}
+
+/// An engine with its pool, its queue and its linker.
+pub(super) struct Site {
+    pub(super) kind: Kind,
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<GuestState>,
+    pub(super) admission: Arc<Admission>,
+    /// How large what is loaded may be.
+    pub(super) bounds: Bounds,
+    /// Where memories and stacks are, in the dense profile.
+    dense: Option<Dense>,
+    pub(super) settings: Vec<Setting>,
+    /// What the pool may come to use, out of the process's budget.
+    _promise: Promise,
+}
+
+/// An engine and a linker that belong to no runtime yet.
+pub(super) struct Parts {
+    kind: Kind,
+    made: engine::Made,
+    linker: Linker<GuestState>,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// Stacks that one place of the pool stands for.
+    pub(super) fn stacks_per_place(self) -> u32 {
+        match self {
+            Self::Plain => pool::STACKS_PER_PLACE,
+            Self::Concurrent => pool::STACKS_PER_PLACE_ASYNC,
+        }
+    }
+}
+
+// === impl Blueprint ===
+
+impl Blueprint {
+    pub(super) fn parts(&self, kind: Kind) -> Result<Parts, BuildError> {
+        let made = engine::engine(&Wanted {
+            preemption: self.preemption,
+            instances: self.instances,
+            profile: self.profile,
+            scan: self.scan,
+            backtrace_details: self.backtrace_details,
+            deterministic: self.deterministic,
+            concurrent: kind == Kind::Concurrent,
+        })?;
+        let linker = self
+            .linker(&made.engine, kind)
+            .map_err(BuildError::Imports)?;
+        Ok(Parts { kind, made, linker })
+    }
+
+    fn linker(&self, engine: &Engine, kind: Kind) -> wasmtime::Result<Linker<GuestState>> {
+        let mut linker = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        linker.allow_shadowing(true);
+        files::add_to_linker(&mut linker)?;
+        linker.allow_shadowing(false);
+        tasks::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
+        tasks_poll::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
+        if kind == Kind::Concurrent {
+            wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+            linker.allow_shadowing(true);
+            files::add_to_linker_async(&mut linker)?;
+            linker.allow_shadowing(false);
+            tasks_async::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
+        }
+        for import in &self.imports {
+            import(&mut linker)?;
+        }
+        if kind == Kind::Concurrent {
+            for import in &self.async_imports {
+                import(&mut linker)?;
+            }
+        }
+        Ok(linker)
+    }
+}
+
+// === impl Site ===
+
+impl Site {
+    /// Puts `parts` on a runtime, whose clock interrupts the engine's guests from now on.
+    pub(super) fn new(
+        parts: Parts,
+        runtime: &Arc<Inner>,
+        preemption: Preemption,
+    ) -> Result<Arc<Self>, BuildError> {
+        let Parts { kind, made, linker } = parts;
+        let engine::Made {
+            engine,
+            plan,
+            promise,
+            dense,
+        } = made;
+        runtime.attach(&engine, preemption)?;
+        Ok(Arc::new(Self {
+            kind,
+            engine,
+            linker,
+            admission: Admission::new(u64::from(plan.places), runtime.clone()),
+            bounds: plan.bounds,
+            dense,
+            settings: plan.settings,
+            _promise: promise,
+        }))
+    }
+
+    /// Adds what its pool holds.
+    pub(super) fn count(&self, stats: &mut PoolStats) {
+        stats.instances += self.admission.places();
+        stats.in_use += self.admission.in_use();
+        if let Some(metrics) = self.engine.pooling_allocator_metrics() {
+            stats.component_instances += metrics.component_instances();
+            stats.core_instances += metrics.core_instances();
+            stats.memories += metrics.memories() as u64;
+            stats.tables += metrics.tables() as u64;
+            stats.stacks += metrics.stacks() as u64;
+        }
+        if let Some(dense) = &self.dense {
+            dense.count(stats);
+        }
+    }
+}
+
+/// What the settings of a host say about its engines.
+pub(super) fn settings(plain: &Site, concurrent: Option<&Site>) -> Vec<Setting> {
+    let mut settings = plain.settings.clone();
+    let Some(concurrent) = concurrent else {
+        settings.push(Setting::new(
+            "component-model-async",
+            "off",
+            "no component that was loaded uses it, and calls are twice as fast without",
+        ));
+        return settings;
+    };
+    settings.push(Setting::new(
+        "component-model-async",
+        "on",
+        "for the components that use it, on an engine and in a pool of their own; calls of all others are twice as fast without",
+    ));
+    let renamed = [
+        ("instances", "async-instances"),
+        ("memory-reservation", "async-memory-reservation"),
+    ];
+    for (name, renamed) in renamed {
+        let found = concurrent.settings.iter().find(|other| other.name == name);
+        settings.extend(found.map(|found| Setting {
+            name: renamed,
+            ..found.clone()
+        }));
+    }
+    settings
+}
