@@ -243,7 +243,7 @@ fn cargo_build(
     }
 }
 
-/// The programs of the package: every file in its `src/bin`, and in its `examples`, where those are that wait
+/// The programs of the package: every file or directory in its `src/bin`, and in its `examples`, where those are that wait
 /// with component-model async: they are libraries.
 fn names(directory: &str) -> Result<Vec<String>, BuildError> {
     let directory = workspace().join("guest/examples").join(directory);
@@ -251,9 +251,9 @@ fn names(directory: &str) -> Result<Vec<String>, BuildError> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&directory)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "rs")
-                && let Some(name) = path.file_stem()
-            {
+            let is_program = path.extension().is_some_and(|extension| extension == "rs")
+                || path.join("main.rs").is_file();
+            if is_program && let Some(name) = path.file_stem() {
                 names.push(name.to_string_lossy().into_owned());
             }
         }
