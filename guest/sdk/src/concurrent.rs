@@ -23,6 +23,7 @@
 //! }
 //!
 //! hart_guest::program!(run);
+//! # fn main() {}
 //! ```
 //!
 //! 1. The crate is a `cdylib` for `wasm32-wasip2`: it has no `main`. Such a component runs where component-model
