@@ -43,6 +43,26 @@ fn guests_under_heavy_faults() {
     assert!(well > 20 && ill > 20, "{well} ended well, {ill} did not");
 }
 
+// The same for guests that wait with component-model async, whose joins are many in one store: joins that are lost with
+// the task, wakes of an event loop that is frozen, stores that are dropped in the middle of it.
+#[test]
+fn async_guests_under_heavy_faults() {
+    let guest = guest("pipeline-async").arg("3").arg("300");
+    let seeds = Seeds::new(0..200).faults(Faults::heavy());
+    let (mut well, mut ill) = (0, 0);
+    for seed in 0..200 {
+        let run = guest.run(&seeds.config(seed)).unwrap();
+        if let Some(failure) = run.machine.failure {
+            panic!("seed {seed}: {failure}");
+        }
+        match run.result {
+            Ok(_) => well += 1,
+            Err(_) => ill += 1,
+        }
+    }
+    assert!(well > 10 && ill > 10, "{well} ended well, {ill} did not");
+}
+
 // Hunts faults that change what a guest computes, which only time should be changed by.
 #[test]
 fn guests_hold_up_under_harmless_faults() {
