@@ -17,16 +17,8 @@ fn sound(run: GuestOutcome) -> hart_host::Outcome {
     run.result.unwrap()
 }
 
-// Hunts whatever the oracles see, where everything happens to guests that can: they are cancelled, closed,
-// trapped, refused a place, and their harts stall, leave and come back.
-#[test]
-fn guests_under_heavy_faults() {
-    let guests = [
-        guest("tree").arg("5"),
-        guest("pipeline").arg("3").arg("500"),
-        guest("sleeper").arg("3").arg("5"),
-        guest("hello"),
-    ];
+/// Runs one of `guests` for each of 200 seeds under heavy faults; how many ended well, and how many did not.
+fn under_heavy_faults(guests: &[Guest]) -> (u32, u32) {
     let seeds = Seeds::new(0..200).faults(Faults::heavy());
     let (mut well, mut ill) = (0, 0);
     for seed in 0..200 {
@@ -40,6 +32,20 @@ fn guests_under_heavy_faults() {
             Err(_) => ill += 1,
         }
     }
+    (well, ill)
+}
+
+// Hunts whatever the oracles see, where everything happens to guests that can: they are cancelled, closed,
+// trapped, refused a place, and their harts stall, leave and come back.
+#[test]
+fn guests_under_heavy_faults() {
+    let guests = [
+        guest("tree").arg("5"),
+        guest("pipeline").arg("3").arg("500"),
+        guest("sleeper").arg("3").arg("5"),
+        guest("hello"),
+    ];
+    let (well, ill) = under_heavy_faults(&guests);
     assert!(well > 20 && ill > 20, "{well} ended well, {ill} did not");
 }
 
@@ -47,19 +53,7 @@ fn guests_under_heavy_faults() {
 // the task, wakes of an event loop that is frozen, stores that are dropped in the middle of it.
 #[test]
 fn async_guests_under_heavy_faults() {
-    let guest = guest("pipeline-async").arg("3").arg("300");
-    let seeds = Seeds::new(0..200).faults(Faults::heavy());
-    let (mut well, mut ill) = (0, 0);
-    for seed in 0..200 {
-        let run = guest.run(&seeds.config(seed)).unwrap();
-        if let Some(failure) = run.machine.failure {
-            panic!("seed {seed}: {failure}");
-        }
-        match run.result {
-            Ok(_) => well += 1,
-            Err(_) => ill += 1,
-        }
-    }
+    let (well, ill) = under_heavy_faults(&[guest("pipeline-async").arg("3").arg("300")]);
     assert!(well > 10 && ill > 10, "{well} ended well, {ill} did not");
 }
 

@@ -44,9 +44,7 @@ use std::time::Duration;
 /// Waits for as long as `duration`, and lets the instance do other things.
 #[cfg(target_family = "wasm")]
 pub async fn wait_for(duration: Duration) {
-    // 584 years are as good as for ever.
-    let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    bindings::wasi::clocks::monotonic_clock::wait_for(nanoseconds).await;
+    bindings::wasi::clocks::monotonic_clock::wait_for(crate::nanoseconds(duration)).await;
 }
 
 /// Waits for as long as `duration`, and lets others go on.

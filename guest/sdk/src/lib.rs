@@ -24,6 +24,7 @@ pub use scope::{Finished, Scope, scope};
 pub use task::{Fallible, Kind, Plain, Portable, Signature, Task};
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 /// Lets others run: the caller goes to the back of its queue.
 ///
@@ -47,6 +48,12 @@ pub fn close() {
 /// it use. Without hart it is 1, and natively the number of cores.
 pub fn parallelism() -> NonZeroUsize {
     backend::parallelism()
+}
+
+/// For the other side, and for clocks.
+fn nanoseconds(time: Duration) -> u64 {
+    // 584 years are as good as for ever.
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What the code written by `#[task]` calls. Not for people: it can change in any release.

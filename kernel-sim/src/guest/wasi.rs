@@ -35,7 +35,7 @@ pub(super) const START: u64 = 1_767_225_600;
 /// The most random bytes that a guest may ask for at once.
 const MOST_RANDOM: u64 = 64 << 20;
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
 /// From which every task's view is made.
 pub(super) struct Virtual {
@@ -139,9 +139,14 @@ struct Deadline {
 impl Pollable for Deadline {
     async fn ready(&mut self) {
         let left = self.deadline.saturating_sub(self.machine.time());
-        if left > 0 {
-            Sleep::new(self.machine.clone(), left).await;
-        }
+        sleep(&self.machine, left).await;
+    }
+}
+
+/// Sleeps for as long as `left` says, in the machine's time.
+pub(super) async fn sleep(machine: &Arc<Machine>, left: u64) {
+    if left > 0 {
+        Sleep::new(machine.clone(), left).await;
     }
 }
 

@@ -1,7 +1,6 @@
 //! The same as [`wasi`](super::wasi) for WASI 0.3: its clocks, sleeps and random numbers are the machine's.
 
-use super::wasi::{HasView, START, View};
-use crate::{machine::Machine, sim::Sleep};
+use super::wasi::{HasView, SECOND, START, View, sleep};
 use hart_host::{
     GuestState,
     wasmtime::{
@@ -13,9 +12,6 @@ use hart_host::{
         random::{insecure, insecure_seed, random},
     },
 };
-use std::sync::Arc;
-
-const SECOND: u64 = 1_000_000_000;
 
 /// Replaces what would reach the outside.
 pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
@@ -30,24 +26,17 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     Ok(())
 }
 
-/// Sleeps for as long as `left` says, in the machine's time.
-async fn sleep(machine: Arc<Machine>, left: u64) {
-    if left > 0 {
-        Sleep::new(machine, left).await;
-    }
-}
-
 impl<T: Send + 'static> monotonic_clock::HostWithStore<T> for HasView {
     async fn wait_until(store: &Accessor<T, Self>, when: u64) -> wasmtime::Result<()> {
         let machine = store.with(|mut view| view.get().machine())?;
         let left = when.saturating_sub(machine.time());
-        sleep(machine, left).await;
+        sleep(&machine, left).await;
         Ok(())
     }
 
     async fn wait_for(store: &Accessor<T, Self>, duration: u64) -> wasmtime::Result<()> {
         let machine = store.with(|mut view| view.get().machine())?;
-        sleep(machine, duration).await;
+        sleep(&machine, duration).await;
         Ok(())
     }
 }

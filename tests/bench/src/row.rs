@@ -34,6 +34,30 @@ pub(crate) struct Figure {
 }
 
 impl Row {
+    /// A row of rates, in thousands a second, one of each side for each round.
+    pub(crate) fn of_rates(
+        suite: &'static str,
+        case: &str,
+        peer_name: &'static str,
+        harts: &[f64],
+        peers: &[f64],
+        repeated: usize,
+    ) -> Self {
+        let ratios: Vec<f64> = harts.iter().zip(peers).map(|(h, p)| h / p).collect();
+        Self {
+            suite,
+            case: case.to_owned(),
+            unit: "k/s",
+            hart: median(harts),
+            peer: median(peers),
+            peer_name,
+            ratio: median(&ratios),
+            rounds: harts.len(),
+            repeated,
+            figures: Vec::new(),
+        }
+    }
+
     pub(crate) fn print_head() {
         println!(
             "{:<36} {:>12} {:>12}  {:<16} {:>7}  rounds",

@@ -1,10 +1,10 @@
 //! Tasks on hart: the imports and the export of `hart:exec`.
 
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use super::Outcome;
 use crate::error::{JoinError, SpawnError};
+use crate::nanoseconds;
 use crate::options::Options;
 use crate::registry::{self, Entry};
 
@@ -112,11 +112,6 @@ impl From<&Options> for Prepared {
         }
         Self(Some(resource))
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    // 584 years are as good as for ever.
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn spawn(

@@ -185,10 +185,8 @@ pub struct Sleep {
 /// assert!(started.elapsed() >= Duration::from_millis(5));
 /// ```
 pub fn sleep(time: Duration) -> Sleep {
-    let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     Sleep {
-        // 584 years are as good as for ever.
-        at: source::now().saturating_add(time),
+        at: source::now().saturating_add(crate::nanoseconds(time)),
         key: None,
         _not_send: PhantomData,
     }

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use wasmtime::component::Linker;
 
 use super::cache::{self, Cache};
-use super::engine::Deterministic;
+use super::engine::{Deterministic, Kind, Wanted};
 use super::pool::{PoolScan, Profile};
-use super::site::{Blueprint, Imports, Kind, Site};
+use super::site::{Blueprint, Imports, Site};
 use super::state::GuestState;
 use super::{Handle, Host, HostInner};
 use crate::signal::Signal;
@@ -219,12 +219,14 @@ impl HostBuilder {
             ));
         }
         let blueprint = Blueprint {
-            preemption: self.preemption,
-            instances: self.instances,
-            profile: self.profile,
-            scan: self.scan,
-            backtrace_details: self.backtrace_details,
-            deterministic,
+            wanted: Wanted {
+                preemption: self.preemption,
+                instances: self.instances,
+                profile: self.profile,
+                scan: self.scan,
+                backtrace_details: self.backtrace_details,
+                deterministic,
+            },
             imports: self.imports,
             async_imports: self.async_imports,
         };

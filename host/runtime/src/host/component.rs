@@ -6,8 +6,8 @@ use std::sync::Arc;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{self, ComponentExportIndex, InstancePre, Type};
 
+use super::engine::Kind;
 use super::pool::{MEMORIES_PER_PLACE, TABLES_PER_PLACE};
-use super::site::Kind;
 use super::state::GuestState;
 
 /// Bytes in a page of linear memory.

@@ -46,7 +46,26 @@ pub(super) enum Deterministic {
     Yes,
 }
 
-/// What an engine is made for.
+/// Which components an engine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Those that use no component-model async.
+    Plain,
+    /// Those that do.
+    Concurrent,
+}
+
+impl Kind {
+    /// Stacks that one place of the pool stands for.
+    pub(super) fn stacks_per_place(self) -> u32 {
+        match self {
+            Self::Plain => STACKS_PER_PLACE,
+            Self::Concurrent => STACKS_PER_PLACE_ASYNC,
+        }
+    }
+}
+
+/// What a host's engines are made for.
 pub(super) struct Wanted {
     pub(super) preemption: Preemption,
     pub(super) instances: u32,
@@ -54,19 +73,6 @@ pub(super) struct Wanted {
     pub(super) scan: PoolScan,
     pub(super) backtrace_details: bool,
     pub(super) deterministic: Deterministic,
-    /// Whether it is for components that use component-model async.
-    pub(super) concurrent: bool,
-}
-
-impl Wanted {
-    /// Stacks that one place in the pool stands for.
-    fn stacks(&self) -> u32 {
-        if self.concurrent {
-            STACKS_PER_PLACE_ASYNC
-        } else {
-            STACKS_PER_PLACE
-        }
-    }
 }
 
 /// An engine, and what was decided about it.
@@ -79,11 +85,11 @@ pub(super) struct Made {
 }
 
 /// Makes the engine.
-pub(super) fn engine(wanted: &Wanted) -> Result<Made, BuildError> {
+pub(super) fn engine(wanted: &Wanted, kind: Kind) -> Result<Made, BuildError> {
     let beside = Beside {
         tables: u64::from(TABLES_PER_PLACE) * (TABLE_ELEMENTS * size_of::<usize>()) as u64,
         stack: STACK as u64,
-        stacks: u64::from(wanted.stacks()),
+        stacks: u64::from(kind.stacks_per_place()),
     };
     let mut plan = pool::plan(
         wanted.instances,
@@ -94,16 +100,16 @@ pub(super) fn engine(wanted: &Wanted) -> Result<Made, BuildError> {
     )?;
     // Before the pool is there, so that two that are made at once do not both see the same room.
     let mut promise = Promise::new(plan.mappings, plan.bytes);
-    let mut config = config(wanted, &plan);
+    let mut config = config(wanted, kind, &plan);
     let mut dense = None;
     match plan.dense {
         None => {
-            let pool = pool(wanted, &plan)?;
+            let pool = pool(kind, &plan)?;
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         }
         Some(guards) => {
             let asked = plan.places;
-            let mapped = map(wanted, &mut plan, guards)?;
+            let mapped = map(kind, &mut plan, guards)?;
             if plan.places < asked {
                 promise = Promise::new(plan.mappings, plan.bytes);
             }
@@ -147,12 +153,12 @@ pub(super) fn engine(wanted: &Wanted) -> Result<Made, BuildError> {
 }
 
 /// Maps the dense profile's memories and stacks, and cuts the plan to what the system grants.
-fn map(wanted: &Wanted, plan: &mut Plan, guards: Guards) -> Result<Dense, BuildError> {
+fn map(kind: Kind, plan: &mut Plan, guards: Guards) -> Result<Dense, BuildError> {
     let layout = Layout {
         memory: largest_memory(plan)?,
         memory_kept: MEMORY_KEEP_RESIDENT,
         stack: STACK,
-        stacks: u64::from(wanted.stacks()),
+        stacks: u64::from(kind.stacks_per_place()),
         guards,
     };
     let (dense, places) = Dense::map(plan.places, layout).map_err(|error| {
@@ -175,10 +181,10 @@ fn largest_memory(plan: &Plan) -> Result<usize, BuildError> {
         .map_err(|_| BuildError::Setting("a 64-bit system is needed".into()))
 }
 
-fn config(wanted: &Wanted, plan: &Plan) -> Config {
+fn config(wanted: &Wanted, kind: Kind, plan: &Plan) -> Config {
     let mut config = Config::new();
     configure(&mut config, wanted.preemption);
-    config.concurrency_support(wanted.concurrent);
+    config.concurrency_support(kind == Kind::Concurrent);
     if wanted.deterministic == Deterministic::Yes {
         config.cranelift_nan_canonicalization(true);
         config.relaxed_simd_deterministic(true);
@@ -198,11 +204,11 @@ fn config(wanted: &Wanted, plan: &Plan) -> Config {
 }
 
 /// wasmtime's own pool.
-fn pool(wanted: &Wanted, plan: &Plan) -> Result<PoolingAllocationConfig, BuildError> {
+fn pool(kind: Kind, plan: &Plan) -> Result<PoolingAllocationConfig, BuildError> {
     let instances = plan.places;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_stacks(instances * wanted.stacks())
+        .total_stacks(instances * kind.stacks_per_place())
         .total_memories(instances * MEMORIES_PER_PLACE)
         .total_tables(instances * TABLES_PER_PLACE)
         .total_gc_heaps(instances)

@@ -22,9 +22,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::bindings::Rights;
+use super::engine::Kind;
 use super::outcome::Ended;
 use super::shared::RunShared;
-use super::site::Kind;
 use crate::clock::Expire;
 use crate::signal::Signal;
 use crate::sync::lock;
@@ -147,7 +147,6 @@ impl Guest {
             caps,
             child_caps,
         } = traits;
-        control.bound_tables(run.site.bounds.table);
         run.host.live_guests.fetch_add(1, Ordering::Relaxed);
         run.host.guests.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {

@@ -11,9 +11,9 @@ use wasmtime::{Engine, Precompiled};
 
 use super::cache::{Entries, Key};
 use super::component::{Component, PAGE};
-use super::engine::{MEMORIES_PER_MODULE, TABLES_PER_MODULE};
+use super::engine::{Kind, MEMORIES_PER_MODULE, TABLES_PER_MODULE};
 use super::pool::Bounds;
-use super::site::{Kind, Site};
+use super::site::Site;
 use super::state::GuestState;
 use super::uses::{Uses, is_wasi_03};
 use super::{footprint, too_big};
@@ -26,14 +26,28 @@ pub(super) const MAX_BYTES: u64 = 256 << 20;
 pub(super) struct Unloaded<'a> {
     binary: Cow<'a, [u8]>,
     uses: Uses,
+    sizes: Sizes,
+}
+
+/// What its largest parts begin with.
+#[derive(Default)]
+struct Sizes {
+    /// Bytes of a memory.
+    memory: u64,
+    /// Elements of a table.
+    table: u64,
 }
 
 impl<'a> Unloaded<'a> {
     /// Looks at a binary component or its text.
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, LoadError> {
         let binary = to_binary(bytes)?;
-        let uses = inspect(&binary)?;
-        Ok(Self { binary, uses })
+        let (uses, sizes) = inspect(&binary)?;
+        Ok(Self {
+            binary,
+            uses,
+            sizes,
+        })
     }
 
     /// Which engine it needs.
@@ -52,7 +66,7 @@ impl<'a> Unloaded<'a> {
         cache: Option<&Entries>,
         linker: &Linker<GuestState>,
     ) -> Result<Component, LoadError> {
-        check_sizes(&self.binary, site.bounds)?;
+        self.check_sizes(site.bounds)?;
         let engine = &site.engine;
         let component = match cache {
             Some(cache) => cached(engine, cache, &self.binary)?,
@@ -63,8 +77,30 @@ impl<'a> Unloaded<'a> {
 
     /// Compiles it to native code.
     pub(super) fn precompile(&self, site: &Site) -> Result<Vec<u8>, LoadError> {
-        check_sizes(&self.binary, site.bounds)?;
+        self.check_sizes(site.bounds)?;
         compile(&site.engine, &self.binary)
+    }
+
+    /// Refuses what the pool has no room for.
+    fn check_sizes(&self, bounds: Bounds) -> Result<(), LoadError> {
+        let Sizes { memory, table } = self.sizes;
+        if memory > bounds.memory {
+            return Err(LoadError::TooBig(too_big::memory(memory, bounds.memory)));
+        }
+        if table > bounds.table as u64 {
+            return Err(LoadError::TooBig(too_big::table(table, bounds.table)));
+        }
+        if let Some(most) = bounds.bookkeeping {
+            let takes = footprint::of(&self.binary);
+            if takes > most {
+                return Err(LoadError::TooBig(too_big::bookkeeping(
+                    "an instance",
+                    takes,
+                    most,
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -212,8 +248,9 @@ fn check_names(bytes: &[u8], offset: usize) -> Result<(), LoadError> {
 }
 
 /// Says what these bytes are, if not a component that this host runs.
-fn inspect(bytes: &[u8]) -> Result<Uses, LoadError> {
+fn inspect(bytes: &[u8]) -> Result<(Uses, Sizes), LoadError> {
     let mut uses = Uses::default();
+    let mut sizes = Sizes::default();
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| {
@@ -236,50 +273,20 @@ fn inspect(bytes: &[u8]) -> Result<Uses, LoadError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::MemorySection(memories) => {
                 too_many("memories", memories.count(), MEMORIES_PER_MODULE)?;
+                for memory in memories.into_iter().flatten() {
+                    sizes.memory = sizes.memory.max(memory.initial.saturating_mul(PAGE));
+                }
             }
             Payload::TableSection(tables) => {
                 too_many("tables", tables.count(), TABLES_PER_MODULE)?;
-            }
-            _ => {}
-        }
-    }
-    Ok(uses)
-}
-
-/// Refuses what the pool has no room for.
-fn check_sizes(bytes: &[u8], bounds: Bounds) -> Result<(), LoadError> {
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload {
-            Ok(Payload::MemorySection(memories)) => {
-                for memory in memories.into_iter().flatten() {
-                    let bytes = memory.initial.saturating_mul(PAGE);
-                    if bytes > bounds.memory {
-                        return Err(LoadError::TooBig(too_big::memory(bytes, bounds.memory)));
-                    }
-                }
-            }
-            Ok(Payload::TableSection(tables)) => {
                 for table in tables.into_iter().flatten() {
-                    let elements = table.ty.initial;
-                    if elements > bounds.table as u64 {
-                        return Err(LoadError::TooBig(too_big::table(elements, bounds.table)));
-                    }
+                    sizes.table = sizes.table.max(table.ty.initial);
                 }
             }
             _ => {}
         }
     }
-    if let Some(most) = bounds.bookkeeping {
-        let takes = footprint::of(bytes);
-        if takes > most {
-            return Err(LoadError::TooBig(too_big::bookkeeping(
-                "an instance",
-                takes,
-                most,
-            )));
-        }
-    }
-    Ok(())
+    Ok((uses, sizes))
 }
 
 fn too_many(what: &str, count: u32, most: u32) -> Result<(), LoadError> {

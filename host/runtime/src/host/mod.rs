@@ -59,12 +59,13 @@ use crate::{
     CallError, HostStats, Limits, LoadError, PoolStats, Preemption, RunStats, Runtime,
     TenantBuilder, runtime,
 };
+use engine::Kind;
 use guest::Guest;
 use load::Unloaded;
 use outcome::Ended;
 use run::Target;
 use shared::RunShared;
-use site::{Blueprint, Kind, Site};
+use site::{Blueprint, Site};
 
 /// Loads components and runs them as tasks on every core.
 ///

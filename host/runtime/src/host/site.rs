@@ -15,9 +15,9 @@ use wasmtime::component::{HasSelf, Linker};
 use super::admission::Admission;
 use super::bindings::{tasks, tasks_async, tasks_poll};
 use super::dense::Dense;
-use super::engine::{self, Deterministic, Wanted};
+use super::engine::{self, Kind, Wanted};
 use super::files;
-use super::pool::{self, Bounds, PoolScan, Profile};
+use super::pool::Bounds;
 use super::room::Promise;
 use super::settings::Setting;
 use super::state::GuestState;
@@ -30,24 +30,10 @@ pub(super) type Imports =
 
 /// From which a host's engines are made.
 pub(super) struct Blueprint {
-    pub(super) preemption: Preemption,
-    pub(super) instances: u32,
-    pub(super) profile: Profile,
-    pub(super) scan: PoolScan,
-    pub(super) backtrace_details: bool,
-    pub(super) deterministic: Deterministic,
+    pub(super) wanted: Wanted,
     pub(super) imports: Vec<Imports>,
     /// The same, for components that use component-model async.
     pub(super) async_imports: Vec<Imports>,
-}
-
-/// Which components an engine is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Those that use no component-model async.
-    Plain,
-    /// Those that do.
-    Concurrent,
 }
 
 /// An engine with its pool, its queue and its linker.
@@ -72,31 +58,11 @@ pub(super) struct Parts {
     linker: Linker<GuestState>,
 }
 
-// === impl Kind ===
-
-impl Kind {
-    /// Stacks that one place of the pool stands for.
-    pub(super) fn stacks_per_place(self) -> u32 {
-        match self {
-            Self::Plain => pool::STACKS_PER_PLACE,
-            Self::Concurrent => pool::STACKS_PER_PLACE_ASYNC,
-        }
-    }
-}
-
 // === impl Blueprint ===
 
 impl Blueprint {
     pub(super) fn parts(&self, kind: Kind) -> Result<Parts, BuildError> {
-        let made = engine::engine(&Wanted {
-            preemption: self.preemption,
-            instances: self.instances,
-            profile: self.profile,
-            scan: self.scan,
-            backtrace_details: self.backtrace_details,
-            deterministic: self.deterministic,
-            concurrent: kind == Kind::Concurrent,
-        })?;
+        let made = engine::engine(&self.wanted, kind)?;
         let linker = self
             .linker(&made.engine, kind)
             .map_err(BuildError::Imports)?;

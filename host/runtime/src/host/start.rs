@@ -11,9 +11,9 @@ use futures::future::BoxFuture;
 use wasmtime::component::{ComponentExportIndex, Instance, Val};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
+use super::engine::Kind;
 use super::guest::Guest;
 use super::outcome::Ended;
-use super::site::Kind;
 use super::state::GuestState;
 use crate::simulate::Admitted;
 use crate::task::{Driven, FuelWaker, Kill, Stop, arm};

@@ -161,6 +161,7 @@ fn spawn(
         memory: cut(options.memory, parent.control.limits.memory),
         cpu_time: cut(options.cpu_time, parent.control.limits.cpu_time),
         fuel: cut(options.fuel, parent.control.limits.fuel),
+        ..parent.control.limits
     };
     let control = Control::new(run.host.runtime.clone(), run.account.clone(), own);
     let held = control.hold(entry.len() as u64 + input.len() as u64);

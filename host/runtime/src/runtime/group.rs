@@ -185,11 +185,7 @@ impl Group {
     {
         self.account.task_starts().map_err(TaskError::Limit)?;
         let limits = &self.account.limits;
-        let own = TaskLimits {
-            memory: limits.task_memory,
-            cpu_time: limits.task_cpu_time,
-            fuel: limits.task_fuel,
-        };
+        let own = TaskLimits::of(limits);
         let control = Control::new(self.runtime.clone(), self.account.clone(), own);
         // Before the caller's closure, which may panic: then this closes the books.
         let ended = Ended(control.clone());

@@ -1,7 +1,7 @@
 //! One task's kill switch and books.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::account::Account;
 use crate::clock::{Expire, TimerKey};
 use crate::runtime::Inner;
 use crate::sync::lock;
-use crate::{LimitKind, LimitReached};
+use crate::{LimitKind, LimitReached, Limits};
 
 /// Why a task is ended from outside. The first reason stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,20 @@ pub(crate) struct TaskLimits {
     pub(crate) memory: Option<u64>,
     pub(crate) cpu_time: Option<Duration>,
     pub(crate) fuel: Option<u64>,
+    /// Elements that one of its tables may have.
+    pub(crate) table_elements: Option<usize>,
+}
+
+impl TaskLimits {
+    /// What each task of a group has that has these.
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            memory: limits.task_memory,
+            cpu_time: limits.task_cpu_time,
+            fuel: limits.task_fuel,
+            table_elements: None,
+        }
+    }
 }
 
 /// What brought a guest to a preemption point.
@@ -81,8 +95,6 @@ pub(crate) struct Control {
     /// Set by whoever spawned the executor's task; a kill before that finds nothing to cancel.
     task: OnceLock<TaskRef>,
     timer: Mutex<Option<TimerKey>>,
-    /// Elements that one of its tables may have. Set before the task's store is made.
-    table_elements: AtomicUsize,
     /// Bytes of the instance, as the limiter saw them.
     grown: AtomicU64,
     /// Bytes of the instance that the account knows: at least `grown`, more where room was reserved.
@@ -124,7 +136,6 @@ impl Control {
             state: AtomicU8::new(0),
             task: OnceLock::new(),
             timer: Mutex::new(None),
-            table_elements: AtomicUsize::new(usize::MAX),
             grown: AtomicU64::new(0),
             room: AtomicU64::new(0),
             held: AtomicU64::new(0),
@@ -139,17 +150,6 @@ impl Control {
             slice: AtomicU64::new(0),
             last_fuel: AtomicU64::new(0),
         })
-    }
-
-    /// Bounds the size of each of its tables.
-    pub(crate) fn bound_tables(&self, elements: usize) {
-        // Relaxed, as below: whoever makes the store has the task from whoever sets this.
-        self.table_elements.store(elements, Ordering::Relaxed);
-    }
-
-    /// Elements that one of its tables may have.
-    pub(super) fn table_elements(&self) -> usize {
-        self.table_elements.load(Ordering::Relaxed)
     }
 
     // === impl Control: kill ===
@@ -286,17 +286,22 @@ impl Control {
             self.burnt.fetch_add(slice, Ordering::Relaxed);
             self.account.use_fuel(slice);
             if let Some((0, limit)) = self.account.fuel_left() {
-                self.kill(Kill::Limit(limit));
-                return Err(self.killed().unwrap_or(Kill::Limit(limit)));
+                return Err(self.reached(limit));
             }
         }
         if self.limited
             && let Some(limit) = self.cpu_limit_reached()
         {
-            self.kill(Kill::Limit(limit));
-            return Err(self.killed().unwrap_or(Kill::Limit(limit)));
+            return Err(self.reached(limit));
         }
         Ok(verdict)
+    }
+
+    /// Ends the guest because of a limit; why it ends is said by whoever was first.
+    fn reached(&self, limit: LimitReached) -> Kill {
+        let kill = Kill::Limit(limit);
+        self.kill(kill);
+        self.killed().unwrap_or(kill)
     }
 
     /// The guest gives way at a preemption point.

@@ -25,8 +25,8 @@ impl CurrentTask {
 
 /// A table that would be larger than the host's tables may be does not grow, and the guest is told so: as in a pool.
 fn table_growing(current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-    let fits =
-        current::with(|control| control.is_none_or(|control| desired <= control.table_elements()));
+    let most = current::with(|control| control.and_then(|control| control.limits.table_elements));
+    let fits = most.is_none_or(|most| desired <= most);
     Ok(fits && growing(current, desired, maximum, TABLE_ELEMENT)?)
 }
 

@@ -146,7 +146,9 @@ fn host(bench: &mut Bench, names: &Names, guest: &[u8], call: Call, tasks: usize
             return;
         }
         let (harts, peers) = (column(hart.0, hart.1), column(peer.0, peer.1));
-        bench.record(row(case, peer_name, &harts, &peers, repeated));
+        bench.record(Row::of_rates(
+            SUITE, case, peer_name, &harts, &peers, repeated,
+        ));
     };
     for workers in [0, 1] {
         for side in [2, 3, 4] {
@@ -329,22 +331,7 @@ fn rates(
     let (times, repeated) = bench.repeat(rounds, |_| round());
     let harts: Vec<f64> = times.iter().map(|both| per_second(count, both.0)).collect();
     let peers: Vec<f64> = times.iter().map(|both| per_second(count, both.1)).collect();
-    bench.record(row(case, peer_name, &harts, &peers, repeated));
-}
-
-/// A row of the rates of both sides' rounds.
-fn row(case: &str, peer_name: &'static str, harts: &[f64], peers: &[f64], repeated: usize) -> Row {
-    let ratios: Vec<f64> = harts.iter().zip(peers).map(|(h, p)| h / p).collect();
-    Row {
-        suite: SUITE,
-        case: case.to_owned(),
-        unit: "k/s",
-        hart: median(harts),
-        peer: median(peers),
-        peer_name,
-        ratio: median(&ratios),
-        rounds: harts.len(),
-        repeated,
-        figures: Vec::new(),
-    }
+    bench.record(Row::of_rates(
+        SUITE, case, peer_name, &harts, &peers, repeated,
+    ));
 }

@@ -149,6 +149,13 @@ mod tests {
         StackMaker(Stacks::map(count, SIZE, guards).unwrap())
     }
 
+    /// All 200 of a maker's stacks.
+    fn all_of(maker: &StackMaker) -> Vec<Box<dyn StackMemory>> {
+        (0..200)
+            .map(|_| maker.new_stack(SIZE, false).unwrap())
+            .collect()
+    }
+
     fn bytes(stack: &mut dyn StackMemory) -> &mut [u8] {
         let range = stack.range();
         // SAFETY: the stack is borrowed for as long, nothing runs on it, and all of it is accessible.
@@ -183,9 +190,7 @@ mod tests {
         for guards in all_guards() {
             let maker = maker(200, guards);
             for _ in 0..3 {
-                let mut all: Vec<_> = (0..200)
-                    .map(|_| maker.new_stack(SIZE, false).unwrap())
-                    .collect();
+                let mut all = all_of(&maker);
                 assert!(maker.new_stack(SIZE, false).is_err(), "there are 200");
                 for stack in &mut all {
                     let guard = stack.guard_range();
@@ -210,9 +215,7 @@ mod tests {
         for guards in all_guards() {
             let maker = maker(200, guards);
             for _ in 0..3 {
-                let mut all: Vec<_> = (0..200)
-                    .map(|_| maker.new_stack(SIZE, false).unwrap())
-                    .collect();
+                let mut all = all_of(&maker);
                 for stack in &mut all {
                     let bytes = bytes(&mut **stack);
                     assert!(bytes.iter().all(|byte| *byte == 0));

@@ -228,9 +228,8 @@ impl RunBuilder {
 
         let id = host.runtime.next_id();
         let own = TaskLimits {
-            memory: limits.task_memory,
-            cpu_time: limits.task_cpu_time,
-            fuel: limits.task_fuel,
+            table_elements: Some(site.bounds.table),
+            ..TaskLimits::of(&limits)
         };
         let control = Control::new(host.runtime.clone(), account.clone(), own);
         let shared = Arc::new(RunShared::new(

@@ -2,8 +2,8 @@
 
 use super::{SUITE, WORKERS};
 use crate::{
-    measure::Bench,
-    row::{Row, median},
+    measure::{Bench, Case},
+    row::Row,
 };
 use hart_build::Stack;
 use hart_host::{Cache, Component, Host, Profile, RunBuilder};
@@ -12,6 +12,8 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+
+const PEER: &str = "profile fast";
 
 /// Tasks at once.
 const WINDOW: usize = 64;
@@ -50,13 +52,11 @@ pub(super) fn run(bench: &mut Bench) {
     if bench.wants(SUITE, "cost/spawn") {
         spawn(bench);
     }
-    let case = |guest: &str| format!("cost/{guest}");
-    if GUESTS.iter().any(|guest| bench.wants(SUITE, &case(guest))) {
+    let wants = |guest: &&str| bench.wants(SUITE, &format!("cost/{guest}"));
+    if GUESTS.iter().any(wants) {
         let sides = Sides::start(&hart_build::guest("compute"));
         for guest in GUESTS {
-            if bench.wants(SUITE, &case(guest)) {
-                compute(bench, &sides, guest);
-            }
+            compute(bench, &sides, guest);
         }
     }
 }
@@ -92,62 +92,28 @@ fn spawn(bench: &mut Bench) {
     sides.both(0, rate);
     let rounds = if bench.is_quick() { 5 } else { 11 };
     let (found, repeated) = bench.repeat(rounds, |round| sides.both(round, rate));
-    let [dense, fast] = medians(&found);
-    record(
-        bench,
-        "cost/spawn".into(),
-        "k/s",
-        [dense, fast],
-        dense / fast,
-        rounds,
+    let [dense, fast] =
+        [0, 1].map(|side| found.iter().map(|round| round[side]).collect::<Vec<_>>());
+    bench.record(Row::of_rates(
+        SUITE,
+        "cost/spawn",
+        PEER,
+        &dense,
+        &fast,
         repeated,
-    );
+    ));
 }
 
 /// A guest that computes, alone: the time of a run.
 fn compute(bench: &mut Bench, sides: &Sides, guest: &str) {
-    let rounds = if bench.is_quick() { 5 } else { 11 };
-    let time = |host: &Host, component: &Component| {
-        let run = || host.command(component).args(["compute", guest]);
-        each(1, run).as_secs_f64() * 1e3
+    let time = |(host, component): &(Host, Component)| {
+        each(1, || host.command(component).args(["compute", guest]))
     };
-    let (found, repeated) = bench.repeat(rounds, |round| sides.both(round, time));
-    let [dense, fast] = medians(&found);
-    let case = format!("cost/{guest}");
-    record(
-        bench,
-        case,
-        "ms",
-        [dense, fast],
-        fast / dense,
-        rounds,
-        repeated,
-    );
-}
-
-fn medians(found: &[[f64; 2]]) -> [f64; 2] {
-    [0, 1].map(|side| median(&found.iter().map(|round| round[side]).collect::<Vec<_>>()))
-}
-
-fn record(
-    bench: &mut Bench,
-    case: String,
-    unit: &'static str,
-    [dense, fast]: [f64; 2],
-    ratio: f64,
-    rounds: usize,
-    repeated: usize,
-) {
-    bench.record(Row {
+    let case = Case {
         suite: SUITE,
-        case,
-        unit,
-        hart: dense,
-        peer: fast,
-        peer_name: "profile fast",
-        ratio,
-        rounds,
-        repeated,
-        figures: Vec::new(),
-    });
+        name: &format!("cost/{guest}"),
+        peer_name: PEER,
+    };
+    let Sides([dense, fast]) = sides;
+    bench.compare(&case, &mut || time(dense), &mut || time(fast));
 }
