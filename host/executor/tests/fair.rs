@@ -117,14 +117,22 @@ impl Bed {
 
     /// A task that works for `work` whenever its waker is called.
     fn wait(&self, group: &Group, work: u64) -> Arc<Mutex<Option<Waker>>> {
+        self.begin_and_wait(group, 0, work)
+    }
+
+    /// The same, after it has worked for `begin`.
+    fn begin_and_wait(&self, group: &Group, begin: u64, work: u64) -> Arc<Mutex<Option<Waker>>> {
         let slot = Arc::new(Mutex::new(None));
         let (machine, its) = (self.machine.clone(), slot.clone());
         let mut first = true;
         let waiter = poll_fn(move |cx| {
             *its.lock().unwrap() = Some(cx.waker().clone());
-            if !std::mem::take(&mut first) {
-                machine.now.fetch_add(work, Relaxed);
-            }
+            let work = if std::mem::take(&mut first) {
+                begin
+            } else {
+                work
+            };
+            machine.now.fetch_add(work, Relaxed);
             Poll::<()>::Pending
         });
         drop(self.executor.build_task().group(group).spawn(waiter));
@@ -282,6 +290,39 @@ fn a_woken_group_is_served_soon() {
         let served = bed.machine.now() - woken;
         assert!(served <= 3 * SLICE, "it waited {served} ns");
         bed.run_for(20);
+    }
+}
+
+/// Hunts a group that asks for less than its share and waits for a turn of all the others all the same: hundreds that
+/// spin in step, and what it used to begin with puts it behind those that have their turn still to come.
+#[test]
+fn a_newcomer_that_asks_for_little_is_served_soon() {
+    let mut bed = Bed::new();
+    let groups = if cfg!(miri) { 8 } else { 128 };
+    for _ in 0..groups {
+        let group = bed.group(100);
+        bed.spin_by_ticks(&group, SLICE / 4);
+    }
+    // Once, and half of them once more.
+    bed.run_for(groups / 4 + groups / 8);
+    let interactive = bed.group(100);
+    let waiter = bed.begin_and_wait(&interactive, SLICE / 2, SLICE / 20);
+    for round in 0..if cfg!(miri) { 3 } else { 40 } {
+        let woken = bed.machine.now();
+        let polls = interactive.stats().polls;
+        if round > 0 {
+            waiter.lock().unwrap().take().expect("it waits").wake();
+        }
+        while interactive.stats().polls == polls {
+            assert_ne!(bed.worker.step(), Step::Closed);
+        }
+        let served = bed.machine.now() - woken;
+        // At first it is one of a flood of new groups, about which nobody knows anything.
+        assert!(
+            round == 0 || served <= 2 * SLICE,
+            "round {round}: it waited {served} ns"
+        );
+        bed.run_for(10);
     }
 }
 

@@ -3,6 +3,7 @@
 mod builder;
 mod crew;
 mod group;
+mod kernel_slice;
 mod threads;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::task::Control;
 use crate::trace::Recorder;
 use crate::{BuildError, Preemption, TenantBuilder, Trace, WorkerStats};
 pub(crate) use crew::{Crew, Seen, this_worker};
+pub(crate) use kernel_slice::shorten as shorten_kernel_slice;
 use threads::Threads;
 
 /// Worker threads, the epoch clock and WASI's drivers: what guests of any number of engines share.

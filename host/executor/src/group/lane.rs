@@ -10,7 +10,10 @@
 //!
 //! **Turns.** The runnable group with the earliest *virtual deadline* is next: its virtual time plus its
 //! slice divided by its weight. Slices shift turns and do not change shares: a group with a shorter slice
-//! is served earlier, and for a shorter time. Within a group it is first in, first out.
+//! is served earlier, and for a shorter time. So is a group that wakes, if its polls were short of late: its first turn
+//! is expected to take no longer than they did. Else it would wait for every group whose slice begins at a virtual time
+//! that is a bit earlier than its own, which among hundreds of groups that spin in step is a turn of all of them,
+//! although it asks for less than its share. Within a group it is first in, first out.
 //!
 //! **Sleep.** A group that becomes runnable starts at `max(its own virtual time, least - a slice)`, where
 //! `least` is that of the groups that compete: it is served soon, a debt stays a debt, and sleep is not
@@ -315,6 +318,18 @@ impl GroupInner {
 
     fn slice_units(&self) -> Virtual {
         Weight::of(self).scale(u128::from(self.slice()))
+    }
+
+    /// What its next turn is expected to take: a slice, or less if it has just woken and its polls are short.
+    fn request_units(&self) -> Virtual {
+        let slice = self.slice();
+        let standing = self.see();
+        let request = match standing.poll_time {
+            0 => slice,
+            _ if !standing.woken => slice,
+            poll_time => poll_time.min(slice),
+        };
+        Weight::of(self).scale(u128::from(request))
     }
 
     /// How far behind `least` a group may be that did not use its turns.
@@ -872,9 +887,9 @@ impl Turns {
 
     /// A group with tasks and without polls in flight waits for its turn.
     fn wait(&mut self, group: &Arc<GroupInner>) {
-        let slice = group.slice_units();
+        let request = group.request_units();
         let deadline = group.standing(|standing| {
-            standing.deadline = standing.virtual_time + slice;
+            standing.deadline = standing.virtual_time + request;
             standing.deadline
         });
         self.waiting.insert((deadline, group.id.0), group.clone());
@@ -1000,10 +1015,12 @@ impl Turns {
 
     /// Moves `least` to where the group is that is furthest behind.
     fn advance(&mut self, now: u64) {
+        // The first one's own virtual time, unless it goes first because its turn is short: then the others, whose
+        // deadlines are no earlier, may be further behind than it is, but by no more than a slice.
         let waiting = self
             .waiting
             .first_key_value()
-            .map(|(_, group)| group.see().virtual_time);
+            .map(|(key, group)| key.0.saturating_sub(group.slice_units()));
         let running = self
             .running
             .iter()

@@ -10,7 +10,7 @@ use hart_executor::group::SHORTEST_SLICE;
 use hart_executor::{Executor, Platform};
 
 use super::{Clock, Inner, LEAST_PAUSE};
-use crate::runtime::{Crew, Seen};
+use crate::runtime::{Crew, Seen, shorten_kernel_slice};
 use crate::sync::lock;
 
 /// Starts the thread. Without it no guest could be preempted, so the watchdog is the thread's own
@@ -23,6 +23,7 @@ pub(super) fn start(
     std::thread::Builder::new()
         .name("hart-clock".into())
         .spawn(move || {
+            shorten_kernel_slice();
             while catch_unwind(AssertUnwindSafe(|| run(&clock, &crew, &*platform))).is_err() {
                 tracing::error!("the epoch clock panicked and was restarted");
                 // What panics at every pass must not fill the log.

@@ -88,6 +88,7 @@ impl RuntimeBuilder {
                     .worker_threads(1)
                     .max_blocking_threads(blocking)
                     .thread_name("hart-io")
+                    .on_thread_start(super::kernel_slice::shorten)
                     .enable_all()
                     .build()
                     .map_err(BuildError::Thread)?;

@@ -136,6 +136,7 @@ impl Crew {
             .name("hart-worker".into())
             .spawn(move || {
                 let _count_out = CountOut(crew.clone());
+                super::kernel_slice::shorten();
                 crew.work();
             })?;
         handles.push(handle);

@@ -83,6 +83,12 @@ fn compare(bench: &mut Bench, name: &str, load: Load, spinners: usize) {
             hart: median(&column(Kind::Hart, of)),
             peer: Some(median(&column(peer, of))),
         };
+        let own = |name, of: fn(&Outcome) -> f64| Figure {
+            name,
+            unit: "ms",
+            hart: median(&column(Kind::Hart, of)),
+            peer: None,
+        };
         bench.record(Row {
             suite: SUITE,
             case: case.clone(),
@@ -97,12 +103,10 @@ fn compare(bench: &mut Bench, name: &str, load: Load, spinners: usize) {
                 figure("median", "ms", |outcome| outcome.p50),
                 figure("worst", "ms", |outcome| outcome.worst),
                 figure("the spinners got", "cores", |outcome| outcome.spinners),
-                Figure {
-                    name: "waited for a worker, per response",
-                    unit: "ms",
-                    hart: median(&column(Kind::Hart, |outcome| outcome.waited)),
-                    peer: None,
-                },
+                own("used, per response", |outcome| outcome.used),
+                own("waited for a worker, per response", |outcome| {
+                    outcome.waited
+                }),
             ],
         });
     }

@@ -42,6 +42,8 @@ pub(crate) struct Outcome {
     /// Hart's own books: how long, per response, the guests that are served waited for a worker, in
     /// milliseconds. Zero for peers, which keep none.
     pub(crate) waited: f64,
+    /// As much CPU time they used, per response: no more than a fair share, or they have to wait.
+    pub(crate) used: f64,
 }
 
 impl Load {
@@ -116,12 +118,12 @@ impl Load {
         let elapsed = before.0.elapsed();
         let pieces = spun.pieces() - before.1;
         spun.stop();
+        let served: Vec<_> = served.take().iter().map(|group| group.stats()).collect();
         let waited: Duration = served
-            .take()
             .iter()
-            .map(|group| group.stats())
             .map(|stats| stats.wait_time + stats.preempted_time)
             .sum();
+        let used: Duration = served.iter().map(|stats| stats.cpu_time).sum();
         let responses: Vec<f64> = responses
             .take()
             .iter()
@@ -132,6 +134,7 @@ impl Load {
             p99: quantile(&responses, 0.99),
             worst: quantile(&responses, 1.0),
             waited: waited.as_secs_f64() * 1e3 / responses.len() as f64,
+            used: used.as_secs_f64() * 1e3 / responses.len() as f64,
             spinners: pieces as f64 * PIECE.as_secs_f64() / elapsed.as_secs_f64(),
         }
     }
