@@ -203,6 +203,11 @@ fn a_heap_shows_nothing_of_its_last_user() {
                 assert_eq!(found, [Val::U32(0)], "{name}, {rounds} rounds");
             }
         }
+        // It would have found some.
+        let written = HEAP.replace("array.new_default $array", "array.new $array (i64.const 1)");
+        let component = host.load(written.as_bytes()).expect("it is valid");
+        let found = call(&host, &component, "look", vec![Val::U32(2)]);
+        assert_eq!(found, [Val::U32(1_000)], "{name}");
         assert_nothing_left(&host);
     }
 }

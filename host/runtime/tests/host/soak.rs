@@ -51,7 +51,8 @@ impl Ground {
         let host = builder()
             .profile(profile)
             .instances(60)
-            .limits(Limits::new().timeout(HANG).memory(256 << 20).depth(8))
+            // Long enough for a machine that stands still for minutes meanwhile.
+            .limits(Limits::new().timeout(10 * HANG).memory(256 << 20).depth(8))
             .build()
             .unwrap();
         let adversary = isolation::adversary("image");
