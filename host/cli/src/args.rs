@@ -132,6 +132,11 @@ pub(crate) struct SchedulingArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) pool_scan: PoolScanArg,
 
+    /// Memory of the system that is kept free: with less left, tasks that have not started wait; 0: none
+    /// [default: a 32nd of what there is, at most 256M]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) memory_reserve: Option<u64>,
+
     /// How long a guest may run before another gets its worker: a duration with epochs [default:
     /// 1ms], units of fuel with fuel [default: 1000000]
     #[arg(long, value_name = "D|FUEL")]

@@ -33,6 +33,9 @@ pub(crate) fn host(
     if let Some(instances) = args.instances {
         builder = builder.instances(instances);
     }
+    if let Some(bytes) = args.memory_reserve {
+        builder = builder.memory_reserve(bytes);
+    }
     if let Some(workers) = args.workers {
         builder = builder.workers(workers.get());
     }
@@ -125,6 +128,7 @@ mod tests {
             instances: None,
             profile: ProfileArg::Fast,
             pool_scan: PoolScanArg::Auto,
+            memory_reserve: None,
             preempt,
             slice: slice.map(String::from),
         };

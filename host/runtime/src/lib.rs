@@ -75,6 +75,7 @@
 //! | [`Limits::output_bytes`] of a run | none; 16,777,216 (16 MiB) for each stream that is captured |
 //! | [`Limits::blocking_threads`] of a host | 16 |
 //! | [`HostBuilder::instances`] | 1,000; a run holds at most 875 of them |
+//! | [`HostBuilder::memory_reserve`], with less of which further tasks wait | a 32nd of the memory there is, at most 268,435,456 bytes (256 MiB) |
 //! | a component's file | 268,435,456 bytes (256 MiB) |
 //! | wasm stack of a task | 524,288 bytes (512 KiB), then a trap |
 //! | bytes that one host call may copy for a guest | 134,217,728 (128 MiB) |

@@ -47,7 +47,8 @@ pub struct Limits {
     pub tasks: Option<u64>,
     /// How deep spawns may nest: the root has depth 0. Default 64.
     pub depth: Option<u32>,
-    /// Spawns that wait for a place in the pool of instances. Default 100,000.
+    /// Spawns that wait for a place in the pool of instances. One that would be one more is refused; with 0 every
+    /// spawn is that would have to wait. Default 100,000.
     pub queued: Option<u64>,
     /// Spawns per second, those of one second at once; more are refused. Default: none.
     pub spawn_rate: Option<u64>,

@@ -33,10 +33,18 @@ fn statistics_show_the_settings_and_options_change_them() {
     assert_eq!(setting(&alone, "instances"), "16");
     let spawns = guest("tree", &["--stats=json"], &["3"]).exits(0).stats();
     assert_eq!(setting(&spawns, "instances"), "1000");
-    let options = ["--stats=json", "--instances", "70", "--profile", "dense"];
+    let options = [
+        "--stats=json",
+        "--instances",
+        "70",
+        "--profile",
+        "dense",
+        "--memory-reserve=1M",
+    ];
     let asked = guest("tree", &options, &["3"]).exits(0).stats();
     assert_eq!(setting(&asked, "instances"), "70");
     assert_eq!(setting(&asked, "memory-reservation"), "64 MiB");
+    assert_eq!(setting(&asked, "memory-reserve"), "1 MiB");
     let text = guest("hello", &["--stats", "--pool-scan=off"], &[]).exits(0);
     assert!(
         text.stderr.contains("setting  pool-scan: off (as asked)\n"),

@@ -39,9 +39,9 @@
 //!
 //! # Throttles
 //!
-//! Three more reasons hold a task back, but only so long as that stops nobody: where every admitted task
-//! of the run is blocked by other tasks of it, the rule alone decides. The last two give in, too, where the
-//! run has had nobody admitted for a second (guests can also wait in ways that we do not see).
+//! Four more reasons hold a task back, but only so long as that stops nobody: where every admitted task
+//! of the run is blocked by other tasks of it, the rule alone decides. All but the first give in to time, too: the
+//! next two where the run has had nobody admitted for a second (guests can also wait in ways that we do not see).
 //!
 //! - Room for others. A sharer that holds twice as many places as are free gets no more of them, so a lone one
 //!   is left with two thirds of the pool, a second one with two thirds of the rest, and so on: tasks that never
@@ -53,6 +53,9 @@
 //! - Turns. Deep tasks need fewer free places than roots, and could take each place that is given back
 //!   before a root ever fits. So while somebody of a sharer that holds less than its share waits for more
 //!   free places, sharers that hold more than theirs wait as well.
+//! - Pressure. While the system is short of memory ([`pressure`](super::pressure)) and guests have places of this
+//!   pool, all others wait, roots too, and one is admitted in a tenth of a second: the machine may be full of what
+//!   others hold, and is to go on, slowly.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -61,6 +64,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::guest::Guest;
+use super::pressure::Pressure;
 use super::shared::RunShared;
 use super::start::Start;
 use crate::clock::Expire;
@@ -70,12 +74,16 @@ use crate::sync::lock;
 /// How long a throttle may hold back a run of which nobody is admitted meanwhile. Guessed: longer than
 /// most tasks, so that places come free in that time.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long nobody is admitted where memory is short. Guessed: in that time a task can touch what it needs, and be seen
+/// to do so.
+const PRESSED: Duration = Duration::from_millis(100);
 
 /// The queue in front of the pool.
 pub(super) struct Admission {
     places: u64,
     state: Mutex<State>,
     runtime: Arc<Inner>,
+    pressure: Arc<Pressure>,
     /// For timers.
     this: Weak<Admission>,
 }
@@ -85,6 +93,8 @@ struct State {
     free: u64,
     /// Sharers that hold places.
     holders: u64,
+    /// When somebody was last admitted while memory was short.
+    pressed: Option<Instant>,
     /// A timer will look again at those who were held back.
     timer: bool,
     closed: bool,
@@ -141,13 +151,14 @@ pub(super) fn depth_for(places: u64, slots: u64, spawns: bool, limit: u32) -> Op
 }
 
 impl Admission {
-    pub(super) fn new(places: u64, runtime: Arc<Inner>) -> Arc<Self> {
+    pub(super) fn new(places: u64, runtime: Arc<Inner>, pressure: Arc<Pressure>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             places,
             state: Mutex::new(State {
                 places,
                 free: places,
                 holders: 0,
+                pressed: None,
                 timer: false,
                 closed: false,
                 pumping: false,
@@ -159,6 +170,7 @@ impl Admission {
                 ring: VecDeque::new(),
             }),
             runtime,
+            pressure,
             this: this.clone(),
         })
     }
@@ -183,6 +195,14 @@ impl Admission {
             .queues
             .get(&run)
             .map_or(0, |queue| queue.tasks.len() as u64)
+    }
+
+    /// Whether a run has as many spawns waiting as it may have, and one more of this depth would have to wait too.
+    pub(super) fn is_full(&self, run: &RunShared, depth: u32, most: u64) -> bool {
+        let state = lock(&self.state);
+        let queue = state.queues.get(&run.id);
+        let waiting = queue.map_or(0, |queue| queue.tasks.len() as u64);
+        waiting >= most && (waiting > 0 || !state.has_room(run, depth))
     }
 
     /// Queues a guest and admits whoever may go; `false` if the host is closed.
@@ -261,14 +281,22 @@ impl Admission {
         state.pumping = true;
         loop {
             state.again = false;
-            let (admitted, held_back) = state.admit(self.runtime.clock.now());
+            let now = self.runtime.clock.now();
+            // A guest that has the pool to itself does not wait for a look, nor for what it would say.
+            if state.free < self.places && self.pressure.is_due(now) {
+                drop(state);
+                self.pressure.look(now);
+                state = lock(&self.state);
+            }
+            let short = self.pressure.is_short();
+            let (admitted, held_back) = state.admit(now, short);
             let set_timer = held_back && !state.timer;
             state.timer |= held_back;
             drop(state);
             if set_timer {
                 let this: Weak<dyn Expire> = self.this.clone();
-                let clock = &self.runtime.clock;
-                clock.at(clock.now() + PATIENCE, this);
+                let patience = if short { PRESSED } else { PATIENCE };
+                self.runtime.clock.at(now + patience, this);
             }
             for Waiting { guest, start } in admitted {
                 super::start::spawn(guest, start);
@@ -295,6 +323,15 @@ impl Expire for Admission {
 }
 
 // === impl State ===
+
+/// Why others than those who have a place already had better wait.
+#[derive(Clone, Copy)]
+struct Reasons {
+    /// Somebody of a run that holds less than its share waits for more free places.
+    starving: bool,
+    /// The system is short of memory.
+    short: bool,
+}
 
 /// Whether a run's first candidate may go.
 enum Verdict {
@@ -367,18 +404,24 @@ impl State {
     }
 
     /// Takes everybody who may go, in turn; says whether a throttle held somebody back.
-    fn admit(&mut self, now: Instant) -> (Vec<Waiting>, bool) {
+    fn admit(&mut self, now: Instant, short: bool) -> (Vec<Waiting>, bool) {
         let mut admitted = Vec::new();
         let mut held_back = false;
-        let somebody_starves = self.somebody_starves();
+        let reasons = Reasons {
+            starving: self.somebody_starves(),
+            short,
+        };
         let mut passed_over = 0;
         while self.free > 0 && passed_over < self.ring.len() {
             let Some(sharer) = self.ring.pop_front() else {
                 break;
             };
-            match self.next_of(sharer, now, somebody_starves, &mut held_back) {
+            match self.next_of(sharer, now, reasons, &mut held_back) {
                 Some(run) => {
                     passed_over = 0;
+                    if short {
+                        self.pressed = Some(now);
+                    }
                     admitted.extend(self.take_first(run, now));
                 }
                 None => passed_over += 1,
@@ -396,14 +439,15 @@ impl State {
         &mut self,
         sharer: Sharer,
         now: Instant,
-        somebody_starves: bool,
+        reasons: Reasons,
         held_back: &mut bool,
     ) -> Option<u64> {
         let share = self.sharers.get(&sharer)?;
         let at = share.ring.iter().position(|run| {
-            let verdict = self.queues.get(run).map_or(Verdict::NoRoom, |queue| {
-                self.judge(queue, now, somebody_starves)
-            });
+            let verdict = self
+                .queues
+                .get(run)
+                .map_or(Verdict::NoRoom, |queue| self.judge(queue, now, reasons));
             *held_back |= matches!(verdict, Verdict::Held);
             matches!(verdict, Verdict::Go)
         })?;
@@ -412,27 +456,38 @@ impl State {
         ring.back().copied()
     }
 
-    fn judge(&self, queue: &Queue, now: Instant, somebody_starves: bool) -> Verdict {
+    fn judge(&self, queue: &Queue, now: Instant, reasons: Reasons) -> Verdict {
         let Some((_, first)) = queue.tasks.first_key_value() else {
             return Verdict::NoRoom;
         };
         let (run, depth) = (&first.guest.run, first.guest.depth);
-        let demand = run.demand(depth);
-        if self.free < demand || run.part(self.places).saturating_sub(run.held()) < demand {
+        if !self.has_room(run, depth) {
             return Verdict::NoRoom;
         }
-        let stops_everybody = run.has_admitted() && run.all_are_blocked();
-        if self.held(run.sharer()) >= 2 * self.free && !stops_everybody {
-            return Verdict::NoRoom;
+        let long_ago = |since: Option<Instant>, patience| {
+            since.is_none_or(|since| now.saturating_duration_since(since) >= patience)
+        };
+        let throttled = !run.has_memory_for(depth) || (reasons.starving && self.has_its_share(run));
+        if throttled && !long_ago(queue.since, PATIENCE) && !run.all_are_blocked() {
+            return Verdict::Held;
         }
-        let throttled = !run.has_memory_for(depth) || (somebody_starves && self.has_its_share(run));
-        let waited = queue
-            .since
-            .is_none_or(|since| now.saturating_duration_since(since) >= PATIENCE);
-        if throttled && !waited && !run.all_are_blocked() {
+        let somebody_has_a_place = self.free < self.places;
+        if reasons.short
+            && somebody_has_a_place
+            && !long_ago(self.pressed, PRESSED)
+            && !run.stands_still()
+        {
             return Verdict::Held;
         }
         Verdict::Go
+    }
+
+    /// Whether there are places for a task of this depth, and kept for nobody else.
+    fn has_room(&self, run: &RunShared, depth: u32) -> bool {
+        let demand = run.demand(depth);
+        self.free >= demand
+            && run.part(self.places).saturating_sub(run.held()) >= demand
+            && (self.held(run.sharer()) < 2 * self.free || run.stands_still())
     }
 
     /// Whether somebody of a run that holds less than its share waits for more free places.

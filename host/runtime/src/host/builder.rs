@@ -10,6 +10,7 @@ use wasmtime::component::Linker;
 use super::cache::{self, Cache};
 use super::engine::{Deterministic, Kind, Wanted};
 use super::pool::{PoolScan, Profile};
+use super::pressure::{Available, Pressure};
 use super::site::{Blueprint, Imports, Site};
 use super::state::GuestState;
 use super::{Handle, Host, HostInner};
@@ -29,6 +30,8 @@ pub struct HostBuilder {
     profile: Profile,
     scan: PoolScan,
     cache: Cache,
+    memory_reserve: Option<u64>,
+    available_memory: Option<Available>,
     backtrace_details: bool,
     imports: Vec<Imports>,
     async_imports: Vec<Imports>,
@@ -48,6 +51,8 @@ impl HostBuilder {
             profile: Profile::default(),
             scan: PoolScan::default(),
             cache: Cache::default(),
+            memory_reserve: None,
+            available_memory: None,
             backtrace_details: false,
             imports: Vec::new(),
             async_imports: Vec::new(),
@@ -106,6 +111,41 @@ impl HostBuilder {
     /// Where compiled code is kept. Default: in the user's cache directory.
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = cache;
+        self
+    }
+
+    /// Bytes of the system's memory that are kept free: with less left, guest tasks that have not started wait, while
+    /// others run, and one starts in a tenth of a second. Those that a run needs to go on, because all its tasks that
+    /// have started wait for others, start all the same. Default: a 32nd of what there is for this process, at most
+    /// 256 MiB. 0 means that nobody waits.
+    pub fn memory_reserve(mut self, bytes: u64) -> Self {
+        self.memory_reserve = Some(bytes);
+        self
+    }
+
+    /// How many bytes of memory can be had, for [`memory_reserve`](Self::memory_reserve), where the embedder knows
+    /// better; `None` if that is not known now. Default: what Linux says of the system and of the control groups that
+    /// this process is in. Called ten times a second at most, on the thread that spawns or on a worker: it must
+    /// not take long.
+    ///
+    /// ```
+    /// use hart_host::{Cache, Host};
+    ///
+    /// // Guests are to start while this program's heap has room for them.
+    /// let heap_left = || Some(900_u64 << 20);
+    /// let host = Host::builder()
+    ///     .cache(Cache::Off)
+    ///     .memory_reserve(64 << 20)
+    ///     .available_memory(heap_left)
+    ///     .build()?;
+    /// # drop(host);
+    /// # Ok::<(), hart_host::BuildError>(())
+    /// ```
+    pub fn available_memory<F>(mut self, available: F) -> Self
+    where
+        F: Fn() -> Option<u64> + Send + Sync + 'static,
+    {
+        self.available_memory = Some(Box::new(available));
         self
     }
 
@@ -233,13 +273,19 @@ impl HostBuilder {
         let parts = blueprint.parts(Kind::Plain)?;
         let runtime = runtime(self.runtime)?;
         let inner = &runtime.owner.inner;
+        let now = inner.clock.now();
+        let pressure = Arc::new(match deterministic {
+            Deterministic::Yes => Pressure::none(now),
+            Deterministic::No => Pressure::new(self.memory_reserve, self.available_memory, now),
+        });
         let inner = Arc::new(HostInner {
             runtime: inner.clone(),
-            plain: Site::new(parts, inner, self.preemption)?,
+            plain: Site::new(parts, inner, self.preemption, &pressure)?,
             concurrent: OnceLock::new(),
             making: Mutex::new(()),
             cache: cache::open(&self.cache),
             blueprint,
+            pressure,
             preemption: self.preemption,
             limits: self.limits,
             data: self.data,

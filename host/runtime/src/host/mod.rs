@@ -14,6 +14,7 @@ mod invoke;
 mod load;
 mod outcome;
 mod pool;
+mod pressure;
 mod room;
 mod run;
 mod settings;
@@ -63,6 +64,7 @@ use engine::Kind;
 use guest::Guest;
 use load::Unloaded;
 use outcome::Ended;
+use pressure::Pressure;
 use run::Target;
 use shared::RunShared;
 use site::{Blueprint, Site};
@@ -118,6 +120,7 @@ struct HostInner {
     /// Where compiled code is kept, if it is.
     cache: Option<cache::Entries>,
     blueprint: Blueprint,
+    pressure: Arc<Pressure>,
     preemption: Preemption,
     limits: Limits,
     data: Option<builder::Data>,
@@ -416,7 +419,11 @@ impl Host {
     /// ```
     pub fn settings(&self) -> Vec<Setting> {
         let inner = self.inner();
-        site::settings(&inner.plain, inner.concurrent.get().map(|site| &**site))
+        site::settings(
+            &inner.plain,
+            inner.concurrent.get().map(|site| &**site),
+            &inner.pressure,
+        )
     }
 
     /// How many workers there are.
@@ -505,7 +512,7 @@ impl HostInner {
                     return Ok(site);
                 }
                 let parts = self.blueprint.parts(kind).map_err(LoadError::Async)?;
-                let site = Site::new(parts, &self.runtime, self.preemption);
+                let site = Site::new(parts, &self.runtime, self.preemption, &self.pressure);
                 let site = site.map_err(LoadError::Async)?;
                 Ok(self.concurrent.get_or_init(|| site))
             }

@@ -108,14 +108,14 @@ impl RunShared {
         self.admitted.load(COUNT) * self.component.slots()
     }
 
-    /// Whether any task of it holds a place.
-    pub(super) fn has_admitted(&self) -> bool {
-        self.admitted.load(COUNT) > 0
-    }
-
     /// Whether every task that holds a place waits for another one.
     pub(super) fn all_are_blocked(&self) -> bool {
         self.blocked.load(COUNT) >= self.admitted.load(COUNT)
+    }
+
+    /// Whether all its tasks that hold a place, and there are some, wait for another one.
+    pub(super) fn stands_still(&self) -> bool {
+        self.admitted.load(COUNT) > 0 && self.all_are_blocked()
     }
 
     /// One more task waits for another; says whether all do.

@@ -18,6 +18,7 @@ use super::dense::Dense;
 use super::engine::{self, Kind, Wanted};
 use super::files;
 use super::pool::Bounds;
+use super::pressure::Pressure;
 use super::room::Promise;
 use super::settings::Setting;
 use super::state::GuestState;
@@ -104,6 +105,7 @@ impl Site {
         parts: Parts,
         runtime: &Arc<Inner>,
         preemption: Preemption,
+        pressure: &Arc<Pressure>,
     ) -> Result<Arc<Self>, BuildError> {
         let Parts { kind, made, linker } = parts;
         let engine::Made {
@@ -117,7 +119,7 @@ impl Site {
             kind,
             engine,
             linker,
-            admission: Admission::new(u64::from(plan.places), runtime.clone()),
+            admission: Admission::new(u64::from(plan.places), runtime.clone(), pressure.clone()),
             bounds: plan.bounds,
             dense,
             settings: plan.settings,
@@ -143,8 +145,13 @@ impl Site {
 }
 
 /// What the settings of a host say about its engines.
-pub(super) fn settings(plain: &Site, concurrent: Option<&Site>) -> Vec<Setting> {
+pub(super) fn settings(
+    plain: &Site,
+    concurrent: Option<&Site>,
+    pressure: &Pressure,
+) -> Vec<Setting> {
     let mut settings = plain.settings.clone();
+    settings.push(pressure.setting());
     let Some(concurrent) = concurrent else {
         settings.push(Setting::new(
             "component-model-async",

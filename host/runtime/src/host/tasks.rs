@@ -144,7 +144,7 @@ fn spawn(
         )));
     }
     let most = limits.queued_or_default();
-    if run.site.admission.waiting_of(run.id) >= most {
+    if run.site.admission.is_full(run, parent.depth + 1, most) {
         return Err(limit(LimitReached::new(LimitKind::Queued, most)));
     }
     run.account

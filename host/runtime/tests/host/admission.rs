@@ -1,5 +1,9 @@
 //! A pool that is too small for everybody at once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
 use crate::support::*;
 use hart_host::{Cache, Host, Limits, Preemption, RunError, Stdio};
 
@@ -321,4 +325,84 @@ fn a_component_takes_as_many_places_as_it_needs() {
             "{error}"
         );
     }
+}
+
+/// Fault: guests admitted while the system has no memory left, until the kernel ends the process; or held back so that
+/// nobody goes on, or for ever.
+#[test]
+fn where_memory_is_short_guests_wait_and_none_for_ever() {
+    let left = Arc::new(AtomicU64::new(0));
+    let reading = left.clone();
+    let host = builder()
+        .memory_reserve(1000)
+        .available_memory(move || Some(reading.load(Ordering::Relaxed)))
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    let settings = host.settings();
+    let reserve = settings.iter().find(|each| each.name == "memory-reserve");
+    assert_eq!(reserve.unwrap().value, "1000 bytes");
+
+    // Whoever has a place waits for others of its run, one of which may always go.
+    let (said, stats) = tree(&host, 4);
+    assert_eq!((said.as_str(), stats.tasks), ("15", 16));
+
+    // These wait for nobody: one of them goes in a while.
+    let started = Instant::now();
+    let run_of = |script: &Script| run(&host, &lab, script).start().unwrap();
+    let spinning: Vec<_> = (0..30).map(|_| run_of(&spin())).collect();
+    eventually("three have a place", || host.pool().in_use >= 3);
+    let in_use = host.pool().in_use;
+    let whiles = started.elapsed().as_millis() / 100;
+    assert!(
+        u128::from(in_use) <= whiles + 2,
+        "{in_use} in {whiles} whiles"
+    );
+    assert!(host.queued_spawns() > 0);
+
+    left.store(1000, Ordering::Relaxed);
+    eventually("all have a place", || host.pool().in_use == 30);
+    for run in &spinning {
+        run.cancel();
+    }
+    for run in spinning {
+        assert!(matches!(run.wait(), Err(RunError::Cancelled)));
+    }
+
+    // A reading that fails stops nobody.
+    left.store(0, Ordering::Relaxed);
+    let (said, _) = tree(&host, 2);
+    assert_eq!(said, "3");
+    assert_nothing_left(&host);
+    let broken = builder()
+        .memory_reserve(1000)
+        .available_memory(|| panic!("no reading"))
+        .build()
+        .unwrap();
+    let (said, _) = tree(&broken, 2);
+    assert_eq!(said, "3");
+    assert_nothing_left(&broken);
+}
+
+/// Fault: a program that would rather do without than wait, and is refused what it need not wait for, or made to wait.
+#[test]
+fn spawns_that_would_wait_are_refused_where_none_may() {
+    let host = builder().instances(8).build().unwrap();
+    let lab = lab(&host);
+    let limits = Limits::new().queued(0).depth(1).timeout(HANG);
+    let one = spawn(&Script::default()).join(0);
+    let script = spawn(&spin()).times(20, &spawn(&spin())).explain().close();
+    for _ in 0..20 {
+        let outcome = run(&host, &lab, &one)
+            .limits(limits)
+            .start()
+            .unwrap()
+            .wait();
+        assert_eq!(said(outcome).unwrap(), "k");
+    }
+    let run = run(&host, &lab, &script).limits(limits).start().unwrap();
+    let outcome = run.wait();
+    let said = said(outcome).unwrap();
+    assert!(said.starts_with("L") && said.contains("`queued`"), "{said}");
+    assert_nothing_left(&host);
 }

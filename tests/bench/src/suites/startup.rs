@@ -1,6 +1,7 @@
 //! How long `hart run` of a small program takes, from starting the process to its end.
 //!
-//! The peer is `wasmtime run`, or, where there is no `wasmtime`, this program doing what it does: see [`peer`].
+//! The peer is `wasmtime run`, or, where there is no `wasmtime`, this program doing what it does: see [`peer`]. The rows
+//! of `startup/pool` say what a pool of the usual size costs: their peer is hart with a small one.
 
 use crate::{
     child,
@@ -8,6 +9,7 @@ use crate::{
     wasi::State,
 };
 use hart_host::{
+    Host, HostBuilder,
     wasmtime::{
         Cache, CacheConfig, Config, Engine, Store,
         component::{Component, Linker},
@@ -26,7 +28,8 @@ use std::{
 const SUITE: &str = "startup";
 
 pub(crate) fn run(bench: &mut Bench) {
-    if !["cold", "cached"]
+    pool(bench);
+    if !["cold", "cached", POOL_PROCESS]
         .iter()
         .any(|case| bench.wants(SUITE, case))
     {
@@ -80,7 +83,9 @@ pub(crate) fn run(bench: &mut Bench) {
                 _ => directory.join(format!("cached-{side}")),
             };
             let repeats = if name == "cold" { 1 } else { 10 };
-            let total: Duration = (0..repeats).map(|_| start(sides[side](), &cache)).sum();
+            let total: Duration = (0..repeats)
+                .map(|_| start(&mut sides[side](), &cache))
+                .sum();
             total / repeats
         };
         let case = Case {
@@ -93,11 +98,55 @@ pub(crate) fn run(bench: &mut Bench) {
             once.borrow_mut()(1)
         });
     }
+    let tree = hart_build::guest("tree");
+    let spawner = |options: &[&str]| {
+        let mut command = Command::new(&hart);
+        command.arg("run").args(options).arg(&tree).arg("1");
+        let total: Duration = (0..10)
+            .map(|_| start(&mut command, &directory.join("pool")))
+            .sum();
+        total / 10
+    };
+    let small = SMALL.to_string();
+    let case = Case {
+        suite: SUITE,
+        name: POOL_PROCESS,
+        peer_name: "hart, 80 instances",
+    };
+    bench.compare(&case, &mut || spawner(&[]), &mut || {
+        spawner(&["--instances", &small])
+    });
     // What is left of a temporary directory is nobody's loss.
     let _ = std::fs::remove_dir_all(&directory);
 }
 
-fn start(mut command: Command, cache: &Path) -> Duration {
+/// A process of a program that spawns, whose pool has room for a thousand.
+const POOL_PROCESS: &str = "pool/process";
+/// Places: the root of a run needs 65, at the default limit of depth.
+const SMALL: u32 = 80;
+
+/// How long a host takes to be built.
+fn pool(bench: &mut Bench) {
+    let build = |instances: u32| {
+        let builder = Host::builder().workers(1).cache(hart_host::Cache::Off);
+        let mut host = None;
+        let time = time(|| host = builder.instances(instances).build().ok());
+        host.expect("the defaults fit this machine");
+        time
+    };
+    let case = Case {
+        suite: SUITE,
+        name: "pool/host",
+        peer_name: "hart, 80 instances",
+    };
+    bench.compare(
+        &case,
+        &mut || build(HostBuilder::DEFAULT_INSTANCES),
+        &mut || build(SMALL),
+    );
+}
+
+fn start(command: &mut Command, cache: &Path) -> Duration {
     std::fs::create_dir_all(cache).expect("the directory for temporary files can be written");
     command.env("XDG_CACHE_HOME", cache);
     time(|| {

@@ -216,7 +216,7 @@ impl RunBuilder {
             limits.depth_or_default(),
         ) else {
             return Err(RunError::Setup(format!(
-                "one instance of the component takes {slots} places of the pool, which has {places}: raise `HostBuilder::instances`"
+                "one instance of the component takes {slots} places of the pool, which has {places}: raise `HostBuilder::instances` to {slots} or more"
             )));
         };
         let name = self.name.unwrap_or_else(|| default_name(&self.grants.args));
