@@ -3,16 +3,18 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use wasmtime::component::Linker;
 
 use super::cache::{self, Cache};
 use super::engine::{Deterministic, Kind, Wanted};
+use super::kept::Kept;
 use super::pool::{PoolScan, Profile};
 use super::site::{Blueprint, Imports, Site};
 use super::state::GuestState;
 use super::{Handle, Host, HostInner};
+use crate::runtime::Relief;
 use crate::signal::Signal;
 use crate::simulate::Machine;
 use crate::{BuildError, Limits, Preemption, Runtime, RuntimeBuilder};
@@ -233,7 +235,7 @@ impl HostBuilder {
         let parts = blueprint.parts(Kind::Plain)?;
         let runtime = runtime(self.runtime)?;
         let inner = &runtime.owner.inner;
-        let inner = Arc::new(HostInner {
+        let host = Arc::new(HostInner {
             runtime: inner.clone(),
             plain: Site::new(parts, inner, self.preemption)?,
             concurrent: OnceLock::new(),
@@ -251,9 +253,16 @@ impl HostBuilder {
             draining: AtomicBool::new(false),
             alarm: Mutex::default(),
             closed: AtomicBool::new(false),
+            kept: Kept::new(inner.clone()),
         });
+        let relief: Weak<dyn Relief> = Arc::downgrade(&(host.kept.clone() as Arc<dyn Relief>));
+        // A runtime has one host, which is made here.
+        let _ = inner.relief.set(relief);
         Ok(Host {
-            handle: Arc::new(Handle { inner, runtime }),
+            handle: Arc::new(Handle {
+                inner: host,
+                runtime,
+            }),
         })
     }
 }

@@ -12,5 +12,6 @@ mod load;
 mod neighbours;
 mod pool;
 mod preemption;
+mod reuse;
 mod support;
 mod tasks;
