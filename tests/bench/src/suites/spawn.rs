@@ -7,6 +7,7 @@
 //! | `default pool` | tokio, on an engine with wasmtime's pool as it comes |
 //! | `same engine` | tokio, on hart's engine, guests preempted every millisecond |
 //! | `bare loop` | a loop on each thread, without executor, WASI or epochs: the ceiling |
+//! | `new instances` | hart itself: `warm` is tasks that may have an instance which another one has left, spawned by a guest |
 
 mod grounds;
 
@@ -50,6 +51,9 @@ pub(crate) fn run(bench: &mut Bench) {
     }
     if wants(bench, "guest") {
         guest(bench);
+    }
+    if wants(bench, "warm") {
+        warm(bench);
     }
     if wants(bench, "tree") {
         tree(bench);
@@ -259,6 +263,17 @@ fn guest(bench: &mut Bench) {
             figure("spawn to join, median", 2),
             figure("spawn to join, p99", 3),
         ],
+    });
+}
+
+/// Spawned by a guest, in windows, once in the instances of tasks that have ended and once in new ones.
+fn warm(bench: &mut Bench) {
+    let tasks = if bench.is_quick() { 20_000 } else { 100_000 };
+    let hart = Command::load(&hart_build::bench_guest("spawner", Stack::Small));
+    let (count, window) = (tasks.to_string(), WINDOW.to_string());
+    rates(bench, "warm", "new instances", tasks, &mut || {
+        let time = |what: &str| hart.run(&[what, &count, &window]).0;
+        (time("warm"), time("tasks"))
     });
 }
 
