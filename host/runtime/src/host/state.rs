@@ -55,7 +55,10 @@ impl GuestState {
     /// Drops what belongs to its task; whether that has left nothing, so that another one may follow.
     pub(super) fn is_left_empty(&mut self) -> bool {
         self.wasi = None;
-        self.table.is_empty()
+        let is_empty = self.table.is_empty();
+        // What it has grown to for the last one is not the next one's.
+        self.table = ResourceTable::new();
+        is_empty
     }
 
     /// It is for another task from now on; returns the last one.

@@ -8,6 +8,11 @@
 //! | `same engine` | tokio, on hart's engine, guests preempted every millisecond |
 //! | `bare loop` | a loop on each thread, without executor, WASI or epochs: the ceiling |
 //! | `new instances` | hart itself: `warm` is tasks that may have an instance which another one has left, spawned by a guest |
+//!
+//! Where the time of a `noop` goes, on one worker in the second layer: 82 % in wasmtime, 8 % in hart, 3 % in making a
+//! WASI context, 1 % in the system (samples of `perf record`, on a machine that was not quiet). Of wasmtime's part no
+//! function has much: a ninth is `CompiledFunctionsTable::func_loc`, which finds the same functions again for every
+//! instance. Instances are not made on a fiber, and stacks are not cleared, so neither is there to be saved.
 
 mod grounds;
 
