@@ -38,6 +38,7 @@ pub struct Options {
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_tasks: Option<u32>,
     pub(crate) denied: Rights,
+    pub(crate) reuse: bool,
 }
 
 impl Options {
@@ -95,6 +96,42 @@ impl Options {
     #[must_use]
     pub fn deny(mut self, rights: Rights) -> Self {
         self.denied |= rights;
+        self
+    }
+
+    /// The task may run in an instance in which another task of this run has ended that was spawned with this, too,
+    /// and its own instance may be used again in that way. Starting it is then several times cheaper.
+    ///
+    /// It finds whatever was left there: statics, thread locals, the heap. So it is for tasks that would have been
+    /// correct as calls one after the other in one program. What is worth keeping, a table or a cache, is then made
+    /// once for many tasks. What leaks adds up: nothing but the end of the instance frees it. And where a task works on
+    /// what somebody else sent, whoever takes it over through a fault in it has the tasks that follow, too, which is what
+    /// instances of their own protect from.
+    ///
+    /// The host never does it across runs, between tasks that were denied different rights, or after one that
+    /// failed, trapped, exited or was ended from outside. An instance that keeps a handle open is not used again, and
+    /// Rust's standard library keeps some: that of a task which prints, or opens a file by its path. Only hart has
+    /// instances; natively it has no effect.
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use hart_guest::{Options, task};
+    ///
+    /// #[task]
+    /// fn square(number: u8) -> u32 {
+    ///     static SQUARES: OnceLock<Vec<u32>> = OnceLock::new();
+    ///     SQUARES.get_or_init(|| (0..256).map(|n| n * n).collect())[usize::from(number)]
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let options = Options::new().reuse();
+    /// assert_eq!(square.spawn_with(7, &options)?.join()?, 49);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn reuse(mut self) -> Self {
+        self.reuse = true;
         self
     }
 }

@@ -560,7 +560,7 @@ impl Group {
     /// assert_eq!(worker.run(task).unwrap().unwrap(), 4_999_950_000);
     /// ```
     pub fn charge_poll(&self) {
-        self.0.executor.preemption_point(&self.0, true);
+        self.0.executor.charge_poll(&self.0);
     }
 
     /// Charges CPU time that was used for it outside its polls: compiling, tearing down.

@@ -31,6 +31,10 @@ pub(crate) struct Account {
     pub(crate) traps: AtomicU64,
     pub(crate) preemptions: AtomicU64,
     pub(crate) output: AtomicU64,
+    /// Tasks that ran in an instance which had been used before.
+    pub(crate) reused: AtomicU64,
+    /// Bytes that are held for instances which nobody uses.
+    spare: AtomicU64,
     /// How long its guests waited to go on after they were preempted, nanoseconds.
     preempted: AtomicU64,
     pace: Pace,
@@ -138,6 +142,13 @@ impl Pace {
     }
 }
 
+/// Keeps the most that there was. A look comes first: it takes the line from no other core.
+fn raise(peak: &AtomicU64, now: u64) {
+    if now > peak.load(Ordering::Relaxed) {
+        peak.fetch_max(now, Ordering::Relaxed);
+    }
+}
+
 /// Adds `amount` to `counter` unless that takes it past `limit`; returns the new value.
 fn add_within(counter: &AtomicU64, amount: u64, limit: u64) -> Option<u64> {
     let now = counter
@@ -200,6 +211,7 @@ impl Account {
             memory: self.memory(),
             peak_memory: read(&self.peak_memory),
             output_bytes: read(&self.output),
+            reused: read(&self.reused),
         }
     }
 
@@ -219,6 +231,8 @@ impl Account {
             traps: AtomicU64::new(0),
             preemptions: AtomicU64::new(0),
             output: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
+            spare: AtomicU64::new(0),
             preempted: AtomicU64::new(0),
             pace: Pace::default(),
         });
@@ -261,6 +275,31 @@ impl Account {
         self.memory.load(Ordering::Relaxed)
     }
 
+    /// Of the bytes held these are for an instance that nobody uses.
+    pub(crate) fn has_spare(&self, bytes: u64) {
+        self.spare.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Undoes [`has_spare`](Self::has_spare).
+    pub(crate) fn uses_spare(&self, bytes: u64) {
+        self.spare.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes held that would be given back before a limit is reached.
+    pub(crate) fn spare(&self) -> u64 {
+        self.spare.load(Ordering::Relaxed)
+    }
+
+    /// Whether what the one holds may count against a limit of the other.
+    pub(crate) fn shares_limits_with(&self, other: &Account) -> bool {
+        std::ptr::eq(self, other)
+            || self
+                .tenant
+                .as_ref()
+                .zip(other.tenant.as_ref())
+                .is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
     /// Counts `bytes` as held, or names the limit that forbids it.
     pub(crate) fn hold(&self, bytes: u64) -> Result<(), LimitReached> {
         let limit = self.limits.memory_or_default();
@@ -274,7 +313,7 @@ impl Account {
                 return Err(LimitReached::new(LimitKind::TenantMemory, limit));
             }
         }
-        self.peak_memory.fetch_max(now, Ordering::Relaxed);
+        raise(&self.peak_memory, now);
         self.group
             .add_memory(usize::try_from(bytes).unwrap_or(usize::MAX));
         Ok(())
@@ -306,7 +345,7 @@ impl Account {
                 return Err(LimitReached::new(LimitKind::TenantTasks, limit));
             }
         }
-        self.peak_live.fetch_max(now, Ordering::Relaxed);
+        raise(&self.peak_live, now);
         self.total.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -9,7 +9,7 @@ mod threads;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use hart_executor::Executor;
@@ -18,6 +18,7 @@ use wasmtime::{Engine, EngineWeak};
 pub use builder::RuntimeBuilder;
 pub use group::{Cx, Group, GroupBuilder, Task, TaskError};
 
+use crate::account::Account;
 use crate::clock::Clock;
 use crate::platform::HostPlatform;
 use crate::simulate::SharedMachine;
@@ -96,6 +97,14 @@ pub(crate) struct Inner {
     meters_fuel: AtomicBool,
     closed: AtomicBool,
     next_id: AtomicU64,
+    /// Who holds memory that can be given back.
+    pub(crate) relief: OnceLock<Weak<dyn Relief>>,
+}
+
+/// Holds memory, counted for accounts, that it can do without.
+pub(crate) trait Relief: Send + Sync {
+    /// Gives back what counts against limits that `account` is subject to; says whether there was anything.
+    fn relieve(&self, account: &Account) -> bool;
 }
 
 /// What this crate counts about a worker, beside what the executor counts.
@@ -289,6 +298,13 @@ impl Inner {
         if control.task().is_some() {
             self.spawn_aside("reaper", async move { control.dispose() });
         }
+    }
+
+    /// Has memory given back that counts against the limits of `account`, if somebody can do without it. Not under a
+    /// lock of this crate: it drops stores.
+    pub(crate) fn relieve(&self, account: &Account) -> bool {
+        let relief = self.relief.get().and_then(Weak::upgrade);
+        relief.is_some_and(|relief| relief.relieve(account))
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -107,6 +107,8 @@ pub struct RunStats {
     pub peak_memory: u64,
     /// Bytes written to standard output and standard error.
     pub output_bytes: u64,
+    /// Tasks that ran in an instance which another task had used before.
+    pub reused: u64,
 }
 
 /// What the groups of a tenant hold and have used together. From [`Tenant::stats`](crate::Tenant::stats).

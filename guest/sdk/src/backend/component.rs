@@ -110,6 +110,9 @@ impl From<&Options> for Prepared {
             // Both sides number the rights in the order of the contract.
             resource.deny(tasks::Rights::from_bits_truncate(options.denied.bits()));
         }
+        if options.reuse {
+            resource.reuse();
+        }
         Self(Some(resource))
     }
 }

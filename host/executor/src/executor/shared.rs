@@ -325,17 +325,31 @@ impl Shared {
                 .is_some_and(|slot| slot.run_woken.load(Relaxed))
     }
 
-    /// Charges `group` for what the calling worker has used since its last charge, if it is polling a
-    /// task of that group; whether it should make way.
-    pub(crate) fn preemption_point(&self, group: &Arc<GroupInner>, by_time: bool) -> bool {
-        let polled = self.current_slot().filter(|slot| {
+    /// The calling worker's slot, if it is polling a task of `group`.
+    fn slot_polling(&self, group: &Arc<GroupInner>) -> Option<&Slot> {
+        self.current_slot().filter(|slot| {
             slot.current_task().is_some_and(|task| {
                 task.header()
                     .group()
                     .is_some_and(|polled| Arc::ptr_eq(polled, group))
             })
-        });
-        let Some(slot) = polled else {
+        })
+    }
+
+    /// Makes the group's statistics exact in the middle of a poll. Those of a short one are: they count what is in
+    /// flight by the clock, and that is what will be charged.
+    pub(crate) fn charge_poll(&self, group: &Arc<GroupInner>) {
+        if let Some(slot) = self.slot_polling(group)
+            && !slot.meter(|meter| meter.is_short(self.platform.now()))
+        {
+            self.preemption_point(group, true);
+        }
+    }
+
+    /// Charges `group` for what the calling worker has used since its last charge, if it is polling a
+    /// task of that group; whether it should make way.
+    pub(crate) fn preemption_point(&self, group: &Arc<GroupInner>, by_time: bool) -> bool {
+        let Some(slot) = self.slot_polling(group) else {
             return self.has_waiting();
         };
         let now = self.platform.now();

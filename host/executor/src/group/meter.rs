@@ -59,6 +59,12 @@ impl Meter {
         self.poll_began
     }
 
+    /// Whether what was used since it began, or was last charged, is taken from the clock: the clock says what
+    /// `end` would.
+    pub(crate) fn is_short(&self, now: u64) -> bool {
+        now.saturating_sub(self.began) <= SHORT
+    }
+
     /// The poll ends at `now`, or goes on after being charged: what it has used since it began.
     pub(crate) fn end(&mut self, now: u64, platform: &dyn Platform) -> u64 {
         let wall = now.saturating_sub(self.began);

@@ -125,7 +125,10 @@ impl Counts {
 
     pub(crate) fn add_memory(&self, bytes: usize) {
         let now = self.memory.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        self.peak_memory.fetch_max(now, Relaxed);
+        // Rarely a new peak, and a look does not take the line from other cores.
+        if now > self.peak_memory.load(Relaxed) {
+            self.peak_memory.fetch_max(now, Relaxed);
+        }
     }
 
     pub(crate) fn sub_memory(&self, bytes: usize) {

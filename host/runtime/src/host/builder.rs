@@ -3,17 +3,19 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use wasmtime::component::Linker;
 
 use super::cache::{self, Cache};
 use super::engine::{Deterministic, Kind, Wanted};
+use super::kept::Kept;
 use super::pool::{PoolScan, Profile};
 use super::pressure::{Available, Pressure};
 use super::site::{Blueprint, Imports, Site};
 use super::state::GuestState;
 use super::{Handle, Host, HostInner};
+use crate::runtime::Relief;
 use crate::signal::Signal;
 use crate::simulate::Machine;
 use crate::{BuildError, Limits, Preemption, Runtime, RuntimeBuilder};
@@ -278,7 +280,7 @@ impl HostBuilder {
             Deterministic::Yes => Pressure::none(now),
             Deterministic::No => Pressure::new(self.memory_reserve, self.available_memory, now),
         });
-        let inner = Arc::new(HostInner {
+        let host = Arc::new(HostInner {
             runtime: inner.clone(),
             plain: Site::new(parts, inner, self.preemption, &pressure)?,
             concurrent: OnceLock::new(),
@@ -297,9 +299,16 @@ impl HostBuilder {
             draining: AtomicBool::new(false),
             alarm: Mutex::default(),
             closed: AtomicBool::new(false),
+            kept: Kept::new(inner.clone()),
         });
+        let relief: Weak<dyn Relief> = Arc::downgrade(&(host.kept.clone() as Arc<dyn Relief>));
+        // A runtime has one host, which is made here.
+        let _ = inner.relief.set(relief);
         Ok(Host {
-            handle: Arc::new(Handle { inner, runtime }),
+            handle: Arc::new(Handle {
+                inner: host,
+                runtime,
+            }),
         })
     }
 }

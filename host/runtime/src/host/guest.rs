@@ -40,6 +40,8 @@ pub(super) struct Guest {
     pub(super) control: Arc<Control>,
     /// What it may not do.
     pub(super) denied: Rights,
+    /// It may have an instance that was used before; see [`kept`](super::kept).
+    pub(super) reuse: bool,
     /// Its own timeout, if it was given one.
     pub(super) timeout: Option<LimitReached>,
     /// When that is over, or a timeout of a task above it.
@@ -88,6 +90,7 @@ pub(super) struct Traits {
     pub(super) name: String,
     pub(super) depth: u32,
     pub(super) denied: Rights,
+    pub(super) reuse: bool,
     pub(super) timeout: Option<LimitReached>,
     pub(super) deadline: Option<Instant>,
     pub(super) parent: Weak<Guest>,
@@ -141,6 +144,7 @@ impl Guest {
             name,
             depth,
             denied,
+            reuse,
             timeout,
             deadline,
             parent,
@@ -155,6 +159,7 @@ impl Guest {
             name,
             control,
             denied,
+            reuse,
             timeout,
             deadline,
             parent,
@@ -325,7 +330,7 @@ impl Guest {
         if size > limit {
             return Ended::Limit(LimitReached::new(LimitKind::ResultBytes, limit));
         }
-        if let Err(limit) = self.run.account.hold(size) {
+        if let Err(limit) = self.run.hold(size) {
             return Ended::Limit(limit);
         }
         self.result_bytes.store(size, Ordering::Relaxed);

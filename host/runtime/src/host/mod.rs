@@ -11,6 +11,7 @@ mod files;
 mod footprint;
 mod guest;
 mod invoke;
+mod kept;
 mod load;
 mod outcome;
 mod pool;
@@ -62,6 +63,7 @@ use crate::{
 };
 use engine::Kind;
 use guest::Guest;
+use kept::Kept;
 use load::Unloaded;
 use outcome::Ended;
 use pressure::Pressure;
@@ -135,6 +137,8 @@ struct HostInner {
     /// Closes the host when the grace of a shutdown is over.
     alarm: Mutex<Option<Arc<dyn Expire>>>,
     closed: AtomicBool,
+    /// Instances that wait to be used again.
+    kept: Arc<Kept>,
 }
 
 // === impl Host ===

@@ -15,7 +15,7 @@ use crate::account::Account;
 use crate::signal::Signal;
 use crate::sync::lock;
 use crate::task::Kill;
-use crate::{RunError, RunStats};
+use crate::{LimitReached, RunError, RunStats};
 
 /// One run: a root guest and everything it spawned.
 pub(super) struct RunShared {
@@ -94,7 +94,7 @@ impl RunShared {
         let initial = self.component.initial_memory();
         let below = u64::from(self.depth.saturating_sub(depth));
         let reserve = initial.saturating_mul(below).min(limit / 4);
-        let held = self.account.memory();
+        let held = self.account.memory().saturating_sub(self.account.spare());
         held.saturating_add(initial).saturating_add(reserve) <= limit
     }
 
@@ -128,6 +128,17 @@ impl RunShared {
         self.blocked.fetch_sub(1, COUNT);
     }
 
+    /// Counts `bytes` as held, or names the limit that forbids it. Not under a lock: it may drop stores.
+    pub(super) fn hold(&self, bytes: u64) -> Result<(), LimitReached> {
+        let account = &self.account;
+        account.hold(bytes).or_else(|reached| {
+            if !self.host.runtime.relieve(account) {
+                return Err(reached);
+            }
+            account.hold(bytes)
+        })
+    }
+
     // === impl RunShared: the end ===
 
     pub(super) fn set_root(&self, root: Arc<Guest>) {
@@ -152,6 +163,7 @@ impl RunShared {
             tracing::error!("a run ended before its root");
             return;
         };
+        self.host.kept.forget(self);
         let (stdout, stderr) = self.recipe.captured();
         let stats = self.stats();
         let result = outcome::for_owner(ended).map(|(exit_code, results)| Outcome {

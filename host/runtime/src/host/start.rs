@@ -180,10 +180,31 @@ async fn run(guest: Arc<Guest>, start: Start) -> Ended {
 }
 
 async fn instantiate_and_call(guest: &Arc<Guest>, start: Start) -> Result<Ended, Ended> {
-    let (mut store, instance) = instantiate(guest).await?;
+    let kept = &guest.run.host.kept;
+    let (mut store, instance) = match kept.take(guest) {
+        Some((mut store, instance)) => {
+            prepare(guest, &mut store)?;
+            (store, instance)
+        }
+        None => {
+            kept.make_room(&guest.run.site);
+            instantiate(guest).await?
+        }
+    };
     let ended = enter(&mut store, instance, guest, start).await;
     guest.control.note_fuel(&store);
+    if matches!(ended, Ok(Ended::Returned(_))) {
+        kept.keep(guest, store, instance);
+    }
     ended
+}
+
+/// Puts the guest's limits on a store, and lets it be preempted and killed.
+fn prepare(guest: &Guest, store: &mut Store<GuestState>) -> Result<(), Ended> {
+    let control = &guest.control;
+    arm(control, store).map_err(|error| Ended::from_error(error, control, false))?;
+    store.set_max_component_handles(guest.run.account.limits.handles_or_default() as usize);
+    Ok(())
 }
 
 /// For how long the pool may have nothing for a guest that has a place. Guessed: it is given back within milliseconds.
@@ -201,8 +222,7 @@ async fn instantiate(guest: &Arc<Guest>) -> Result<(Store<GuestState>, Instance)
     loop {
         let state = GuestState::new(guest.clone());
         let mut store = Store::try_new(&guest.run.site.engine, state).map_err(failed)?;
-        arm(control, &mut store).map_err(failed)?;
-        store.set_max_component_handles(guest.run.account.limits.handles_or_default() as usize);
+        prepare(guest, &mut store)?;
         let pre = guest.run.component.pre();
         match pre.instantiate_async(&mut store).await {
             Ok(instance) => return Ok((store, instance)),

@@ -52,6 +52,21 @@ impl GuestState {
         self.guest.depth
     }
 
+    /// Drops what belongs to its task; whether that has left nothing, so that another one may follow.
+    pub(super) fn is_left_empty(&mut self) -> bool {
+        self.wasi = None;
+        let is_empty = self.table.is_empty();
+        // What it has grown to for the last one is not the next one's.
+        self.table = ResourceTable::new();
+        is_empty
+    }
+
+    /// It is for another task from now on; returns the last one.
+    pub(super) fn pass_to(&mut self, guest: Arc<Guest>) -> Arc<Guest> {
+        self.wasi = guest.run.recipe.has_hook().then(|| context(&guest));
+        std::mem::replace(&mut self.guest, guest)
+    }
+
     pub(super) fn guest(&self) -> &Arc<Guest> {
         &self.guest
     }

@@ -40,7 +40,7 @@ const HANDLE_BYTES: u64 = 1024;
 
 impl TaskHandle {
     fn new(guest: Arc<Guest>) -> Result<Self, LimitReached> {
-        guest.run.account.hold(HANDLE_BYTES)?;
+        guest.run.hold(HANDLE_BYTES)?;
         Ok(Self {
             attached: Arc::new(Attached { guest }),
         })
@@ -99,6 +99,7 @@ pub struct Options {
     timeout: Option<Duration>,
     max_tasks: Option<u32>,
     denied: Rights,
+    reuse: bool,
 }
 
 /// The smaller of what is asked for and what the parent may use.
@@ -174,6 +175,7 @@ fn spawn(
         },
         depth: parent.depth + 1,
         denied: parent.denied | options.denied,
+        reuse: options.reuse,
         timeout,
         deadline,
         parent: Arc::downgrade(parent),
@@ -372,6 +374,11 @@ impl tasks::HostTaskOptions for GuestState {
 
     fn deny(&mut self, options: Resource<Options>, rights: Rights) -> wasmtime::Result<()> {
         self.table().get_mut(&options)?.denied |= rights;
+        Ok(())
+    }
+
+    fn reuse(&mut self, options: Resource<Options>) -> wasmtime::Result<()> {
+        self.table().get_mut(&options)?.reuse = true;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Making a [`Runtime`].
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use hart_executor::Executor;
 
@@ -156,5 +156,6 @@ fn inner(
         meters_fuel: AtomicBool::new(false),
         closed: AtomicBool::new(false),
         next_id: AtomicU64::new(1),
+        relief: OnceLock::new(),
     })
 }

@@ -389,6 +389,35 @@ impl Control {
         Ok(())
     }
 
+    /// Whether it may have an instance of so many bytes.
+    pub(crate) fn may_have_instance(&self, bytes: u64) -> bool {
+        self.limits.memory.is_none_or(|limit| bytes <= limit)
+    }
+
+    /// Takes over an instance of so many bytes, which the account holds. What was reserved for one is not needed.
+    pub(crate) fn take_instance(&self, bytes: u64) {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        let reserved = self.room.swap(bytes, Ordering::Relaxed);
+        self.grown.store(bytes, Ordering::Relaxed);
+        self.give_up(reserved);
+    }
+
+    /// The instance is not the task's any more: the account holds it, and so many bytes for it.
+    #[must_use]
+    pub(crate) fn leave_instance(&self) -> u64 {
+        let bytes = self.grown.swap(0, Ordering::Relaxed);
+        let room = self.room.swap(0, Ordering::Relaxed);
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.give_up(room - bytes);
+        bytes
+    }
+
+    /// Undoes [`hold`](Self::hold).
+    fn give_up(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.account.release(bytes);
+    }
+
     /// What there was of the task's instance is gone, and another one will be made in the room that it had.
     pub(crate) fn instance_gone(&self) {
         self.grown.store(0, Ordering::Relaxed);
@@ -411,7 +440,13 @@ impl Control {
             return Err(LimitReached::new(LimitKind::TaskMemory, limit));
         }
         let missing = grown.saturating_sub(self.room.load(Ordering::Relaxed));
-        if missing > 0 {
+        if missing > 0
+            && let Err(reached) = self.reserve(missing)
+        {
+            // Instances that nobody uses are kept only where there is room.
+            if !self.runtime.relieve(&self.account) {
+                return Err(reached);
+            }
             self.reserve(missing)?;
         }
         self.grown.store(grown, Ordering::Relaxed);

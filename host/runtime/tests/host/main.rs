@@ -13,6 +13,7 @@ mod load;
 mod neighbours;
 mod pool;
 mod preemption;
+mod reuse;
 mod soak;
 mod support;
 mod tasks;

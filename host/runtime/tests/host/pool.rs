@@ -228,48 +228,88 @@ fn noops(host: &Host, tasks: usize) {
 
 const TASKS: &str = "HART_TEST_NOOPS";
 
-/// Not a test: what [`a_warm_task_makes_no_system_calls`] watches.
+/// Not a test: what [`a_warm_task_makes_no_system_calls`] and [`a_warm_task_touches_no_new_page`] watch.
 #[test]
 #[ignore = "started by another test"]
 fn noops_to_be_watched() {
     let tasks = std::env::var(TASKS).map_or(1, |tasks| tasks.parse().unwrap());
     noops(&host(), tasks);
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // The eighth field after the name, which may hold spaces.
+    let faults = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.split_whitespace().nth(7));
+    println!("page faults: {}", faults.unwrap());
 }
 
-/// Fault: a reset, a mapping or a protection for every task: it is what makes two cores slower than one.
+/// Fault: a reset, a mapping or a protection for every task: it is what makes two cores slower than one. Or any other
+/// call for every task: a clock that asks the system, random numbers that do, a lock that sleeps.
 ///
 /// Where there is `strace`.
 #[test]
 fn a_warm_task_makes_no_system_calls() {
-    // Calls that change mappings, of a process that runs so many tasks.
-    let calls = |tasks: usize| -> Option<u64> {
-        let log = std::env::temp_dir().join(format!("hart-calls-{}-{tasks}", std::process::id()));
-        let watched = Command::new("strace")
-            .args(["-f", "-qq", "-e", "trace=%memory", "-o"])
-            .arg(&log)
-            .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "pool::noops_to_be_watched", "--ignored"])
-            .env(TASKS, tasks.to_string())
-            .output()
-            .ok()?;
-        let text = std::fs::read_to_string(&log).unwrap_or_default();
-        // What is left of a temporary directory is nobody's loss.
-        let _ = std::fs::remove_file(&log);
-        assert!(
-            watched.status.success() || text.is_empty(),
-            "{}",
-            String::from_utf8_lossy(&watched.stdout)
-        );
-        watched
-            .status
-            .success()
-            .then(|| text.lines().filter(|line| line.contains('(')).count() as u64)
+    let more = |what: &str| -> Option<u64> {
+        let (few, many) = (calls(what, 500)?, calls(what, 2_500)?);
+        Some(many.saturating_sub(few))
     };
-    if let (Some(few), Some(many)) = (calls(500), calls(2_500)) {
-        let more = many.saturating_sub(few);
+    if let Some(more) = more("trace=%memory") {
         assert!(
             more < 200,
             "2,000 tasks made {more} calls that change mappings"
         );
     }
+    // Waiting for a run puts this thread to sleep and has a worker wake it, and the other way round. Each of these may
+    // take the lock of the one that it wakes.
+    if let Some(more) = more("trace=!futex") {
+        assert!(more < 400, "2,000 tasks made {more} calls");
+    }
+}
+
+/// The calls of one kind that a process makes which runs so many tasks.
+fn calls(what: &str, tasks: usize) -> Option<u64> {
+    let log = std::env::temp_dir().join(format!("hart-calls-{}-{tasks}", std::process::id()));
+    let watched = Command::new("strace")
+        .args(["-f", "-qq", "-e", what, "-o"])
+        .arg(&log)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "pool::noops_to_be_watched", "--ignored"])
+        .env(TASKS, tasks.to_string())
+        .output()
+        .ok()?;
+    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    // What is left of a temporary directory is nobody's loss.
+    let _ = std::fs::remove_file(&log);
+    assert!(
+        watched.status.success() || text.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&watched.stdout)
+    );
+    watched
+        .status
+        .success()
+        .then(|| text.lines().filter(|line| line.contains('(')).count() as u64)
+}
+
+/// Fault: what no trace of calls shows: pages that are given back and touched again, for every task.
+#[test]
+fn a_warm_task_touches_no_new_page() {
+    // Page faults of a process that runs so many tasks.
+    let faults = |tasks: usize| -> u64 {
+        let watched = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "pool::noops_to_be_watched",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(TASKS, tasks.to_string())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(watched.stdout).unwrap();
+        let (_, after) = text.split_once("page faults: ").expect("it says so");
+        after.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let more = faults(2_500).saturating_sub(faults(500));
+    assert!(more < 1_000, "2,000 tasks made {more} page faults");
 }

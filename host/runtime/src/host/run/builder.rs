@@ -245,6 +245,7 @@ impl RunBuilder {
             name,
             depth: 0,
             denied: Rights::empty(),
+            reuse: false,
             timeout: limits
                 .timeout
                 .map(|timeout| LimitReached::time(LimitKind::Timeout, timeout)),

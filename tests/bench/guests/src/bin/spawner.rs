@@ -3,23 +3,24 @@
 //! | what | does |
 //! | --- | --- |
 //! | `tasks` | spawns and joins this many tasks that do nothing, at most a window of them at once, and prints the median and the 99th percentile of the times from spawn to join, in nanoseconds |
+//! | `warm` | the same, where each may have an instance that another one has left |
 //! | `yield` | yields so often |
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use hart_guest::{Failure, task, yield_now};
+use hart_guest::{Failure, Options, task, yield_now};
 
 #[task]
 fn noop() {}
 
-fn tasks(count: usize, window: usize) -> Result<(), Failure> {
+fn tasks(count: usize, window: usize, options: &Options) -> Result<(), Failure> {
     let mut running = VecDeque::with_capacity(window);
     let mut times = Vec::with_capacity(count);
     let mut spawned = 0;
     loop {
         while running.len() < window && spawned < count {
-            running.push_back((Instant::now(), noop.spawn(())?));
+            running.push_back((Instant::now(), noop.spawn_with((), options)?));
             spawned += 1;
         }
         let Some((since, task)) = running.pop_front() else {
@@ -43,13 +44,14 @@ fn main() -> Result<(), Failure> {
             .map_or(Ok(default), |text| text.parse::<usize>())
     };
     match what.as_str() {
-        "tasks" => tasks(number(100_000)?, number(64)?)?,
+        "tasks" => tasks(number(100_000)?, number(64)?, &Options::new())?,
+        "warm" => tasks(number(100_000)?, number(64)?, &Options::new().reuse())?,
         "yield" => {
             for _ in 0..number(100_000)? {
                 yield_now();
             }
         }
-        _ => panic!("it is `tasks` or `yield`"),
+        _ => panic!("it is `tasks`, `warm` or `yield`"),
     }
     Ok(())
 }
