@@ -53,8 +53,22 @@ fn guests_under_heavy_faults() {
 // the task, wakes of an event loop that is frozen, stores that are dropped in the middle of it.
 #[test]
 fn async_guests_under_heavy_faults() {
-    let (well, ill) = under_heavy_faults(&[guest("pipeline-async").arg("3").arg("300")]);
-    assert!(well > 10 && ill > 10, "{well} ended well, {ill} did not");
+    let directory = std::env::temp_dir().join(format!("hart-sim-words-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    for number in 0..12 {
+        let text = format!("{number} words\n").repeat(200 * (number + 1));
+        std::fs::write(directory.join(format!("{number}.txt")), text).unwrap();
+    }
+    let words = guest("wordcount-async").dir(&directory, "/d").arg("/d");
+    for guest in [
+        guest("pipeline-async").arg("3").arg("300"),
+        guest("tree-async").arg("4"),
+        words,
+    ] {
+        let (well, ill) = under_heavy_faults(&[guest]);
+        assert!(well > 10 && ill > 10, "{well} ended well, {ill} did not");
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 // Hunts faults that change what a guest computes, which only time should be changed by.

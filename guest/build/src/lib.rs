@@ -64,7 +64,7 @@ pub enum Stack {
     Default,
 }
 
-/// The path of one of hart-bench's guests, `spawned` or `spawner`, built with this much stack.
+/// The path of one of hart-bench's guests, `spawned`, `spawner` or `fan-out`, built with this much stack.
 ///
 /// # Panics
 ///
@@ -86,10 +86,16 @@ fn build_bench_guest(name: &str, stack: Stack) -> Result<PathBuf, BuildError> {
     let directory = target_directory.join("guests/bench");
     let _lock = prepare(&directory)?;
     let build_directory = target_directory.join(build_directory);
-    let package = ["--package", "hart-bench-guests", "--bins"];
+    let package = ["--package", "hart-bench-guests", "--bins", "--examples"];
     cargo_build(&build_directory, &package, flags, Output::OnFailure)?;
-    let built = build_directory.join(TARGET).join("guest").join(name);
-    publish(&built.with_extension("wasm"), &directory, &file)
+    let built = build_directory.join(TARGET).join("guest");
+    let source = workspace().join("tests/bench/guests/src/bin").join(name);
+    let built = if source.with_extension("rs").is_file() {
+        built.join(name).with_extension("wasm")
+    } else {
+        built_library(&built, name)
+    };
+    publish(&built, &directory, &file)
 }
 
 fn find(name: &str, built: &OnceLock<Guests>, kind: Kind) -> PathBuf {
@@ -157,10 +163,8 @@ pub fn build(kind: Kind, output: Output) -> Result<Guests, BuildError> {
     if kind == Kind::Hart {
         let libraries = self::names("examples")?;
         for name in &libraries {
-            // cargo names a library's file as Rust names the library.
-            let from = format!("{}.wasm", name.replace('-', "_"));
             let file = format!("{name}.wasm");
-            publish(&built.join("examples").join(from), &directory, &file)?;
+            publish(&built_library(&built, name), &directory, &file)?;
         }
         names.extend(libraries);
         names.sort();
@@ -181,6 +185,12 @@ fn prepare(directory: &Path) -> Result<File, BuildError> {
     lock.lock().map_err(at(&lock_path))?;
     toolchain::install(&workspace())?;
     Ok(lock)
+}
+
+/// Where cargo puts a program that is a library among a package's examples: it names the file as Rust names the library.
+fn built_library(built: &Path, name: &str) -> PathBuf {
+    let file = format!("{}.wasm", name.replace('-', "_"));
+    built.join("examples").join(file)
 }
 
 /// Puts what was built where it is looked for.

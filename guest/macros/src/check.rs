@@ -11,13 +11,6 @@ pub(crate) fn function(function: &ItemFn) -> Result<()> {
     let mut problems = Problems::default();
     let signature = &function.sig;
 
-    if let Some(token) = &signature.asyncness {
-        problems.add(
-            token,
-            "a task cannot be an `async fn`: it has an instance of its own, in which it may simply \
-             block; remove `async`",
-        );
-    }
     if let Some(token) = &signature.unsafety {
         problems.add(
             token,

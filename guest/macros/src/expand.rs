@@ -1,7 +1,7 @@
 //! What `#[task]` writes.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::parse::Parser;
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, Ident, ItemFn, LitStr, Result, ReturnType, Type};
@@ -70,20 +70,42 @@ pub(crate) fn task(arguments: TokenStream, item: TokenStream) -> Result<TokenStr
         (ReturnType::Default, _) => quote!(::hart_guest::__private::plain::<()>()),
     };
     let kind = Ident::new(kind, Span::call_site());
+    let kind = quote!(::hart_guest::#kind);
 
     let mut inner_signature = sig.clone();
     // Not a name that the body could mean by accident: inside the block it hides outer items.
-    inner_signature.ident = Ident::new("__task", identifier.span());
+    let function = Ident::new("__task", identifier.span());
+    inner_signature.ident = function.clone();
+    let (returned, kind, start, function) = match sig.asyncness {
+        None => (returned, kind, None, function),
+        Some(_) => {
+            let future = quote!(::hart_guest::TaskFuture<#returned>);
+            let names: Vec<_> = (0..argument_types.len())
+                .map(|place| format_ident!("argument_{place}"))
+                .collect();
+            // An `async fn` has a type that nobody can write, and so has its future.
+            let start = quote! {
+                #[allow(clippy::too_many_arguments)]
+                fn __start(#(#names: #argument_types),*) -> #future {
+                    ::std::boxed::Box::pin(__task(#(#names),*))
+                }
+            };
+            let kind = quote!(::hart_guest::Async<#kind>);
+            (future, kind, Some(start), format_ident!("__start"))
+        }
+    };
 
     Ok(quote! {
         #(#outer)*
         #[allow(non_upper_case_globals)]
         #vis static #identifier: ::hart_guest::Task<
             fn(#(#argument_types),*) -> #returned,
-            ::hart_guest::#kind,
+            #kind,
         > = {
             #(#inner)*
             #inner_signature #block
+
+            #start
 
             // It holds the static that is being made here; both only want the other's address.
             static ENTRY: ::hart_guest::__private::Entry =
@@ -92,7 +114,7 @@ pub(crate) fn task(arguments: TokenStream, item: TokenStream) -> Result<TokenStr
 
             ::hart_guest::Task::__new(
                 &ENTRY,
-                __task,
+                #function,
                 (#(#arguments,)*),
                 #returned_value,
             )

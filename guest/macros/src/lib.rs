@@ -20,6 +20,9 @@ use proc_macro::TokenStream;
 /// turns `count` into a `static count: Task<fn(String, u32) -> Result<u64, String>, Fallible>`. It
 /// can still be called (`count(path, 3)`), and it can be spawned (`count.spawn((path, 3))`).
 ///
+/// - An `async fn` is a task as well: a `Task<fn(String) -> TaskFuture<u64>, Async<Plain>>`, whose call gives a future.
+///   In a program with a `main` its instance runs it with `block_on`; in one of `program!` it is a task of
+///   component-model async.
 /// - Arguments and what is returned must be owned types that serde can serialize and deserialize.
 /// - A return type whose last path segment is `Result` makes the task fallible: the joiner gets its
 ///   error as `JoinError::Failed`. An alias of another name is taken as a plain value.

@@ -28,9 +28,10 @@
 //!
 //! 1. The crate is a `cdylib` for `wasm32-wasip2`: it has no `main`. Such a component runs where component-model
 //!    async does, as on hart.
-//! 2. Awaiting works in what `program!` runs and in other exports that are an `async func`. In an ordinary
-//!    function, a [task](macro@crate::task) above all, [`join`](crate::Handle::join) waits: a task has an instance
-//!    of its own, in which it may simply block. [`block_on`](crate::block_on) cannot run these futures.
+//! 2. Awaiting works in what `program!` runs, in this program's [tasks](macro@crate::task) that are an `async fn`, and
+//!    in other exports that are an `async func`. In an ordinary function [`join`](crate::Handle::join) waits: a task
+//!    has an instance of its own, in which it may simply block. [`block_on`](crate::block_on) cannot run these
+//!    futures, and what runs here is in no `block_on`: [`wait_for`] takes the place of [`sleep`](crate::sleep).
 //! 3. What is no `async func` holds the whole instance while it waits, and with it all its futures: `join`, files
 //!    and standard streams of `std`, `std::thread::sleep`.
 //! 4. Natively each of these waits takes a thread.
@@ -175,6 +176,19 @@ macro_rules! program {
 
             $crate::__export_program!();
         }
+
+        #[doc(hidden)]
+        #[allow(
+            dead_code,
+            missing_docs,
+            unreachable_pub,
+            clippy::undocumented_unsafe_blocks,
+            clippy::multiple_unsafe_ops_per_block,
+            reason = "generated"
+        )]
+        mod __hart_entry {
+            $crate::__export_entry!();
+        }
     };
 }
 
@@ -212,6 +226,53 @@ macro_rules! __export_program {
 
         export!(Program with_types_in self);
     };
+}
+
+/// Exports what the program's tasks begin with, where there are any instances of it.
+#[cfg(all(target_family = "wasm", not(feature = "sequential")))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_entry {
+    () => {
+        $crate::__private::wit_bindgen::generate!({
+            path: [],
+            inline: "
+                package hart:program-entry;
+
+                world program-entry {
+                    export hart:exec/entry-async@0.1.0;
+                }
+
+                package hart:exec@0.1.0 {
+                    interface entry-async {
+                        run: async func(entry: string, input: list<u8>) -> result<list<u8>, list<u8>>;
+                    }
+                }
+            ",
+            runtime_path: "::hart_guest::__private::wit_bindgen::rt",
+        });
+
+        struct Tasks;
+
+        impl exports::hart::exec::entry_async::Guest for Tasks {
+            async fn run(
+                entry: ::std::string::String,
+                input: ::std::vec::Vec<u8>,
+            ) -> ::core::result::Result<::std::vec::Vec<u8>, ::std::vec::Vec<u8>> {
+                $crate::__private::run_entry(entry, input).await
+            }
+        }
+
+        export!(Tasks with_types_in self);
+    };
+}
+
+/// Exports nothing: there is one instance.
+#[cfg(not(all(target_family = "wasm", not(feature = "sequential"))))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_entry {
+    () => {};
 }
 
 /// Exports nothing: natively there is nobody to export it to.

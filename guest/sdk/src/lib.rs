@@ -21,7 +21,7 @@ pub use local::{Ready, ready, wasi};
 pub use options::{Options, Rights};
 pub use par_map::{ParMap, par_map};
 pub use scope::{Finished, Scope, scope};
-pub use task::{Fallible, Kind, Plain, Portable, Signature, Task};
+pub use task::{Async, Fallible, Kind, Plain, Portable, Signature, Task, TaskFuture};
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -61,6 +61,13 @@ fn nanoseconds(time: Duration) -> u64 {
 pub mod __private {
     pub use crate::registry::Entry;
     pub use crate::task::{argument, fallible, plain};
+
+    /// What the `hart:exec/entry-async.run` that `program!` exports does.
+    #[cfg(all(target_family = "wasm", not(feature = "sequential")))]
+    pub async fn run_entry(entry: String, input: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
+        crate::registry::run(&entry, &input).finish().await
+    }
+
     #[cfg(target_family = "wasm")]
     pub use wit_bindgen;
 }

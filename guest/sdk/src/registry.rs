@@ -1,12 +1,14 @@
 //! Finding a task by its name in a new instance.
 //!
-//! On hart a task begins as a call of the exported `hart:exec/entry.run` with a name. The names get
+//! On hart a task begins as a call of the exported `hart:exec/entry.run`, or of `entry-async.run`, with a name. The names get
 //! known through static constructors: `#[task]` puts a pointer to a function into `.init_array`,
 //! which the linker gathers from every crate of the program, and which prepends that task's
 //! [`Entry`] to a list. It costs a store or two for each task of the program at the start of an
 //! instance, and no list that the author would have to keep.
 //!
 //! Elsewhere nobody asks by name, so nothing is registered.
+
+use crate::task::Called;
 
 /// A task as its instance is asked for it.
 pub struct Entry {
@@ -18,8 +20,8 @@ pub struct Entry {
 
 /// A [`Task`](crate::Task) of any type.
 pub trait Run: Sync {
-    /// Decodes the arguments, calls the function, and encodes what it returned.
-    fn run(&self, input: &[u8]) -> Result<Vec<u8>, Vec<u8>>;
+    /// Decodes the arguments, calls the function, and encodes what it returns.
+    fn run(&self, input: &[u8]) -> Called<Vec<u8>, Vec<u8>>;
 }
 
 impl Entry {
@@ -38,6 +40,7 @@ impl Entry {
 mod list {
     use super::Entry;
     use crate::encoding;
+    use crate::task::Called;
     use std::iter;
     use std::sync::Mutex;
 
@@ -66,22 +69,23 @@ mod list {
         iter::successors(first(), |entry| entry.next.get().copied().flatten())
     }
 
-    /// What `hart:exec/entry.run` does.
-    pub(crate) fn run(name: &str, input: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
+    /// What `run` of `hart:exec/entry` and `hart:exec/entry-async` do.
+    pub(crate) fn run(name: &str, input: &[u8]) -> Called<Vec<u8>, Vec<u8>> {
+        let failed = |text: &str| Called::Ended(Err(encoding::text_error(text)));
         let mut found = all().filter(|entry| entry.name == name);
         match (found.next(), found.next()) {
             (Some(entry), None) => entry.task.run(input),
-            (Some(_), Some(_)) => Err(encoding::text_error(&format!(
+            (Some(_), Some(_)) => failed(&format!(
                 "this component has more than one task named `{name}`; give them names with \
                  `#[task(name = \"..\")]`"
-            ))),
+            )),
             (None, _) => {
                 let mut names: Vec<_> = all().map(|entry| entry.name).collect();
                 names.sort_unstable();
-                Err(encoding::text_error(&format!(
+                failed(&format!(
                     "this component has no task named `{name}`; it has: {}",
                     names.join(", ")
-                )))
+                ))
             }
         }
     }

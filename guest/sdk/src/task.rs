@@ -2,7 +2,10 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
 use std::ops::Deref;
+use std::pin::Pin;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +20,7 @@ use crate::registry::{Entry, Run};
 /// A function that can be spawned: what [`#[task]`](macro@crate::task) makes of one.
 ///
 /// `F` is the function's type, such as `fn(String, u32) -> u64`, and `K` says whether it is
-/// [`Plain`] or [`Fallible`]. It dereferences to the function, so it can be called as well.
+/// [`Plain`] or [`Fallible`], and [`Async`]. It dereferences to the function, so it can be called as well.
 ///
 /// ```
 /// use hart_guest::task;
@@ -107,14 +110,50 @@ impl<F: Signature, K: Kind<F::Returned>> Task<F, K> {
 }
 
 impl<F: Signature, K: Kind<F::Returned>> Run for Task<F, K> {
-    fn run(&self, input: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
-        let arguments = F::decode(&self.arguments, input).map_err(|error| {
-            encoding::text_error(&format!("its arguments did not decode ({error})"))
-        })?;
-        self.returned
-            .encode(&K::into_result(self.function.call(arguments)))
+    fn run(&self, input: &[u8]) -> Called<Vec<u8>, Vec<u8>> {
+        let arguments = match F::decode(&self.arguments, input) {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                let text = format!("its arguments did not decode ({error})");
+                return Called::Ended(Err(encoding::text_error(&text)));
+            }
+        };
+        let returned = self.returned;
+        match K::called(self.function.call(arguments)) {
+            Called::Ended(result) => Called::Ended(returned.encode(&result)),
+            Called::Future(future) => {
+                Called::Future(Box::pin(async move { returned.encode(&future.await) }))
+            }
+        }
     }
 }
+
+/// What calling a task's function gives: its result, or a future of it.
+pub enum Called<T, E> {
+    Ended(Result<T, E>),
+    Future(TaskFuture<Result<T, E>>),
+}
+
+impl<T, E> Called<T, E> {
+    /// Runs what is left to run on this thread, with [`block_on`](crate::block_on).
+    pub(crate) fn wait(self) -> Result<T, E> {
+        match self {
+            Self::Ended(result) => result,
+            Self::Future(future) => crate::block_on(future),
+        }
+    }
+
+    /// Awaits what is left to run.
+    pub(crate) async fn finish(self) -> Result<T, E> {
+        match self {
+            Self::Ended(result) => result,
+            Self::Future(future) => future.await,
+        }
+    }
+}
+
+/// What calling a task that is an `async fn` returns.
+pub type TaskFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 impl<F: Signature, K: Kind<F::Returned>> Clone for Task<F, K> {
     fn clone(&self) -> Self {
@@ -175,7 +214,7 @@ pub trait Signature: Copy + Send + Sync + sealed::Signature + 'static {
 }
 
 /// Whether what a task returns is its result, or a `Result` with its error: [`Plain`] or
-/// [`Fallible`].
+/// [`Fallible`]; or a future of one of them: [`Async`].
 #[diagnostic::on_unimplemented(
     message = "`{R}` is called a result, but is not `std::result::Result`",
     note = "`#[task]` takes a return type whose name is `Result` to be one; use another name for it"
@@ -188,7 +227,7 @@ pub trait Kind<R>: sealed::Kind + 'static {
     type Error: 'static;
 
     #[doc(hidden)]
-    fn into_result(returned: R) -> Result<Self::Output, Self::Error>;
+    fn called(returned: R) -> Called<Self::Output, Self::Error>;
 }
 
 /// The kind of a task whose returned value is its result. It cannot fail by itself, though joining
@@ -200,12 +239,42 @@ pub enum Plain {}
 #[derive(Debug, Clone, Copy)]
 pub enum Fallible {}
 
+/// The kind of a task that is an `async fn`; `K` is that of what its future gives.
+///
+/// ```
+/// use hart_guest::{block_on, sleep, spawn_local, task};
+/// use std::time::Duration;
+///
+/// #[task]
+/// async fn longest(milliseconds: Vec<u64>) -> Result<u64, String> {
+///     let sleepers = milliseconds.iter().map(|&time| {
+///         spawn_local(async move {
+///             sleep(Duration::from_millis(time)).await;
+///             time
+///         })
+///     });
+///     let mut longest = None;
+///     for sleeper in sleepers.collect::<Vec<_>>() {
+///         longest = longest.max(Some(sleeper.await.map_err(|error| error.to_string())?));
+///     }
+///     longest.ok_or_else(|| "nobody slept".to_string())
+/// }
+///
+/// # fn main() -> Result<(), hart_guest::SpawnError> {
+/// assert_eq!(longest.spawn(vec![1, 3, 2])?.join(), Ok(3)); // in a new instance
+/// assert_eq!(block_on(longest(vec![2, 1])), Ok(2)); // here, in this one
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Async<K>(Infallible, PhantomData<K>);
+
 impl<T: 'static> Kind<T> for Plain {
     type Output = T;
     type Error = Infallible;
 
-    fn into_result(returned: T) -> Result<T, Infallible> {
-        Ok(returned)
+    fn called(returned: T) -> Called<T, Infallible> {
+        Called::Ended(Ok(returned))
     }
 }
 
@@ -213,8 +282,19 @@ impl<T: 'static, E: 'static> Kind<Result<T, E>> for Fallible {
     type Output = T;
     type Error = E;
 
-    fn into_result(returned: Result<T, E>) -> Result<T, E> {
-        returned
+    fn called(returned: Result<T, E>) -> Called<T, E> {
+        Called::Ended(returned)
+    }
+}
+
+impl<R: 'static, K: Kind<R>> Kind<TaskFuture<R>> for Async<K> {
+    type Output = K::Output;
+    type Error = K::Error;
+
+    fn called(returned: TaskFuture<R>) -> Called<K::Output, K::Error> {
+        Called::Future(Box::pin(
+            async move { K::called(returned.await).finish().await },
+        ))
     }
 }
 
@@ -247,6 +327,7 @@ mod sealed {
     pub trait Kind {}
     impl Kind for super::Plain {}
     impl Kind for super::Fallible {}
+    impl<K: Kind> Kind for super::Async<K> {}
 }
 
 // `$arguments` is written with the letters that are the types' names, and so is both the type of all

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::time::Duration;
 
 use hart_guest::{
-    Failure, JoinError, Options, ParMap, Rights, SpawnError, TaskError, close, par_map, scope,
-    task, wait_any,
+    Failure, JoinError, Options, ParMap, Rights, SpawnError, TaskError, block_on, close, par_map,
+    scope, sleep, spawn_local, task, wait_any,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,27 @@ pub fn twelve(
 }
 
 #[task]
+async fn asleep(milliseconds: u64, text: String) -> usize {
+    let length = spawn_local(async move { text.len() });
+    sleep(Duration::from_millis(milliseconds)).await;
+    length.await.unwrap()
+}
+
+#[task(name = "asynchronous")]
+async fn limited_later(number: u32) -> Result<u32, Refused> {
+    yield_once().await;
+    let here = limited(number)?;
+    // A task of its own, awaited in this one's instance or thread.
+    let there = limited.spawn(number).unwrap().await;
+    assert_eq!(there, Ok(here));
+    Ok(here)
+}
+
+async fn yield_once() {
+    sleep(Duration::ZERO).await;
+}
+
+#[task]
 fn grow(depth: u32) -> Result<u64, Failure> {
     if depth <= 1 {
         return Ok(1);
@@ -125,6 +147,26 @@ fn an_error_keeps_its_type() {
         limited.spawn(11).unwrap().join(),
         Err(JoinError::Failed(Refused::TooLarge { limit: 10 }))
     );
+}
+
+// Hunts a task whose future is dropped before it is over, an error that becomes a value on its way through the future,
+// and a spawner's `block_on` that the task takes for its own.
+#[test]
+fn an_async_task_ends_when_its_future_does() {
+    let text = || "seven77".to_string();
+    assert_eq!(asleep.spawn((5, text())).unwrap().join(), Ok(7));
+    assert_eq!(limited_later.name(), "asynchronous");
+    assert_eq!(limited_later.spawn(10).unwrap().join(), Ok(10));
+    assert_eq!(
+        limited_later.spawn(11).unwrap().join(),
+        Err(JoinError::Failed(Refused::TooLarge { limit: 10 }))
+    );
+    let (called, spawned, awaited) = block_on(async {
+        let called = asleep(1, text()).await;
+        let spawned = asleep.spawn((1, text())).unwrap().join();
+        (called, spawned, asleep.spawn((1, text())).unwrap().await)
+    });
+    assert_eq!((called, spawned, awaited), (7, Ok(7), Ok(7)));
 }
 
 #[test]
@@ -256,7 +298,7 @@ fn rights_show_their_names() {
 #[cfg(not(feature = "sequential"))]
 mod threads {
     use super::*;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     #[task]
     fn spin() {
@@ -289,6 +331,33 @@ mod threads {
                 Ok(14)
             ]
         );
+    }
+
+    // Hunts a panic in a future that ends a thread of the pool, and a future that goes on after its task was cancelled.
+    #[test]
+    fn an_async_task_panics_and_is_cancelled_as_others_are() {
+        #[task]
+        async fn panics_later(number: u32) {
+            sleep(Duration::from_millis(1)).await;
+            panic!("later {number}");
+        }
+
+        #[task]
+        async fn sleeps_for_ever() {
+            loop {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+
+        assert_eq!(
+            panics_later.spawn(5).unwrap().join(),
+            Err(JoinError::Trapped("later 5".to_string()))
+        );
+        let sleeper = sleeps_for_ever.spawn(()).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(!sleeper.is_finished());
+        sleeper.cancel();
+        assert_eq!(sleeper.join(), Err(JoinError::Cancelled));
     }
 
     #[test]

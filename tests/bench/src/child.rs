@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use crate::suites::{density, startup};
+use crate::suites::{concurrent, density, startup};
 
 /// This program, doing `part` alone.
 pub(crate) fn command(part: &str, argument: &OsStr) -> Command {
@@ -22,6 +22,7 @@ pub(crate) fn run(what: &str) {
     let (part, argument) = what.split_once(':').expect("`command` wrote it");
     match part {
         "startup" => startup::peer(argument),
+        "async" => concurrent::memory::child(argument),
         "density" => density::child(argument),
         part => unreachable!("there is no part {part}"),
     }

@@ -7,15 +7,20 @@
 //! | `tokio 100 us` | the same, ten times as often |
 //! | `threads` | one OS thread per guest; its waits block |
 //!
-//! Every ground has an engine of its own, because epochs are an engine's; all of them come from a [`Host`],
-//! so all settings are the same. That host runs nothing where a peer uses its engine.
+//! Every ground has engines of its own, because epochs are an engine's; all of them come from a [`Host`],
+//! so all settings are the same. That host runs nothing where a peer uses its engines.
 
-use crate::guest::{Call, Crowd, Ending, Running, State, prepare};
+use crate::{
+    event_loop,
+    guest::{Call, Crowd, Ending, Running, State, prepare},
+};
+use futures::future::{Either, select};
 use hart_host::{
     Cache, Host, Preemption,
     wasmtime::{self, Engine, Store, UpdateDeadline, component::InstancePre},
 };
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -70,6 +75,9 @@ pub(crate) trait Ground {
 
     /// Starts a guest.
     fn start(&self, group: &Group, call: Call, state: State) -> Guest;
+
+    /// Starts a guest that holds many tasks. It ends by itself, or when what this returns is called.
+    fn start_loop(&self, group: &Group, state: event_loop::State) -> Box<dyn FnOnce()>;
 }
 
 /// The usual weight of a group.
@@ -164,6 +172,18 @@ impl Ground for Hart {
             cancel: Box::new(move || task.cancel()),
         }
     }
+
+    fn start_loop(&self, group: &Group, state: event_loop::State) -> Box<dyn FnOnce()> {
+        let group = group.hart.as_ref().expect("it was made here");
+        let pre = event_loop::prepare(&self.host).expect("the guest is valid");
+        let task = group.spawn(async move |cx| {
+            let mut store = Store::new(pre.engine(), state);
+            cx.arm(&mut store).expect("the engine is the host's");
+            let driven = event_loop::drive(&pre, &mut store).await;
+            driven.expect("the guest does not fail");
+        });
+        Box::new(move || task.cancel())
+    }
 }
 
 // === tokio ===
@@ -171,8 +191,20 @@ impl Ground for Hart {
 struct Tokio {
     runtime: tokio::runtime::Runtime,
     pre: InstancePre<State>,
+    period: Duration,
     _ticker: Ticker,
-    _host: Host,
+    host: Host,
+}
+
+/// A guest of this store that finds its deadline passed yields to tokio.
+fn yield_to_tokio<T>(store: &mut Store<T>) {
+    store.epoch_deadline_callback(|_| {
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::task::yield_now()),
+        ))
+    });
+    store.set_epoch_deadline(1);
 }
 
 impl Tokio {
@@ -186,8 +218,9 @@ impl Tokio {
         Self {
             runtime,
             pre: prepare(host.engine(), false).expect("the guest is valid"),
+            period,
             _ticker: Ticker::start(host.engine().clone(), period),
-            _host: host,
+            host,
         }
     }
 }
@@ -202,13 +235,7 @@ impl Ground for Tokio {
         let engine = pre.engine().clone();
         let task = self.runtime.spawn(async move {
             let mut store = Store::new(pre.engine(), state);
-            store.epoch_deadline_callback(|_| {
-                Ok(UpdateDeadline::YieldCustom(
-                    1,
-                    Box::pin(tokio::task::yield_now()),
-                ))
-            });
-            store.set_epoch_deadline(1);
+            yield_to_tokio(&mut store);
             drive(&pre, &mut store, call).await;
         });
         Guest {
@@ -219,6 +246,19 @@ impl Ground for Tokio {
                 engine.increment_epoch();
             }),
         }
+    }
+
+    fn start_loop(&self, _: &Group, state: event_loop::State) -> Box<dyn FnOnce()> {
+        let pre = event_loop::prepare(&self.host).expect("the guest is valid");
+        let ticker = Ticker::start(pre.engine().clone(), self.period);
+        let task = self.runtime.spawn(async move {
+            let _ticker = ticker;
+            let mut store = Store::new(pre.engine(), state);
+            yield_to_tokio(&mut store);
+            let driven = event_loop::drive(&pre, &mut store).await;
+            driven.expect("the guest does not fail");
+        });
+        Box::new(move || task.abort())
     }
 }
 
@@ -262,7 +302,7 @@ impl Drop for Ticker {
 /// One OS thread per guest.
 pub(crate) struct Threads {
     pre: InstancePre<State>,
-    _host: Host,
+    host: Host,
 }
 
 impl Threads {
@@ -270,7 +310,7 @@ impl Threads {
         let host = host();
         Self {
             pre: prepare(host.engine(), true).expect("the guest is valid"),
-            _host: host,
+            host,
         }
     }
 
@@ -335,5 +375,27 @@ impl Ground for Threads {
             ending,
             cancel: Box::new(move || engine.increment_epoch()),
         }
+    }
+
+    /// The thread has an event loop of its own, and nobody takes the core from that but the system.
+    fn start_loop(&self, _: &Group, state: event_loop::State) -> Box<dyn FnOnce()> {
+        let pre = event_loop::prepare(&self.host).expect("the guest is valid");
+        let (stop, stopped) = futures::channel::oneshot::channel::<()>();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .expect("its timers need nothing");
+            let mut store = Store::new(pre.engine(), state);
+            store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Continue(1)));
+            store.set_epoch_deadline(1);
+            runtime.block_on(async {
+                let driven = pin!(event_loop::drive(&pre, &mut store));
+                if let Either::Left((driven, _)) = select(driven, stopped).await {
+                    driven.expect("the guest does not fail");
+                }
+            });
+        });
+        Box::new(move || drop(stop.send(())))
     }
 }

@@ -4,6 +4,7 @@
 //! the median of its rounds. A ratio above 1 means that hart is ahead.
 
 mod child;
+mod event_loop;
 mod ground;
 mod guest;
 mod machine;
@@ -46,6 +47,8 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Suite {
+    /// Guests of WASI 0.3, which hold many tasks: against tokio, one worker, and guests that hold one.
+    Async,
     /// What parked guests take, against wasmtime's pool as it comes.
     Density,
     /// The executor's fast and fair lanes, against tokio and async-executor.
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
     let mut bench = measure::Bench::new(arguments.quick, arguments.only);
     for suite in arguments.suites {
         match suite {
+            Suite::Async => suites::concurrent::run(&mut bench),
             Suite::Density => suites::density::run(&mut bench),
             Suite::Executor => suites::executor::run(&mut bench),
             Suite::Fairness => suites::fairness::run(&mut bench),

@@ -11,8 +11,11 @@ use std::time::Duration;
 use hart_guest::{Failure, block_on, sleep, spawn_local, task};
 
 #[task]
-fn square(number: u64) -> u64 {
-    number * number
+async fn square(number: u64) -> u64 {
+    let seven = spawn_local(async { 7 });
+    sleep(Duration::from_millis(1)).await;
+    let more = seven.await.expect("it is awaited in the same instance");
+    (number - more) * number + more * number
 }
 
 async fn one_of_many(number: u64, longest: Duration, sum: Rc<Cell<u64>>) {

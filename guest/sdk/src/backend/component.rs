@@ -49,7 +49,7 @@ use waiting::hart::exec::tasks_async;
 
 impl bindings::exports::hart::exec::entry::Guest for bindings::Component {
     fn run(entry: String, input: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
-        registry::run(&entry, &input)
+        registry::run(&entry, &input).wait()
     }
 }
 

@@ -96,7 +96,7 @@ pub(crate) fn spawn(
         may_spawn: !options.denied.contains(Rights::SPAWN),
     });
     let _restore = Restore(Some(CURRENT.replace(scope)));
-    let outcome = local::apart(|| entry.task.run(&input)).map_err(JoinError::Failed);
+    let outcome = local::apart(|| entry.task.run(&input).wait()).map_err(JoinError::Failed);
     Ok(RawTask { id, outcome })
 }
 

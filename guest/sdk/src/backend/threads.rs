@@ -192,7 +192,7 @@ impl Task {
     fn run(&self, input: &[u8]) {
         let before = CURRENT.replace(Some(Arc::clone(&self.scope)));
         let returned = panic::catch_unwind(AssertUnwindSafe(|| {
-            local::apart(|| self.entry.task.run(input))
+            local::apart(|| self.entry.task.run(input).wait())
         }));
         CURRENT.set(before);
 

@@ -1,7 +1,7 @@
 use hart_guest::task;
 
 #[task]
-async fn asynchronous() {}
+async fn asynchronous(text: &str) -> impl Send {}
 
 #[task]
 fn generic<T>(value: T) {}

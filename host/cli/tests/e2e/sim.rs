@@ -27,6 +27,7 @@ fn another_process_on_other_cores_does_the_same() {
     for (guest, args) in [
         ("pipeline", ["3", "500"]),
         ("pipeline-async", ["3", "500"]),
+        ("tree-async", ["4", ""]),
         ("sleeper", ["5", "7"]),
     ] {
         let mut seen = Vec::new();

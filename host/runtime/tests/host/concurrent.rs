@@ -277,6 +277,75 @@ fn a_spinning_event_loop_has_its_share_and_no_more() {
     }
 }
 
+/// Fault: an event loop with a pending join that counts as blocked while it computes. Where only that is in the way,
+/// all of its run would seem to be blocked, and its queued child would get a place that is kept for others.
+#[test]
+fn one_that_computes_beside_a_pending_join_is_not_blocked() {
+    for mode in MODES {
+        let host = builder()
+            .instances(3)
+            .preemption(mode)
+            .limits(Limits::new().depth(2).timeout(HANG))
+            .build()
+            .unwrap();
+        let adversary = host.load(ADVERSARY).unwrap();
+        let start = |wave: &str| host.invoke(&adversary, wave).unwrap().start().unwrap();
+        // It and its child have two of three places, and the child's child would take the last one.
+        let computes = start("compute(1)");
+        eventually("both joins are pending", || host.queued_spawns() == 1);
+        let used = computes.stats().cpu_time;
+        eventually("it has computed beside them", || {
+            computes.stats().cpu_time > used + Duration::from_millis(50)
+        });
+        assert_eq!(host.queued_spawns(), 1, "{mode}");
+        computes.cancel();
+        assert!(matches!(computes.wait(), Err(RunError::Cancelled)));
+        assert_nothing_left(&host);
+
+        // One that waits is in nobody's way.
+        let waits = start("compute(0)");
+        eventually("all three run", || {
+            waits.stats().spawns == 2 && host.queued_spawns() == 0 && host.pool().in_use == 3
+        });
+        waits.cancel();
+        assert!(matches!(waits.wait(), Err(RunError::Cancelled)));
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: a blocking thread that is gone for good because only WASI 0.2 is kept from opening named pipes.
+#[test]
+#[cfg(unix)]
+fn pipes_that_nobody_writes_are_refused() {
+    use hart_host::DirAccess;
+
+    let name = format!("hart-async-pipes-{}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&directory).unwrap();
+    let pipe = directory.join("pipe");
+    let _ = std::fs::remove_file(&pipe);
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    std::fs::write(directory.join("file"), "contents").unwrap();
+    let host = builder()
+        .limits(Limits::new().blocking_threads(1).timeout(HANG))
+        .build()
+        .unwrap();
+    let opener = host.load(include_bytes!("concurrent/opener.wat")).unwrap();
+    let open = |which: &str| {
+        let run = host.invoke(&opener, which).unwrap();
+        let run = run.dir(&directory, "/d", DirAccess::ReadOnly);
+        run.start().unwrap().wait().unwrap().results
+    };
+    for _ in 0..3 {
+        // `unsupported`.
+        assert_eq!(open("open(0)"), [Val::U32(27)]);
+    }
+    assert_eq!(open("open(1)"), [Val::U32(0)]);
+    assert_nothing_left(&host);
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
 /// A composition: `instances` instances, each of which waits in the middle of `calls` calls for so many
 /// nanoseconds, all at the same time.
 fn composition(instances: usize, calls: usize, nanoseconds: u64) -> String {

@@ -45,15 +45,15 @@ fn time_to_park(guests: u32) -> Duration {
 
 /// What a side found.
 #[derive(Serialize, Deserialize)]
-struct Found {
+pub(super) struct Found {
     /// Guests that were parked at once.
-    parked: u64,
+    pub(super) parked: u64,
     /// Bytes.
-    memory: f64,
+    pub(super) memory: f64,
     /// The same, pages that guests share counted for each.
-    resident: f64,
+    pub(super) resident: f64,
     /// Bytes of page tables, which no process's memory has in it.
-    tables: f64,
+    pub(super) tables: f64,
     mappings: f64,
     /// Seconds from the moment when all wake to when all have ended.
     end: f64,
@@ -112,7 +112,7 @@ fn parked(bench: &mut Bench) {
 }
 
 /// Has a process of its own do it; none if that died.
-fn ask(side: &str, guests: u32) -> Option<Found> {
+pub(super) fn ask(side: &str, guests: u32) -> Option<Found> {
     let argument = format!("{side}:{guests}");
     let output = child::command("density", OsStr::new(&argument)).output();
     let output = output.expect("this program starts");
@@ -129,15 +129,15 @@ fn ask(side: &str, guests: u32) -> Option<Found> {
 }
 
 /// What this process has now.
-struct Usage {
-    memory: f64,
-    resident: f64,
-    tables: f64,
+pub(super) struct Usage {
+    pub(super) memory: f64,
+    pub(super) resident: f64,
+    pub(super) tables: f64,
     mappings: f64,
 }
 
 impl Usage {
-    fn now() -> Self {
+    pub(super) fn now() -> Self {
         let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("this is Linux");
         let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
         let bytes = |text: &str, key: &str| {

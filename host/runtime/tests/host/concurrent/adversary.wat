@@ -1,5 +1,5 @@
 ;; A guest that uses and misuses component-model async, a way for each export. Its children do what the first letter
-;; of their entry says: `w`ait for an hour, `r`eturn their input, `s`pin, `t`rap.
+;; of their entry says: `w`ait for an hour, `r`eturn their input, `s`pin, `t`rap, `j`oin one that waits.
 ;;
 ;; Memory: results of host calls at 16, entries at 64, handles of tasks from 4096, results of joins from 16384 (16
 ;; bytes each), and everything that the host hands over from 65536 on, never freed.
@@ -84,7 +84,7 @@
     (import "" "add" (func $add (param i32 i32)))
     (import "" "subtask-drop" (func $subtask-drop (param i32)))
     (import "" "subtask-cancel" (func $subtask-cancel (param i32) (result i32)))
-    (data (i32.const 64) "wrst")
+    (data (i32.const 64) "wrstj")
     (global $hour i64 (i64.const 3600000000000))
     (global $set (mut i32) (i32.const 0))
     (global $clock (mut i32) (i32.const 0))
@@ -260,6 +260,18 @@
     (func (export "block") (param i32) (result i32)
       (call $wait-for-blocking (i64.const 1000)) (i32.const 0))
     (func (export "spin") (param i32) (result i32) (loop $l (br $l)) unreachable)
+    ;; Spawns and joins the child at this place among the letters.
+    (func $parent (param $letter i32)
+      (call $begin)
+      (call $task (local.get $letter) (i32.const 0))
+      (call $add
+        (call $started (call $join (call $handle (i32.const 0)) (call $result (i32.const 0))))
+        (global.get $set)))
+    ;; Joins a child that joins one of its own, and meanwhile computes (1) or waits (0).
+    (func (export "compute") (param $computes i32) (result i32)
+      (call $parent (i32.const 68))
+      (if (local.get $computes) (then (loop $l (br $l))))
+      (call $wait))
     ;; Lets others go first, for ever.
     (func (export "yields") (param i32) (result i32) (i32.const 1))
     (func (export "yields-callback") (param i32 i32 i32) (result i32) (i32.const 1))
@@ -277,6 +289,9 @@
       (if (i32.eq (local.get $letter) (i32.const 0x72)) (then
         (call $return-bytes (i32.const 0) (local.get $input) (local.get $size))
         (return (i32.const 0))))
+      (if (i32.eq (local.get $letter) (i32.const 0x6a)) (then
+        (call $parent (i32.const 64))
+        (return (call $wait))))
       (call $begin)
       (drop (call $sleep (global.get $hour)))
       (call $wait)))
@@ -316,6 +331,8 @@
     (canon lift (core func $i "hour") async (callback (core func $i "no-callback"))))
   (func (export "spin") (type $way)
     (canon lift (core func $i "spin") async (callback (core func $i "no-callback"))))
+  (func (export "compute") (type $way)
+    (canon lift (core func $i "compute") async (callback (core func $i "no-callback"))))
   (func (export "yields") (type $way)
     (canon lift (core func $i "yields") async (callback (core func $i "yields-callback"))))
   (func (export "early") (type $way)

@@ -1,0 +1,30 @@
+//! Guests that use component-model async: many tasks in one instance, on one event loop.
+//!
+//! | case | hart | the peer |
+//! | --- | --- | --- |
+//! | `sleepers` | wakes a second of 10,000 tasks that sleep 10 ms in turn, alone on the machine | tokio, a thread |
+//! | `wake/N` | how late tasks of such a guest are, beside N guests that spin | the same |
+//! | `fan-out` | a guest that spawns and awaits 1,000 tasks that compute, on two workers | on one |
+//! | `fan-out/inside` | the same work in futures of the guest's own, on two workers | on one: nothing is gained |
+//! | `memory` | a pending task inside of one instance | a guest of WASI 0.2 that is parked |
+//!
+//! A guest is one group, however many tasks it holds: among 128 guests that spin its share is 2 / 129 of a core,
+//! 1.55 %. In `wake` its 10,000 tasks sleep 20 s each, so that 500 wake in a second, and work for 5 us each; with
+//! what the event loop takes for it, that is less than its share, as a row's figure says.
+
+mod fan_out;
+pub(crate) mod memory;
+mod sleepers;
+
+use crate::measure::Bench;
+
+const SUITE: &str = "async";
+
+/// Tasks that one instance holds.
+const TASKS: u32 = 10_000;
+
+pub(crate) fn run(bench: &mut Bench) {
+    sleepers::run(bench);
+    fan_out::run(bench);
+    memory::run(bench);
+}
