@@ -253,11 +253,11 @@ pub enum Fallible {}
 ///             time
 ///         })
 ///     });
-///     let mut longest = None;
+///     let mut found = None;
 ///     for sleeper in sleepers.collect::<Vec<_>>() {
-///         longest = longest.max(Some(sleeper.await.map_err(|error| error.to_string())?));
+///         found = found.max(Some(sleeper.await.map_err(|error| error.to_string())?));
 ///     }
-///     longest.ok_or_else(|| "nobody slept".to_string())
+///     found.ok_or_else(|| "nobody slept".to_string())
 /// }
 ///
 /// # fn main() -> Result<(), hart_guest::SpawnError> {

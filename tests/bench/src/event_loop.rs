@@ -161,7 +161,7 @@ pub(crate) async fn drive(
             while let Some(ended) = calls.next().await {
                 ended?;
             }
-            Ok(())
+            Ok::<(), wasmtime::Error>(())
         })
         .await??;
     let _ = noted.elapsed.set(begun.elapsed());

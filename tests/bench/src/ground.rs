@@ -396,6 +396,9 @@ impl Ground for Threads {
                 }
             });
         });
-        Box::new(move || drop(stop.send(())))
+        Box::new(move || {
+            // Its tasks have ended by themselves where nobody listens any more.
+            let _ = stop.send(());
+        })
     }
 }

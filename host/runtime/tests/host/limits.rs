@@ -136,7 +136,8 @@ fn the_queue_of_spawns_is_bounded() {
         .limits(limits)
         .build()
         .unwrap();
-    let script = Script::default().times(5, &spawn(&say(b'x'))).explain();
+    // One has a place and keeps it, three wait.
+    let script = Script::default().times(5, &spawn(&sleep(200))).explain();
     let said = output(&host, &lab(&host), &script);
     assert!(said.contains("`queued`"), "{said}");
     assert_nothing_left(&host);
