@@ -408,6 +408,32 @@ fn slices_adapt_to_how_many_wait() {
     }
 }
 
+/// Hunts a group that owes newcomers what it used while nobody else was there: it ran alone, in one poll, and sleeps
+/// when they come.
+#[test]
+fn who_ran_alone_owes_nothing_to_those_who_come_later() {
+    let mut bed = Bed::new();
+    let long = if cfg!(miri) { 10 } else { 1_000 };
+    let early = bed.group(100);
+    let waiter = bed.begin_and_wait(&early, long * SLICE, SLICE / 20);
+    while early.stats().polls == 0 {
+        assert_ne!(bed.worker.step(), Step::Closed);
+    }
+    for _ in 0..2 {
+        let group = bed.group(100);
+        bed.spin(&group);
+    }
+    bed.run_for(5);
+    let polls = early.stats().polls;
+    let woken = bed.machine.now();
+    waiter.lock().unwrap().take().expect("it waits").wake();
+    while early.stats().polls == polls {
+        assert_ne!(bed.worker.step(), Step::Closed);
+    }
+    let served = bed.machine.now() - woken;
+    assert!(served <= 3 * SLICE, "it waited {served} ns");
+}
+
 /// Hunts a newcomer that finds the time of a group which ran alone, and was not charged, unspent: it would
 /// have all of it to itself.
 #[test]

@@ -391,9 +391,13 @@ impl Ground for Threads {
             store.set_epoch_deadline(1);
             runtime.block_on(async {
                 let driven = pin!(event_loop::drive(&pre, &mut store));
-                if let Either::Left((driven, _)) = select(driven, stopped).await {
-                    driven.expect("the guest does not fail");
-                }
+                let driven = match select(driven, stopped).await {
+                    Either::Left((driven, _)) => driven,
+                    Either::Right((Ok(()), _)) => return,
+                    // Nobody is going to stop it.
+                    Either::Right((Err(_), driving)) => driving.await,
+                };
+                driven.expect("the guest does not fail");
             });
         });
         Box::new(move || {

@@ -709,6 +709,8 @@ impl Lane {
             };
         }
         if polls == 0 {
+            // While it still counts: if nobody else competes, whoever comes later starts where it is now.
+            turns.advance(now);
             turns.running.retain(|running| !Arc::ptr_eq(running, group));
             if group.see().len > 0 {
                 self.line_up(&mut turns, group, now);
