@@ -175,19 +175,10 @@ macro_rules! program {
             }
 
             $crate::__export_program!();
-        }
 
-        #[doc(hidden)]
-        #[allow(
-            dead_code,
-            missing_docs,
-            unreachable_pub,
-            clippy::undocumented_unsafe_blocks,
-            clippy::multiple_unsafe_ops_per_block,
-            reason = "generated"
-        )]
-        mod __hart_entry {
-            $crate::__export_entry!();
+            mod entry {
+                $crate::__export_entry!();
+            }
         }
     };
 }

@@ -68,6 +68,20 @@ impl Kind {
     }
 }
 
+/// Runs each of `kinds`, with another one first in every round; what they found is in the order of `kinds`.
+pub(crate) fn in_turn<T, const N: usize>(
+    kinds: [Kind; N],
+    round: usize,
+    mut run: impl FnMut(Kind) -> T,
+) -> [T; N] {
+    let mut found = [const { None }; N];
+    for turn in 0..N {
+        let turn = (turn + round) % N;
+        found[turn] = Some(run(kinds[turn]));
+    }
+    found.map(|found| found.expect("everybody had a turn"))
+}
+
 /// Runs guests. Dropped once all of them have ended.
 pub(crate) trait Ground {
     /// Guests that share this weight (the usual one is [`WEIGHT`]), where the ground knows such a thing.

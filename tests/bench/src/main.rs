@@ -7,6 +7,7 @@ mod child;
 mod event_loop;
 mod ground;
 mod guest;
+mod late;
 mod machine;
 mod measure;
 mod plot;

@@ -67,9 +67,10 @@ impl Meter {
 
     /// The poll ends at `now`, or goes on after being charged: what it has used since it began.
     pub(crate) fn end(&mut self, now: u64, platform: &dyn Platform) -> u64 {
+        let short = self.is_short(now);
         let wall = now.saturating_sub(self.began);
         self.began = now;
-        if wall <= SHORT {
+        if short {
             self.charged += wall;
             return wall;
         }

@@ -195,7 +195,8 @@ impl Kept {
             let own = guest.places.load(COUNT);
             let surplus = if state.is_too_many_for(&run.site, own) {
                 // Somebody is about to fill the place that this one would be in.
-                self.remove(&mut state, usize::MAX)
+                let own = state.instances.len() - 1;
+                self.remove(&mut state, own)
             } else if state.instances.len() > PER_WORKER * self.runtime.workers() {
                 self.remove(&mut state, 0)
             } else {
@@ -241,13 +242,9 @@ impl Kept {
         self.count.load(Ordering::Relaxed) == 0
     }
 
-    /// Takes out the one at `at`, or the last one.
+    /// Takes out the one at `at`.
     fn remove(&self, state: &mut State, at: usize) -> Option<Spare> {
-        let removed = if at == usize::MAX {
-            state.instances.pop_back()
-        } else {
-            state.instances.remove(at)
-        };
+        let removed = state.instances.remove(at);
         if removed.is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
@@ -259,16 +256,11 @@ impl Kept {
         if self.is_empty() {
             return false;
         }
-        let mut dropped = Vec::new();
         let mut state = lock(&self.state);
-        let mut at = 0;
-        while let Some(spare) = state.instances.get(at) {
-            if which(spare) {
-                dropped.extend(self.remove(&mut state, at));
-            } else {
-                at += 1;
-            }
-        }
+        let instances = std::mem::take(&mut state.instances);
+        let (dropped, left): (VecDeque<_>, _) = instances.into_iter().partition(which);
+        state.instances = left;
+        self.count.fetch_sub(dropped.len(), Ordering::Relaxed);
         drop(state);
         !dropped.is_empty()
     }

@@ -2,8 +2,8 @@
 //!
 //! A worker that is busy all the time is what every other thread of the process, the clock's and the drivers'
 //! above all, has to get past when it wakes. Linux protects whoever runs for a slice (1.4 ms on two cores), and
-//! looks again at its next tick, which may be 4 ms later. A worker that is woken past by the clock every
-//! millisecond begins a new slice each time, and so is nearly always protected. Short slices are no smaller share
+//! looks again at its next tick, which may be 4 ms later. A worker from which the clock takes the
+//! core for a moment in every millisecond begins a new slice each time, and so is nearly always protected. Short slices are no smaller share
 //! of the core.
 
 use std::mem::size_of;

@@ -12,7 +12,7 @@ use wasmtime::component::Val;
 const COMMAND: &[u8] = include_bytes!("concurrent/command.wat");
 
 /// Everything that can be done to component-model async, each in an export.
-const ADVERSARY: &[u8] = include_bytes!("concurrent/adversary.wat");
+pub const ADVERSARY: &[u8] = include_bytes!("concurrent/adversary.wat");
 
 const ADD: &[u8] = br#"(component
     (core module $m (func (export "f") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))
@@ -319,14 +319,7 @@ fn one_that_computes_beside_a_pending_join_is_not_blocked() {
 fn pipes_that_nobody_writes_are_refused() {
     use hart_host::DirAccess;
 
-    let name = format!("hart-async-pipes-{}", std::process::id());
-    let directory = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&directory).unwrap();
-    let pipe = directory.join("pipe");
-    let _ = std::fs::remove_file(&pipe);
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.unwrap().success());
-    std::fs::write(directory.join("file"), "contents").unwrap();
+    let directory = with_a_pipe("hart-async-pipes");
     let host = builder()
         .limits(Limits::new().blocking_threads(1).timeout(HANG))
         .build()

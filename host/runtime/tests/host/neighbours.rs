@@ -146,13 +146,7 @@ fn one_that_hoards_handles() {
 fn one_that_opens_pipes_nobody_writes() {
     use hart_host::DirAccess;
 
-    let directory = std::env::temp_dir().join(format!("hart-pipes-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let pipe = directory.join("pipe");
-    let _ = std::fs::remove_file(&pipe);
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.unwrap().success());
-    std::fs::write(directory.join("file"), "contents").unwrap();
+    let directory = with_a_pipe("hart-pipes");
     let host = builder()
         .limits(Limits::new().blocking_threads(1).timeout(HANG))
         .build()

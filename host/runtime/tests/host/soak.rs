@@ -2,11 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{isolation, support::*};
+use crate::{concurrent, isolation, support::*};
 use hart_host::{Cache, Component, Host, Limits, Profile, RunError, wasmtime::component::Val};
-
-/// Everything that can be done to component-model async, each in an export.
-const ASYNC_ADVERSARY: &[u8] = include_bytes!("concurrent/adversary.wat");
 
 /// Fault: memory that grows with the number of tasks that there were: nodes, handles, outcomes, places.
 #[test]
@@ -60,7 +57,7 @@ impl Ground {
             name,
             lab: lab(&host),
             adversary: host.load(adversary.as_bytes()).unwrap(),
-            concurrent: host.load(ASYNC_ADVERSARY).unwrap(),
+            concurrent: host.load(concurrent::ADVERSARY).unwrap(),
             host,
         }
     }

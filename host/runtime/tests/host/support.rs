@@ -223,3 +223,16 @@ pub fn tree(depth: u32) -> Script {
     let child = tree(depth - 1);
     spawn(&child).spawn(&child).join(0).join(1)
 }
+
+/// A directory of this process's with a named `pipe` and a `file`.
+#[cfg(unix)]
+pub fn with_a_pipe(name: &str) -> std::path::PathBuf {
+    let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let pipe = directory.join("pipe");
+    let _ = std::fs::remove_file(&pipe);
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    std::fs::write(directory.join("file"), "contents").unwrap();
+    directory
+}

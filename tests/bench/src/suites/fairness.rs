@@ -7,7 +7,7 @@
 mod contest;
 
 use crate::{
-    ground::{Kind, WORKERS},
+    ground::{Kind, WORKERS, in_turn},
     measure::Bench,
     row::{Figure, Row, median},
 };
@@ -50,12 +50,7 @@ fn compare(bench: &mut Bench, case: &str, contest: Contest) {
         _ => 5,
     };
     let (outcomes, repeated) = bench.repeat(rounds, |round| {
-        let mut outcomes: [Option<Outcome>; KINDS.len()] = Default::default();
-        for turn in 0..KINDS.len() {
-            let turn = (turn + round) % KINDS.len();
-            outcomes[turn] = Some(contest.run(KINDS[turn], quick, pace));
-        }
-        outcomes.map(|outcome| outcome.expect("everybody had a turn"))
+        in_turn(KINDS, round, |kind| contest.run(kind, quick, pace))
     });
     let column = |side: usize, figure: fn(&Outcome) -> f64| -> Vec<f64> {
         outcomes.iter().map(|round| figure(&round[side])).collect()

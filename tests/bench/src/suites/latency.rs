@@ -6,9 +6,9 @@
 mod load;
 
 use crate::{
-    ground::Kind,
+    ground::{Kind, in_turn},
+    late::{self, Own},
     measure::Bench,
-    row::{Figure, Row, median},
 };
 use load::{Load, Outcome};
 use std::time::Duration;
@@ -57,57 +57,23 @@ fn compare(bench: &mut Bench, name: &str, load: Load, spinners: usize) {
         _ => 5,
     };
     let (outcomes, repeated) = bench.repeat(rounds, |round| {
-        let mut outcomes: [Option<Outcome>; Kind::ALL.len()] = Default::default();
-        for turn in 0..Kind::ALL.len() {
-            let turn = (turn + round) % Kind::ALL.len();
-            outcomes[turn] = Some(load.run(Kind::ALL[turn], spinners, pace));
-        }
-        outcomes.map(|outcome| outcome.expect("everybody had a turn"))
+        in_turn(Kind::ALL, round, |kind| load.run(kind, spinners, pace))
     });
-    let column = |kind: Kind, figure: fn(&Outcome) -> f64| -> Vec<f64> {
-        outcomes
-            .iter()
-            .map(|round| figure(&round[kind as usize]))
-            .collect()
+    let own = |name, of: fn(&Outcome) -> f64| Own {
+        name,
+        unit: "ms",
+        of,
     };
-    for peer in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Hart) {
-        let p99 = |kind| column(kind, |outcome| outcome.p99);
-        let ratios: Vec<f64> = p99(Kind::Hart)
-            .iter()
-            .zip(p99(peer))
-            .map(|(hart, peer)| peer / hart)
-            .collect();
-        let figure = |name, unit, of: fn(&Outcome) -> f64| Figure {
-            name,
-            unit,
-            hart: median(&column(Kind::Hart, of)),
-            peer: Some(median(&column(peer, of))),
-        };
-        let own = |name, of: fn(&Outcome) -> f64| Figure {
-            name,
-            unit: "ms",
-            hart: median(&column(Kind::Hart, of)),
-            peer: None,
-        };
-        bench.record(Row {
-            suite: SUITE,
-            case: case.clone(),
-            unit: "ms",
-            hart: median(&p99(Kind::Hart)),
-            peer: median(&p99(peer)),
-            peer_name: peer.name(),
-            ratio: median(&ratios),
-            rounds,
-            repeated,
-            figures: vec![
-                figure("median", "ms", |outcome| outcome.p50),
-                figure("worst", "ms", |outcome| outcome.worst),
-                figure("the spinners got", "cores", |outcome| outcome.spinners),
-                own("used, per response", |outcome| outcome.used),
-                own("waited for a worker, per response", |outcome| {
-                    outcome.waited
-                }),
-            ],
-        });
-    }
+    let case = late::Case {
+        suite: SUITE,
+        name: case,
+        repeated,
+    };
+    let own = [
+        own("used, per response", |outcome| outcome.used),
+        own("waited for a worker, per response", |outcome| {
+            outcome.waited
+        }),
+    ];
+    late::record(bench, &case, &outcomes, |outcome| &outcome.late, &own);
 }

@@ -111,7 +111,7 @@ pub(crate) fn run(bench: &mut Bench) {
     let case = Case {
         suite: SUITE,
         name: POOL_PROCESS,
-        peer_name: "hart, 80 instances",
+        peer_name: SMALL_POOL,
     };
     bench.compare(&case, &mut || spawner(&[]), &mut || {
         spawner(&["--instances", &small])
@@ -124,6 +124,7 @@ pub(crate) fn run(bench: &mut Bench) {
 const POOL_PROCESS: &str = "pool/process";
 /// Places: the root of a run needs 65, at the default limit of depth.
 const SMALL: u32 = 80;
+const SMALL_POOL: &str = "hart, 80 instances";
 
 /// How long a host takes to be built.
 fn pool(bench: &mut Bench) {
@@ -137,7 +138,7 @@ fn pool(bench: &mut Bench) {
     let case = Case {
         suite: SUITE,
         name: "pool/host",
-        peer_name: "hart, 80 instances",
+        peer_name: SMALL_POOL,
     };
     bench.compare(
         &case,

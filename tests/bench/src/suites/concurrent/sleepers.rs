@@ -3,10 +3,11 @@
 use super::{SUITE, TASKS};
 use crate::{
     event_loop::{Noted, Plan, State},
-    ground::{Kind, WEIGHT},
+    ground::{Kind, WEIGHT, in_turn},
     guest::{Crowd, Pace},
+    late::{self, Late, Own},
     measure::Bench,
-    row::{Figure, Row, median, quantile},
+    row::Row,
     spinners::{PIECE, Spinners},
 };
 use std::{
@@ -29,16 +30,6 @@ pub(super) fn run(bench: &mut Bench) {
     }
 }
 
-/// The figures of every kind, each first in its turn.
-fn all<T>(round: usize, mut run: impl FnMut(Kind) -> T) -> [T; Kind::ALL.len()] {
-    let mut found = [const { None }; Kind::ALL.len()];
-    for turn in 0..Kind::ALL.len() {
-        let turn = (turn + round) % Kind::ALL.len();
-        found[turn] = Some(run(Kind::ALL[turn]));
-    }
-    found.map(|found| found.expect("everybody had a turn"))
-}
-
 // === wakes a second ===
 
 fn throughput(bench: &mut Bench) {
@@ -50,7 +41,9 @@ fn throughput(bench: &mut Bench) {
         spread: false,
     };
     let rounds = if bench.is_quick() { 3 } else { 7 };
-    let (found, repeated) = bench.repeat(rounds, |round| all(round, |kind| rate(kind, plan)));
+    let (found, repeated) = bench.repeat(rounds, |round| {
+        in_turn(Kind::ALL, round, |kind| rate(kind, plan))
+    });
     let column = |kind: Kind| found.iter().map(|round| round[kind as usize]).collect();
     let hart: Vec<f64> = column(Kind::Hart);
     for peer in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Hart) {
@@ -74,12 +67,7 @@ fn rate(kind: Kind, plan: Plan) -> f64 {
 // === beside guests that spin ===
 
 struct Outcome {
-    /// Milliseconds, as the next two.
-    p50: f64,
-    p99: f64,
-    worst: f64,
-    /// How many cores' work the spinners did.
-    spinners: f64,
+    late: Late,
     /// Per cent of a core that the event loop used; not a number for peers, which keep no books.
     used: f64,
 }
@@ -89,48 +77,19 @@ fn wake(bench: &mut Bench, spinners: usize) {
     let time = Duration::from_secs(if bench.is_quick() { 2 } else { 6 });
     let rounds = if bench.is_quick() { 1 } else { 5 };
     let (outcomes, repeated) = bench.repeat(rounds, |round| {
-        all(round, |kind| beside(kind, spinners, time, pace))
+        in_turn(Kind::ALL, round, |kind| beside(kind, spinners, time, pace))
     });
-    let column = |kind: Kind, figure: fn(&Outcome) -> f64| -> Vec<f64> {
-        outcomes
-            .iter()
-            .map(|round| figure(&round[kind as usize]))
-            .collect()
+    let case = late::Case {
+        suite: SUITE,
+        name: format!("wake/{spinners}"),
+        repeated,
     };
-    for peer in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Hart) {
-        let p99 = |kind| column(kind, |outcome| outcome.p99);
-        let ratios: Vec<f64> = p99(Kind::Hart)
-            .iter()
-            .zip(p99(peer))
-            .map(|(hart, peer)| peer / hart)
-            .collect();
-        let figure = |name, unit, of: fn(&Outcome) -> f64| Figure {
-            name,
-            unit,
-            hart: median(&column(Kind::Hart, of)),
-            peer: Some(median(&column(peer, of))),
-        };
-        bench.record(Row {
-            suite: SUITE,
-            case: format!("wake/{spinners}"),
-            unit: "ms",
-            hart: median(&p99(Kind::Hart)),
-            peer: median(&p99(peer)),
-            peer_name: peer.name(),
-            ratio: median(&ratios),
-            rounds,
-            repeated,
-            figures: vec![
-                figure("median", "ms", |outcome| outcome.p50),
-                figure("worst", "ms", |outcome| outcome.worst),
-                figure("the spinners got", "cores", |outcome| outcome.spinners),
-                Figure {
-                    peer: None,
-                    ..figure("the event loop used", "% of a core", |outcome| outcome.used)
-                },
-            ],
-        });
-    }
+    let used = Own {
+        name: "the event loop used",
+        unit: "% of a core",
+        of: |outcome: &Outcome| outcome.used,
+    };
+    late::record(bench, &case, &outcomes, |outcome| &outcome.late, &[used]);
 }
 
 fn beside(kind: Kind, spinners: usize, time: Duration, pace: Pace) -> Outcome {
@@ -166,12 +125,8 @@ fn beside(kind: Kind, spinners: usize, time: Duration, pace: Pace) -> Outcome {
     end();
     spun.stop();
     crowd.wait();
-    let late: Vec<f64> = late.iter().map(|late| late.as_secs_f64() * 1e3).collect();
     Outcome {
-        p50: quantile(&late, 0.5),
-        p99: quantile(&late, 0.99),
-        worst: quantile(&late, 1.0),
-        spinners: pieces as f64 * PIECE.as_secs_f64() / elapsed,
+        late: Late::new(&late, pieces as f64 * PIECE.as_secs_f64() / elapsed),
         used: 100.0 * used,
     }
 }

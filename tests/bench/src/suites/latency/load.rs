@@ -3,7 +3,7 @@
 use crate::{
     ground::{Kind, WEIGHT},
     guest::{Call, Crowd, Pace, Responses, State},
-    row::quantile,
+    late::Late,
     spinners::{PIECE, Spinners},
 };
 use std::{
@@ -33,12 +33,7 @@ pub(crate) enum Load {
 }
 
 pub(crate) struct Outcome {
-    /// Milliseconds, as the next two.
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) worst: f64,
-    /// How many cores' work the spinners did.
-    pub(crate) spinners: f64,
+    pub(crate) late: Late,
     /// Hart's own books: how long, per response, the guests that are served waited for a worker, in
     /// milliseconds. Zero for peers, which keep none.
     pub(crate) waited: f64,
@@ -124,18 +119,15 @@ impl Load {
             .map(|stats| stats.wait_time + stats.preempted_time)
             .sum();
         let used: Duration = served.iter().map(|stats| stats.cpu_time).sum();
-        let responses: Vec<f64> = responses
-            .take()
-            .iter()
-            .map(|response| response.as_secs_f64() * 1e3)
-            .collect();
+        let responses = responses.take();
+        let per_response = |time: Duration| time.as_secs_f64() * 1e3 / responses.len() as f64;
         Outcome {
-            p50: quantile(&responses, 0.5),
-            p99: quantile(&responses, 0.99),
-            worst: quantile(&responses, 1.0),
-            waited: waited.as_secs_f64() * 1e3 / responses.len() as f64,
-            used: used.as_secs_f64() * 1e3 / responses.len() as f64,
-            spinners: pieces as f64 * PIECE.as_secs_f64() / elapsed.as_secs_f64(),
+            late: Late::new(
+                &responses,
+                pieces as f64 * PIECE.as_secs_f64() / elapsed.as_secs_f64(),
+            ),
+            waited: per_response(waited),
+            used: per_response(used),
         }
     }
 }
