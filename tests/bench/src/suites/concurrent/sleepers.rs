@@ -74,7 +74,7 @@ struct Outcome {
 
 fn wake(bench: &mut Bench, spinners: usize) {
     let pace = bench.pace();
-    let time = Duration::from_secs(if bench.is_quick() { 2 } else { 6 });
+    let time = Duration::from_secs(if bench.is_quick() { 5 } else { 10 });
     let rounds = if bench.is_quick() { 1 } else { 5 };
     let (outcomes, repeated) = bench.repeat(rounds, |round| {
         in_turn(Kind::ALL, round, |kind| beside(kind, spinners, time, pace))
@@ -99,7 +99,7 @@ fn beside(kind: Kind, spinners: usize, time: Duration, pace: Pace) -> Outcome {
     let plan = Plan {
         tasks: TASKS,
         rounds: u32::MAX,
-        rest: Duration::from_secs(20),
+        rest: Duration::from_mins(1),
         iterations: pace.iterations(Duration::from_micros(5)),
         spread: true,
     };
