@@ -31,25 +31,6 @@ pub(crate) fn load(
         .map_err(|error| explain(&error).at(path))
 }
 
-/// How many places a program's pool needs, if that can be told from its file before it is loaded: one that
-/// does not import `spawn` is one instance for ever, and a pool of the usual size takes milliseconds to make.
-pub(crate) fn places(path: &Path) -> Option<u32> {
-    /// A component may take several places, by its memories and tables.
-    const FEW: u32 = 16;
-    /// Looking through more than this takes as long as making the pool.
-    const MOST: u64 = 1 << 20;
-    const IMPORT: &[u8] = b"hart:exec/tasks";
-
-    let metadata = std::fs::metadata(path).ok()?;
-    // A pipe can be read once.
-    if !metadata.is_file() || metadata.len() > MOST {
-        return None;
-    }
-    let bytes = std::fs::read(path).ok()?;
-    let imports = bytes.windows(IMPORT.len()).any(|window| window == IMPORT);
-    (!imports).then_some(FEW)
-}
-
 /// Says on a terminal that a component is being compiled, once that has taken long enough to wonder.
 struct Progress {
     /// Dropped first, which wakes the thread.

@@ -7,7 +7,7 @@ use crate::stats::Report;
 use crate::trace::TraceFile;
 use crate::wasi::Grants;
 use crate::{limits, load, scheduling};
-use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Stdio};
+use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Stdio, Trace};
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Instant;
@@ -36,9 +36,15 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         Cache::Default
     };
     let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
-    let mut scheduling = args.scheduling.clone();
-    scheduling.instances = scheduling.instances.or_else(|| load::places(path));
-    let host = scheduling::host(&scheduling, limits, cache, trace.is_some())?;
+    let host = scheduling::host(&args.scheduling, limits, |builder| {
+        // Most programs need few places, and many just one.
+        let builder = builder.cache(cache).grows(true);
+        if trace.is_some() {
+            builder.trace(Trace::DEFAULT_EVENTS)
+        } else {
+            builder
+        }
+    })?;
     let component = load::load(&host, path, args.allow_precompiled)?;
     let builder = match &args.invoke {
         Some(call) => host

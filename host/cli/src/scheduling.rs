@@ -3,17 +3,16 @@
 use crate::args::{PoolScanArg, PreemptMode, ProfileArg, SchedulingArgs};
 use crate::failure::{Failure, to_stderr};
 use crate::units;
-use hart_host::{Cache, Host, HostBuilder, Limits, PoolScan, Preemption, Profile, Trace};
+use hart_host::{Host, HostBuilder, Limits, PoolScan, Preemption, Profile};
 
-/// A host as the arguments describe it.
+/// A host as the arguments describe it, and `more`.
 ///
 /// # Errors
 /// Options that contradict each other, a slice that is none, or a host that cannot be made.
 pub(crate) fn host(
     args: &SchedulingArgs,
     limits: Limits,
-    cache: Cache,
-    traced: bool,
+    more: impl FnOnce(HostBuilder) -> HostBuilder,
 ) -> Result<Host, Failure> {
     let mut builder = Host::builder()
         // The component is the user's own, or was chosen by them.
@@ -28,8 +27,7 @@ pub(crate) fn host(
             PoolScanArg::Auto => PoolScan::Auto,
             PoolScanArg::On => PoolScan::On,
             PoolScanArg::Off => PoolScan::Off,
-        })
-        .cache(cache);
+        });
     if let Some(instances) = args.instances {
         builder = builder.instances(instances);
     }
@@ -39,10 +37,7 @@ pub(crate) fn host(
     if let Some(workers) = args.workers {
         builder = builder.workers(workers.get());
     }
-    if traced {
-        builder = builder.trace(Trace::DEFAULT_EVENTS);
-    }
-    let host = builder
+    let host = more(builder)
         .build()
         .map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
     let asked = args.instances.unwrap_or(HostBuilder::DEFAULT_INSTANCES);

@@ -33,7 +33,9 @@ pub(crate) fn wast(args: &WastArgs) -> Result<u8, Failure> {
         }));
     }
     // What scripts contain is compiled once, so a cache would only grow.
-    let host = scheduling::host(&args.scheduling, limits, Cache::Off, false)?;
+    let host = scheduling::host(&args.scheduling, limits, |builder| {
+        builder.cache(Cache::Off)
+    })?;
     let ground = Ground::Workers(host);
     Ok(all(&args.files, |path, shown, text| {
         let verdict = script::run(&ground, limits, path, text);

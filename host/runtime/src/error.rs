@@ -81,6 +81,8 @@ pub enum LoadError {
     Wasi03(String),
     /// A component that uses component-model async, for which this host cannot make an engine and a pool.
     Async(BuildError),
+    /// The host [grows](crate::HostBuilder::grows), and the pool that the component needs cannot be made.
+    Pool(BuildError),
     /// Compiled code, which [`Host::load`](crate::Host::load) refuses.
     Precompiled,
     /// Bytes that ought to be compiled code and are not.
@@ -122,6 +124,7 @@ impl fmt::Display for LoadError {
             ),
             Self::Wasi03(what) => write!(f, "needs a part of WASI 0.3 or of component-model async that is not here ({what}): build it for WASI 0.3.0 or for WASI 0.2 (wasm32-wasip2)"),
             Self::Async(source) => write!(f, "uses component-model async, for which this host can make no pool: {source}"),
+            Self::Pool(source) => write!(f, "needs all instances of the pool, which cannot be made: {source}"),
             Self::Precompiled => f.write_str(
                 "compiled code (.cwasm), which is native code and not checked: load the .wasm, or allow precompiled files if you trust this one",
             ),
@@ -148,7 +151,7 @@ impl error::Error for LoadError {
         match self {
             Self::Read { source, .. } => Some(source),
             Self::Imports(source) => source.source(),
-            Self::Async(source) => error::Error::source(source),
+            Self::Async(source) | Self::Pool(source) => error::Error::source(source),
             _ => None,
         }
     }

@@ -50,6 +50,8 @@ pub struct HostStats {
 pub struct PoolStats {
     /// Places in all.
     pub instances: u64,
+    /// Those of them that are made: fewer as long as a pool that [grows](crate::HostBuilder::grows) has not.
+    pub ready: u64,
     /// Places held by guest tasks.
     pub in_use: u64,
     /// Component instances that wasmtime says exist. These, core instances and tables are not counted in

@@ -78,9 +78,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// to do so.
 const PRESSED: Duration = Duration::from_millis(100);
 
+/// Asks for more places than are ready. Called under no lock, and not again before [`Admission::grown`] or
+/// [`Admission::refuse`] was.
+pub(super) type More = Box<dyn Fn() + Send + Sync>;
+
 /// The queue in front of the pool.
 pub(super) struct Admission {
     places: u64,
+    more: More,
     state: Mutex<State>,
     runtime: Arc<Inner>,
     pressure: Arc<Pressure>,
@@ -91,6 +96,10 @@ pub(super) struct Admission {
 struct State {
     places: u64,
     free: u64,
+    /// Places that may be filled now: all, unless the pool is to [grow](super::pools).
+    ready: u64,
+    /// Somebody waits for more to be ready, and makes them so.
+    growing: bool,
     /// Sharers that hold places.
     holders: u64,
     /// When somebody was last admitted while memory was short.
@@ -151,12 +160,22 @@ pub(super) fn depth_for(places: u64, slots: u64, spawns: bool, limit: u32) -> Op
 }
 
 impl Admission {
-    pub(super) fn new(places: u64, runtime: Arc<Inner>, pressure: Arc<Pressure>) -> Arc<Self> {
+    /// Of `places`, `ready` are to be filled before there were `more`.
+    pub(super) fn new(
+        places: u64,
+        ready: u64,
+        more: More,
+        runtime: Arc<Inner>,
+        pressure: Arc<Pressure>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             places,
+            more,
             state: Mutex::new(State {
                 places,
                 free: places,
+                ready,
+                growing: false,
                 holders: 0,
                 pressed: None,
                 timer: false,
@@ -177,6 +196,33 @@ impl Admission {
 
     pub(super) fn places(&self) -> u64 {
         self.places
+    }
+
+    /// Places that may be filled now.
+    pub(super) fn ready(&self) -> u64 {
+        lock(&self.state).ready
+    }
+
+    /// All places are ready.
+    pub(super) fn grown(&self) {
+        {
+            let mut state = lock(&self.state);
+            state.growing = false;
+            if state.ready == self.places {
+                return;
+            }
+            state.ready = self.places;
+        }
+        self.pump();
+    }
+
+    /// There are no more places: takes out everybody who waits. Who comes later may ask again.
+    pub(super) fn refuse(&self) -> Vec<Arc<Guest>> {
+        let mut state = lock(&self.state);
+        state.growing = false;
+        let waiting = state.take_all();
+        drop(state);
+        without_starts(waiting)
     }
 
     /// Places that guests hold.
@@ -254,18 +300,9 @@ impl Admission {
     pub(super) fn close(&self) -> Vec<Arc<Guest>> {
         let mut state = lock(&self.state);
         state.closed = true;
-        state.waiting = 0;
-        state.ring.clear();
-        for share in state.sharers.values_mut() {
-            share.ring.clear();
-        }
-        let queues = std::mem::take(&mut state.queues);
+        let waiting = state.take_all();
         drop(state);
-        without_starts(
-            queues
-                .into_values()
-                .flat_map(|queue| queue.tasks.into_values()),
-        )
+        without_starts(waiting)
     }
 
     /// Admits whoever may go.
@@ -292,7 +329,12 @@ impl Admission {
             let (admitted, held_back) = state.admit(now, short);
             let set_timer = held_back && !state.timer;
             state.timer |= held_back;
+            let grow = state.wants_more() && !state.growing;
+            state.growing |= grow;
             drop(state);
+            if grow {
+                (self.more)();
+            }
             if set_timer {
                 let this: Weak<dyn Expire> = self.this.clone();
                 let patience = if short { PRESSED } else { PATIENCE };
@@ -359,6 +401,20 @@ impl State {
         }
         queue.keys.insert(waiting.guest.id, key);
         queue.tasks.insert(key, waiting);
+    }
+
+    /// Takes out everybody who waits.
+    fn take_all(&mut self) -> impl Iterator<Item = Waiting> + use<> {
+        self.waiting = 0;
+        self.ring.clear();
+        for share in self.sharers.values_mut() {
+            share.ring.clear();
+        }
+        self.sharers.retain(|_, share| share.held > 0);
+        let queues = std::mem::take(&mut self.queues);
+        queues
+            .into_values()
+            .flat_map(|queue| queue.tasks.into_values())
     }
 
     fn remove(&mut self, guest: &Guest) -> Option<Waiting> {
@@ -461,7 +517,7 @@ impl State {
             return Verdict::NoRoom;
         };
         let (run, depth) = (&first.guest.run, first.guest.depth);
-        if !self.has_room(run, depth) {
+        if !self.has_room(run, depth) || !self.is_ready(run) {
             return Verdict::NoRoom;
         }
         let long_ago = |since: Option<Instant>, patience| {
@@ -488,6 +544,22 @@ impl State {
         self.free >= demand
             && run.part(self.places).saturating_sub(run.held()) >= demand
             && (self.held(run.sharer()) < 2 * self.free || run.stands_still())
+    }
+
+    /// Whether as many places as a task of this run takes may be filled.
+    fn is_ready(&self, run: &RunShared) -> bool {
+        self.places - self.free + run.component.slots() <= self.ready
+    }
+
+    /// Whether somebody waits for nothing but that more places are ready.
+    fn wants_more(&self) -> bool {
+        self.ready < self.places
+            && self.queues.values().any(|queue| {
+                queue.tasks.first_key_value().is_some_and(|(_, first)| {
+                    let run = &first.guest.run;
+                    self.has_room(run, first.guest.depth) && !self.is_ready(run)
+                })
+            })
     }
 
     /// Whether somebody of a run that holds less than its share waits for more free places.

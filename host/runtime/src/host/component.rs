@@ -1,13 +1,14 @@
 //! A component that is ready to run.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{self, ComponentExportIndex, InstancePre, Type};
+use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker, Type};
 
 use super::engine::Kind;
 use super::pool::{MEMORIES_PER_PLACE, TABLES_PER_PLACE};
+use super::pools::{Pool, Seat, Which};
 use super::state::GuestState;
 
 /// Bytes in a page of linear memory.
@@ -21,43 +22,97 @@ pub struct Component {
 }
 
 struct Loaded {
-    component: component::Component,
-    pre: InstancePre<GuestState>,
+    /// For each pool of its site that it is in.
+    copies: [OnceLock<Copy>; 2],
     /// Places in the pool that an instance takes.
     slots: u64,
     /// Bytes of linear memory that an instance begins with, at most.
     initial_memory: u64,
-    command: Option<ComponentExportIndex>,
-    entry: Option<ComponentExportIndex>,
+    /// Which of the functions.
+    command: Option<usize>,
+    /// The same.
+    entry: Option<usize>,
     functions: Vec<Function>,
 }
+
+/// A component in one pool.
+pub(super) struct Copy {
+    component: component::Component,
+    pre: InstancePre<GuestState>,
+    /// Of its functions.
+    indices: Vec<ComponentExportIndex>,
+}
+
+/// A component, if anybody has it still.
+pub(super) struct WeakComponent(Weak<Loaded>);
 
 /// A function that the component exports.
 pub(super) struct Function {
     /// `name`, or `interface#name`.
     pub(super) name: String,
-    pub(super) index: ComponentExportIndex,
+    /// Which of the component's functions it is.
+    pub(super) at: usize,
     pub(super) ty: ComponentFunc,
 }
 
-impl Component {
-    /// `instances` is how many component instances in it can be in a call at the same time.
+impl Copy {
+    /// Links `component` with what `linker` has.
     pub(super) fn new(
         component: component::Component,
-        pre: InstancePre<GuestState>,
-        kind: Kind,
-        instances: u64,
-    ) -> Self {
-        let functions = functions(&component);
+        linker: &Linker<GuestState>,
+    ) -> wasmtime::Result<Self> {
+        let pre = linker.instantiate_pre(&component)?;
+        let indices = exports(&component)
+            .into_iter()
+            .map(|export| export.index)
+            .collect();
+        Ok(Self {
+            component,
+            pre,
+            indices,
+        })
+    }
+
+    pub(super) fn pre(&self) -> &InstancePre<GuestState> {
+        &self.pre
+    }
+
+    /// One of the component's functions.
+    pub(super) fn index(&self, function: usize) -> &ComponentExportIndex {
+        &self.indices[function]
+    }
+}
+
+impl WeakComponent {
+    pub(super) fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    pub(super) fn upgrade(&self) -> Option<Component> {
+        let loaded = self.0.upgrade()?;
+        Some(Component { loaded })
+    }
+}
+
+impl Component {
+    /// Its first copy, for the pool `which`. `instances` is how many component instances in it can be in a call at
+    /// the same time.
+    pub(super) fn new(copy: Copy, which: Which, kind: Kind, instances: u64) -> Self {
+        let functions: Vec<Function> = exports(&copy.component)
+            .into_iter()
+            .enumerate()
+            .map(|(at, export)| Function {
+                name: export.name,
+                at,
+                ty: export.ty,
+            })
+            .collect();
         let in_interface = |interface: &str, name: &str| {
-            functions
-                .iter()
-                .find(|f| {
-                    f.name.starts_with(interface) && f.name.ends_with(name) && f.name.contains("#")
-                })
-                .map(|f| f.index)
+            functions.iter().position(|f| {
+                f.name.starts_with(interface) && f.name.ends_with(name) && f.name.contains("#")
+            })
         };
-        let (slots, initial_memory) = needs(&component);
+        let (slots, initial_memory) = needs(&copy.component);
         let slots = match kind {
             Kind::Plain => slots,
             // One instance is in a call on one stack at a time, and one stack more does what is left to do
@@ -71,15 +126,46 @@ impl Component {
                 .or_else(|| in_interface("wasi:cli/run@0.2.", "#run")),
             entry: in_interface("hart:exec/entry-async@0.1.", "#run")
                 .or_else(|| in_interface("hart:exec/entry@0.1.", "#run")),
-            component,
-            pre,
+            copies: Default::default(),
             slots,
             initial_memory,
             functions,
         };
-        Self {
+        let component = Self {
             loaded: Arc::new(loaded),
-        }
+        };
+        component.put(which, copy);
+        component
+    }
+
+    /// Loads it once more, for another pool of the same site.
+    pub(super) fn copy_for(&self, pool: &Pool) -> wasmtime::Result<Copy> {
+        let code = self.as_wasmtime().serialize()?;
+        // SAFETY: it is what an engine of this process has compiled or was vouched for, and both engines have the same
+        // settings: whatever else, wasmtime compares them.
+        let component = unsafe { component::Component::deserialize(&pool.engine, &code) }?;
+        Copy::new(component, &pool.linker)
+    }
+
+    /// It is in this pool from now on.
+    pub(super) fn put(&self, which: Which, copy: Copy) {
+        // It is put there once; a second copy would do as well as the first.
+        let _ = self.loaded.copies[which as usize].set(copy);
+    }
+
+    pub(super) fn is_in(&self, which: Which) -> bool {
+        self.loaded.copies[which as usize].get().is_some()
+    }
+
+    /// What is in a pool where it has a seat.
+    pub(super) fn copy(&self, seat: &Seat) -> &Copy {
+        self.loaded.copies[seat.which() as usize]
+            .get()
+            .expect("a seat is in a pool that the component is in")
+    }
+
+    pub(super) fn downgrade(&self) -> WeakComponent {
+        WeakComponent(Arc::downgrade(&self.loaded))
     }
 
     /// Whether it can be run as a command: it exports `wasi:cli/run`.
@@ -102,13 +188,13 @@ impl Component {
             .collect()
     }
 
-    /// wasmtime's own component.
+    /// wasmtime's own component. Of a host that [grows](crate::HostBuilder::grows) it is one of two, and an index that
+    /// was looked up in it is of no use to instances of the other one: there, look exports up by name, in the instance.
     pub fn as_wasmtime(&self) -> &component::Component {
-        &self.loaded.component
-    }
-
-    pub(super) fn pre(&self) -> &InstancePre<GuestState> {
-        &self.loaded.pre
+        let copy = self.loaded.copies.iter().find_map(OnceLock::get);
+        &copy
+            .expect("it was put into a pool when it was made")
+            .component
     }
 
     pub(super) fn slots(&self) -> u64 {
@@ -119,12 +205,14 @@ impl Component {
         self.loaded.initial_memory
     }
 
-    pub(super) fn command(&self) -> Option<&ComponentExportIndex> {
-        self.loaded.command.as_ref()
+    /// Which of its functions is `wasi:cli/run`.
+    pub(super) fn command(&self) -> Option<usize> {
+        self.loaded.command
     }
 
-    pub(super) fn entry(&self) -> Option<&ComponentExportIndex> {
-        self.loaded.entry.as_ref()
+    /// Which is `hart:exec/entry`.
+    pub(super) fn entry(&self) -> Option<usize> {
+        self.loaded.entry
     }
 
     /// The function of this name: the full one, or the bare name of one in an interface where no
@@ -169,14 +257,21 @@ fn needs(component: &component::Component) -> (u64, u64) {
     (slots, largest.saturating_mul(u64::from(needs.num_memories)))
 }
 
-fn functions(component: &component::Component) -> Vec<Function> {
+struct Export {
+    name: String,
+    index: ComponentExportIndex,
+    ty: ComponentFunc,
+}
+
+/// The functions that a component exports, in an order that is the same in every copy.
+fn exports(component: &component::Component) -> Vec<Export> {
     let engine = component.engine();
     let mut functions = Vec::new();
     for (name, export) in component.component_type().exports(engine) {
         match export.ty {
             ComponentItem::ComponentFunc(ty) => {
                 if let Some(index) = component.get_export_index(None, name) {
-                    functions.push(Function {
+                    functions.push(Export {
                         name: name.to_owned(),
                         index,
                         ty,
@@ -191,7 +286,7 @@ fn functions(component: &component::Component) -> Vec<Function> {
                     if let ComponentItem::ComponentFunc(ty) = export.ty
                         && let Some(index) = component.get_export_index(Some(&outer), inner)
                     {
-                        functions.push(Function {
+                        functions.push(Export {
                             name: format!("{name}#{inner}"),
                             index,
                             ty,

@@ -73,6 +73,8 @@ pub(super) struct Wanted {
     pub(super) scan: PoolScan,
     pub(super) backtrace_details: bool,
     pub(super) deterministic: Deterministic,
+    /// Whether a pool begins small.
+    pub(super) grows: bool,
 }
 
 /// An engine, and what was decided about it.
@@ -82,6 +84,17 @@ pub(super) struct Made {
     pub(super) promise: Promise,
     /// Where memories and stacks are, in the dense profile.
     pub(super) dense: Option<Dense>,
+    /// Where the engine's pool is a small one.
+    pub(super) rest: Option<Rest>,
+}
+
+/// The engine that has a plan's whole pool, not made yet.
+pub(super) struct Rest(Config);
+
+impl Rest {
+    pub(super) fn make(&self) -> Result<Engine, BuildError> {
+        Engine::new(&self.0).map_err(BuildError::Engine)
+    }
 }
 
 /// Makes the engine.
@@ -95,17 +108,21 @@ pub(super) fn engine(wanted: &Wanted, kind: Kind) -> Result<Made, BuildError> {
         wanted.instances,
         wanted.profile,
         wanted.scan,
+        wanted.grows,
         beside,
         &Room::look(),
     )?;
     // Before the pool is there, so that two that are made at once do not both see the same room.
     let mut promise = Promise::new(plan.mappings, plan.bytes);
     let mut config = config(wanted, kind, &plan);
-    let mut dense = None;
+    let (mut dense, mut rest) = (None, None);
     match plan.dense {
         None => {
-            let pool = pool(kind, &plan)?;
-            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+            config.allocation_strategy(pool(kind, &plan, plan.places)?);
+            if plan.first < plan.places {
+                rest = Some(Rest(config.clone()));
+                config.allocation_strategy(pool(kind, &plan, plan.first)?);
+            }
         }
         Some(guards) => {
             let asked = plan.places;
@@ -149,6 +166,7 @@ pub(super) fn engine(wanted: &Wanted, kind: Kind) -> Result<Made, BuildError> {
         plan,
         promise,
         dense,
+        rest,
     })
 }
 
@@ -203,9 +221,8 @@ fn config(wanted: &Wanted, kind: Kind, plan: &Plan) -> Config {
     config
 }
 
-/// wasmtime's own pool.
-fn pool(kind: Kind, plan: &Plan) -> Result<PoolingAllocationConfig, BuildError> {
-    let instances = plan.places;
+/// wasmtime's own pool, of so many instances.
+fn pool(kind: Kind, plan: &Plan, instances: u32) -> Result<InstanceAllocationStrategy, BuildError> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_stacks(instances * kind.stacks_per_place())
@@ -225,5 +242,5 @@ fn pool(kind: Kind, plan: &Plan) -> Result<PoolingAllocationConfig, BuildError> 
         .decommit_batch_size(DECOMMIT_BATCH)
         .max_unused_warm_slots(WARM_SLOTS)
         .pagemap_scan(if plan.scan { Enabled::Yes } else { Enabled::No });
-    Ok(pool)
+    Ok(InstanceAllocationStrategy::Pooling(pool))
 }

@@ -294,7 +294,7 @@ impl State {
             .iter()
             .filter(|spare| Arc::ptr_eq(&spare.run().site, site));
         let kept: u64 = kept.map(Spare::places).sum();
-        let places = site.admission.places() + own;
+        let places = site.admission.ready() + own;
         kept > 0 && kept + site.admission.in_use() > places
     }
 }

@@ -10,9 +10,10 @@ use wasmtime::component::{self, Linker};
 use wasmtime::{Engine, Precompiled};
 
 use super::cache::{Entries, Key};
-use super::component::{Component, PAGE};
+use super::component::{Component, Copy, PAGE};
 use super::engine::{Kind, MEMORIES_PER_MODULE, TABLES_PER_MODULE};
 use super::pool::Bounds;
+use super::pools::{Pool, Which};
 use super::site::Site;
 use super::state::GuestState;
 use super::uses::{Uses, is_wasi_03};
@@ -59,26 +60,46 @@ impl<'a> Unloaded<'a> {
         }
     }
 
-    /// Compiles it, or takes it from the cache, and links it with what `linker` has.
+    /// Compiles it, or takes it from the cache, and links it with what the site provides.
     pub(super) fn load(
         &self,
         site: &Site,
         cache: Option<&Entries>,
+    ) -> Result<Component, LoadError> {
+        let (which, pool) = site.pools.newest();
+        let component = self.load_for(site, (which, pool), cache, &pool.linker)?;
+        let adopted = site.pools.adopt(&component, which);
+        adopted.map_err(|error| invalid(&error))?;
+        Ok(component)
+    }
+
+    /// The same for one pool, and with what `linker` has.
+    pub(super) fn load_for(
+        &self,
+        site: &Site,
+        (which, pool): (Which, &Pool),
+        cache: Option<&Entries>,
         linker: &Linker<GuestState>,
     ) -> Result<Component, LoadError> {
         self.check_sizes(site.bounds)?;
-        let engine = &site.engine;
+        let engine = &pool.engine;
         let component = match cache {
             Some(cache) => cached(engine, cache, &self.binary)?,
             None => guarded(|| component::Component::from_binary(engine, &self.binary))?,
         };
-        link(linker, component, site.kind, self.uses.instances())
+        let copy = link(linker, component)?;
+        Ok(Component::new(
+            copy,
+            which,
+            site.kind,
+            self.uses.instances(),
+        ))
     }
 
     /// Compiles it to native code.
     pub(super) fn precompile(&self, site: &Site) -> Result<Vec<u8>, LoadError> {
         self.check_sizes(site.bounds)?;
-        compile(&site.engine, &self.binary)
+        compile(&site.pools.first().engine, &self.binary)
     }
 
     /// Refuses what the pool has no room for.
@@ -154,8 +175,9 @@ pub(super) unsafe fn load_precompiled(
         Some(Precompiled::Module) | None => return Err(LoadError::NotPrecompiled),
     }
     // SAFETY: the caller promises that the bytes come from `Unloaded::precompile`, unchanged.
+    let (which, pool) = site.pools.newest();
     let component =
-        unsafe { component::Component::deserialize(&site.engine, bytes) }.map_err(|error| {
+        unsafe { component::Component::deserialize(&pool.engine, bytes) }.map_err(|error| {
             let detail = format!("{error:#}");
             if detail.contains("epoch interruption") || detail.contains("fuel support") {
                 LoadError::PreemptionMismatch {
@@ -169,12 +191,11 @@ pub(super) unsafe fn load_precompiled(
     let memories = component
         .resources_required()
         .map_or(0, |needs| needs.num_memories);
-    link(
-        &site.linker,
-        component,
-        site.kind,
-        u64::from(memories.max(1)),
-    )
+    let copy = link(&pool.linker, component)?;
+    let component = Component::new(copy, which, site.kind, u64::from(memories.max(1)));
+    let adopted = site.pools.adopt(&component, which);
+    adopted.map_err(|error| invalid(&error))?;
+    Ok(component)
 }
 
 /// Whether native code was compiled for the host's other engine.
@@ -310,13 +331,8 @@ fn invalid(error: &wasmtime::Error) -> LoadError {
     }
 }
 
-fn link(
-    linker: &Linker<GuestState>,
-    component: component::Component,
-    kind: Kind,
-    instances: u64,
-) -> Result<Component, LoadError> {
-    let pre = linker.instantiate_pre(&component).map_err(|error| {
+fn link(linker: &Linker<GuestState>, component: component::Component) -> Result<Copy, LoadError> {
+    Copy::new(component, linker).map_err(|error| {
         let first = error.to_string();
         let name = first.split('`').nth(1).unwrap_or(&first);
         if is_wasi_03(name) {
@@ -332,6 +348,5 @@ fn link(
             name: text::line(name),
             detail: text::line(&detail),
         }
-    })?;
-    Ok(Component::new(component, pre, kind, instances))
+    })
 }

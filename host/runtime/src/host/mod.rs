@@ -15,6 +15,7 @@ mod kept;
 mod load;
 mod outcome;
 mod pool;
+mod pools;
 mod pressure;
 mod room;
 mod run;
@@ -121,7 +122,7 @@ struct HostInner {
     making: Mutex<()>,
     /// Where compiled code is kept, if it is.
     cache: Option<cache::Entries>,
-    blueprint: Blueprint,
+    blueprint: Arc<Blueprint>,
     pressure: Arc<Pressure>,
     preemption: Preemption,
     limits: Limits,
@@ -163,16 +164,17 @@ impl Host {
         self.open()?;
         let unloaded = Unloaded::new(bytes)?;
         let site = self.inner().site(unloaded.kind())?;
-        unloaded.load(site, self.inner().cache.as_ref(), &site.linker)
+        unloaded.load(site, self.inner().cache.as_ref())
     }
 
     /// Loads a component with imports of its own: `imports` adds them to a copy of the host's linker,
     /// where they may replace what the host provides. The tasks that the component spawns have them
-    /// too.
+    /// too. A host that [grows](HostBuilder::grows) makes all its places now.
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load), and [`LoadError::Imports`] if `imports` fails.
+    /// As [`load`](Self::load), [`LoadError::Imports`] if `imports` fails, and [`LoadError::Pool`] if the host cannot
+    /// grow.
     ///
     /// # Examples
     ///
@@ -203,10 +205,11 @@ impl Host {
         self.open()?;
         let unloaded = Unloaded::new(bytes)?;
         let site = self.inner().site(unloaded.kind())?;
-        let mut linker = site.linker.clone();
+        let pool = site.with_all_places().map_err(LoadError::Pool)?;
+        let mut linker = pool.1.linker.clone();
         linker.allow_shadowing(true);
         imports(&mut linker).map_err(LoadError::Imports)?;
-        unloaded.load(site, self.inner().cache.as_ref(), &linker)
+        unloaded.load_for(site, pool, self.inner().cache.as_ref(), &linker)
     }
 
     /// wasmtime's engine on which such a component would run: one with component-model async, or one without.
@@ -217,7 +220,7 @@ impl Host {
     pub fn engine_for(&self, bytes: &[u8]) -> Result<&Engine, LoadError> {
         self.open()?;
         let unloaded = Unloaded::new(bytes)?;
-        Ok(&self.inner().site(unloaded.kind())?.engine)
+        Ok(&self.inner().site(unloaded.kind())?.pools.first().engine)
     }
 
     /// Loads a component from a file, binary or text.
@@ -442,8 +445,11 @@ impl Host {
 
     /// wasmtime's engine, on which components without component-model async run. That of any component
     /// is `component.as_wasmtime().engine()`.
+    ///
+    /// Stores of the embedder's own on this engine take from its pool, unseen by the host's queue. That of a host that
+    /// [grows](HostBuilder::grows) stays small.
     pub fn engine(&self) -> &Engine {
-        &self.inner().plain.engine
+        &self.inner().plain.pools.first().engine
     }
 }
 
@@ -460,6 +466,9 @@ impl fmt::Debug for Host {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.inner.close();
+        for site in self.inner.sites() {
+            site.pools.join();
+        }
         // `runtime` goes next: it waits for the threads.
     }
 }
@@ -516,7 +525,13 @@ impl HostInner {
                     return Ok(site);
                 }
                 let parts = self.blueprint.parts(kind).map_err(LoadError::Async)?;
-                let site = Site::new(parts, &self.runtime, self.preemption, &self.pressure);
+                let site = Site::new(
+                    parts,
+                    &self.blueprint,
+                    &self.runtime,
+                    self.preemption,
+                    &self.pressure,
+                );
                 let site = site.map_err(LoadError::Async)?;
                 Ok(self.concurrent.get_or_init(|| site))
             }
@@ -526,7 +541,7 @@ impl HostInner {
     /// Where a component runs that was loaded here.
     fn site_of(&self, component: &Component) -> Option<&Arc<Site>> {
         let engine = component.as_wasmtime().engine();
-        self.sites().find(|site| Engine::same(&site.engine, engine))
+        self.sites().find(|site| site.has(engine))
     }
 
     fn is_closed(&self) -> bool {

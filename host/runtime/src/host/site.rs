@@ -1,4 +1,4 @@
-//! An engine with what belongs to it: its pool, the queue in front of that, and a linker.
+//! An engine with what belongs to it: its [pool](super::pools), the queue in front of that, and a linker.
 //!
 //! A host has up to two. Components that use component-model async need an engine whose calls go through an
 //! event loop, which costs every call about as much again; all others run on an engine without. The second
@@ -7,23 +7,25 @@
 //! Each has places and an admission of its own, and all tasks of a run are of one component: the argument why
 //! admission never deadlocks is about one pool, and holds for each.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
-use super::admission::Admission;
+use super::admission::{Admission, More};
 use super::bindings::{tasks, tasks_async, tasks_poll};
 use super::dense::Dense;
 use super::engine::{self, Kind, Wanted};
 use super::files;
+use super::outcome::Ended;
 use super::pool::Bounds;
+use super::pools::{self, Pool, Pools, Recipe, Which};
 use super::pressure::Pressure;
 use super::room::Promise;
 use super::settings::Setting;
 use super::state::GuestState;
 use crate::runtime::Inner;
-use crate::{BuildError, PoolStats, Preemption};
+use crate::{BuildError, PoolStats, Preemption, text};
 
 /// A hook that adds imports of the embedder's own.
 pub(super) type Imports =
@@ -37,11 +39,10 @@ pub(super) struct Blueprint {
     pub(super) async_imports: Vec<Imports>,
 }
 
-/// An engine with its pool, its queue and its linker.
+/// Pools with their engines and linkers, and a queue.
 pub(super) struct Site {
     pub(super) kind: Kind,
-    pub(super) engine: Engine,
-    pub(super) linker: Linker<GuestState>,
+    pub(super) pools: Pools,
     pub(super) admission: Arc<Admission>,
     /// How large what is loaded may be.
     pub(super) bounds: Bounds,
@@ -70,7 +71,11 @@ impl Blueprint {
         Ok(Parts { kind, made, linker })
     }
 
-    fn linker(&self, engine: &Engine, kind: Kind) -> wasmtime::Result<Linker<GuestState>> {
+    pub(super) fn linker(
+        &self,
+        engine: &Engine,
+        kind: Kind,
+    ) -> wasmtime::Result<Linker<GuestState>> {
         let mut linker = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         linker.allow_shadowing(true);
@@ -100,9 +105,11 @@ impl Blueprint {
 // === impl Site ===
 
 impl Site {
-    /// Puts `parts` on a runtime, whose clock interrupts the engine's guests from now on.
+    /// Puts `parts`, which are made from `blueprint`, on a runtime, whose clock interrupts the engine's guests from now
+    /// on.
     pub(super) fn new(
         parts: Parts,
+        blueprint: &Arc<Blueprint>,
         runtime: &Arc<Inner>,
         preemption: Preemption,
         pressure: &Arc<Pressure>,
@@ -113,25 +120,87 @@ impl Site {
             plan,
             promise,
             dense,
+            rest,
         } = made;
         runtime.attach(&engine, preemption)?;
-        Ok(Arc::new(Self {
-            kind,
-            engine,
-            linker,
-            admission: Admission::new(u64::from(plan.places), runtime.clone(), pressure.clone()),
-            bounds: plan.bounds,
-            dense,
-            settings: plan.settings,
-            _promise: promise,
+        let places = u64::from(plan.places);
+        let first = Pool { engine, linker };
+        let (pools, ready) = match rest {
+            None => (Pools::one(first), places),
+            Some(rest) => {
+                let recipe = Recipe {
+                    rest,
+                    kind,
+                    blueprint: blueprint.clone(),
+                    runtime: runtime.clone(),
+                    preemption,
+                };
+                let ready = u64::from(plan.first);
+                (Pools::growing(first, ready, recipe), ready)
+            }
+        };
+        Ok(Arc::new_cyclic(|this: &Weak<Self>| {
+            let this = this.clone();
+            let more: More = Box::new(move || {
+                if let Some(site) = this.upgrade() {
+                    pools::begin(site);
+                }
+            });
+            let (runtime, pressure) = (runtime.clone(), pressure.clone());
+            Self {
+                kind,
+                pools,
+                admission: Admission::new(places, ready, more, runtime, pressure),
+                bounds: plan.bounds,
+                dense,
+                settings: plan.settings,
+                _promise: promise,
+            }
         }))
+    }
+
+    /// Whether this is one of its engines.
+    pub(super) fn has(&self, engine: &Engine) -> bool {
+        self.pools
+            .all()
+            .any(|pool| Engine::same(&pool.engine, engine))
+    }
+
+    /// The pool that has all places; made now if there is none.
+    pub(super) fn with_all_places(&self) -> Result<(Which, &Pool), BuildError> {
+        let pool = self.pools.with_all_places()?;
+        self.admission.grown();
+        Ok(pool)
+    }
+
+    /// Makes the pool that has all places, for those that wait for it.
+    pub(super) fn grow(&self) {
+        if let Err(error) = self.with_all_places() {
+            self.cannot_grow(&error);
+        }
+    }
+
+    /// Refuses those that wait for more places.
+    pub(super) fn cannot_grow(&self, error: &BuildError) {
+        tracing::warn!("the pool of instances cannot grow: {error}");
+        let text = text::line(&format!(
+            "the host's pool of instances cannot grow: {error}"
+        ));
+        for guest in self.admission.refuse() {
+            guest.finish(Ended::Other(text.clone()));
+        }
     }
 
     /// Adds what its pool holds.
     pub(super) fn count(&self, stats: &mut PoolStats) {
         stats.instances += self.admission.places();
+        stats.ready += self.admission.ready();
         stats.in_use += self.admission.in_use();
-        if let Some(metrics) = self.engine.pooling_allocator_metrics() {
+        let metrics = self
+            .pools
+            .all()
+            .filter_map(|pool| pool.engine.pooling_allocator_metrics());
+        for metrics in metrics {
             stats.component_instances += metrics.component_instances();
             stats.core_instances += metrics.core_instances();
             stats.memories += metrics.memories() as u64;

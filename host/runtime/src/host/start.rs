@@ -8,12 +8,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use wasmtime::component::{ComponentExportIndex, Instance, Val};
+use wasmtime::component::{Instance, Val};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use super::engine::Kind;
 use super::guest::Guest;
 use super::outcome::Ended;
+use super::pools::Seat;
 use super::state::GuestState;
 use crate::simulate::Admitted;
 use crate::task::{Driven, FuelWaker, Kill, Stop, arm};
@@ -25,7 +26,8 @@ pub(super) enum Start {
     Command,
     /// An export, with arguments.
     Call {
-        function: ComponentExportIndex,
+        /// Which of the component's.
+        function: usize,
         args: Vec<Val>,
     },
     /// What the embedder does with the instance.
@@ -220,19 +222,22 @@ async fn instantiate(guest: &Arc<Guest>) -> Result<(Store<GuestState>, Instance)
     let clock = &guest.run.host.runtime.clock;
     let mut until = None;
     loop {
-        let state = GuestState::new(guest.clone());
-        let mut store = Store::try_new(&guest.run.site.engine, state).map_err(failed)?;
-        prepare(guest, &mut store)?;
-        let pre = guest.run.component.pre();
-        match pre.instantiate_async(&mut store).await {
-            Ok(instance) => return Ok((store, instance)),
-            Err(error)
-                if error.is::<PoolConcurrencyLimitError>()
-                    && clock.now() < *until.get_or_insert_with(|| clock.now() + PATIENCE) => {}
-            Err(error) => return Err(Ended::from_error(error, control, true)),
+        if let Some(seat) = Seat::take(&guest.run.site, &guest.run.component) {
+            let engine = guest.run.site.pools.of(&seat).engine.clone();
+            let state = GuestState::new(guest.clone(), seat);
+            let mut store = Store::try_new(&engine, state).map_err(failed)?;
+            prepare(guest, &mut store)?;
+            let pre = store.data().copy().pre().clone();
+            match pre.instantiate_async(&mut store).await {
+                Ok(instance) => return Ok((store, instance)),
+                Err(error)
+                    if error.is::<PoolConcurrencyLimitError>()
+                        && clock.now() < *until.get_or_insert_with(|| clock.now() + PATIENCE) => {}
+                Err(error) => return Err(Ended::from_error(error, control, true)),
+            }
+            drop(store);
+            control.instance_gone();
         }
-        drop(store);
-        control.instance_gone();
         hart_executor::yield_now().await;
     }
 }
@@ -247,7 +252,7 @@ async fn enter(
     let failed = |error: wasmtime::Error| Ended::from_error(error, &control, false);
     match start {
         Start::Command => command(store, &instance, guest).await.map_err(failed),
-        Start::Call { function, args } => call(store, &instance, &function, &args)
+        Start::Call { function, args } => call(store, &instance, function, &args)
             .await
             .map_err(failed),
         Start::Drive(body) => body(store, instance)
@@ -255,13 +260,16 @@ async fn enter(
             .map(Ended::Results)
             .map_err(failed),
         Start::Entry { entry, input } => {
-            let Some(index) = guest.run.component.entry() else {
+            let Some(function) = guest.run.component.entry() else {
                 return Err(Ended::Other(
                     "the component exports no hart:exec/entry".into(),
                 ));
             };
+            let index = *store.data().copy().index(function);
             let run = instance
-                .get_typed_func::<(String, Vec<u8>), (Result<Vec<u8>, Vec<u8>>,)>(&mut store, index)
+                .get_typed_func::<(String, Vec<u8>), (Result<Vec<u8>, Vec<u8>>,)>(
+                    &mut store, &index,
+                )
                 .map_err(failed)?;
             let (result,) = run
                 .call_async(&mut store, (entry, input))
@@ -280,10 +288,11 @@ async fn command(
     instance: &Instance,
     guest: &Guest,
 ) -> wasmtime::Result<Ended> {
-    let Some(index) = guest.run.component.command() else {
+    let Some(function) = guest.run.component.command() else {
         return Ok(Ended::Other("the component exports no wasi:cli/run".into()));
     };
-    let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, index)?;
+    let index = *store.data().copy().index(function);
+    let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, &index)?;
     let (result,) = run.call_async(store, ()).await?;
     Ok(Ended::Exit(i32::from(result.is_err())))
 }
@@ -291,10 +300,11 @@ async fn command(
 async fn call(
     store: &mut Store<GuestState>,
     instance: &Instance,
-    function: &ComponentExportIndex,
+    function: usize,
     args: &[Val],
 ) -> wasmtime::Result<Ended> {
-    let Some(function) = instance.get_func(&mut *store, function) else {
+    let index = *store.data().copy().index(function);
+    let Some(function) = instance.get_func(&mut *store, index) else {
         return Ok(Ended::Other(
             "the component does not export that function".into(),
         ));

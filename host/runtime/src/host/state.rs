@@ -7,7 +7,9 @@ use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::component::Copy;
 use super::guest::Guest;
+use super::pools::Seat;
 
 /// What a guest's store holds: the `T` of the host's `Linker<T>`, for imports of the embedder's own
 /// (see [`HostBuilder::imports`](super::HostBuilder::imports)).
@@ -17,10 +19,11 @@ pub struct GuestState {
     table: ResourceTable,
     guest: Arc<Guest>,
     data: Option<Box<dyn Any + Send>>,
+    seat: Seat,
 }
 
 impl GuestState {
-    pub(super) fn new(guest: Arc<Guest>) -> Self {
+    pub(super) fn new(guest: Arc<Guest>, seat: Seat) -> Self {
         let run = &guest.run;
         Self {
             // A hook of the embedder's is promised a call for every task.
@@ -28,6 +31,7 @@ impl GuestState {
             table: ResourceTable::new(),
             data: run.host.data.as_ref().map(|make| make()),
             guest,
+            seat,
         }
     }
 
@@ -69,6 +73,11 @@ impl GuestState {
 
     pub(super) fn guest(&self) -> &Arc<Guest> {
         &self.guest
+    }
+
+    /// Its component, in the pool that the store is in.
+    pub(super) fn copy(&self) -> &Copy {
+        self.guest.run.component.copy(&self.seat)
     }
 
     pub(super) fn table(&mut self) -> &mut ResourceTable {

@@ -6,6 +6,7 @@ mod cache;
 mod concurrent;
 mod dense;
 mod ends;
+mod growth;
 mod isolation;
 mod layers;
 mod limits;

@@ -1,7 +1,7 @@
 //! How long `hart run` of a small program takes, from starting the process to its end.
 //!
-//! The peer is `wasmtime run`, or, where there is no `wasmtime`, this program doing what it does: see [`peer`]. The rows
-//! of `startup/pool` say what a pool of the usual size costs: their peer is hart with a small one.
+//! The peer is `wasmtime run`, or, where there is no `wasmtime`, this program doing what it does: see [`peer`]. The row
+//! `startup/pool` says what is saved by a pool that begins small, as that of `hart run` does.
 
 use crate::{
     child,
@@ -9,7 +9,7 @@ use crate::{
     wasi::State,
 };
 use hart_host::{
-    Host, HostBuilder,
+    Host,
     wasmtime::{
         Cache, CacheConfig, Config, Engine, Store,
         component::{Component, Linker},
@@ -29,7 +29,7 @@ const SUITE: &str = "startup";
 
 pub(crate) fn run(bench: &mut Bench) {
     pool(bench);
-    if !["cold", "cached", POOL_PROCESS]
+    if !["cold", "cached"]
         .iter()
         .any(|case| bench.wants(SUITE, case))
     {
@@ -98,53 +98,25 @@ pub(crate) fn run(bench: &mut Bench) {
             once.borrow_mut()(1)
         });
     }
-    let tree = hart_build::guest("tree");
-    let spawner = |options: &[&str]| {
-        let mut command = Command::new(&hart);
-        command.arg("run").args(options).arg(&tree).arg("1");
-        let total: Duration = (0..10)
-            .map(|_| start(&mut command, &directory.join("pool")))
-            .sum();
-        total / 10
-    };
-    let small = SMALL.to_string();
-    let case = Case {
-        suite: SUITE,
-        name: POOL_PROCESS,
-        peer_name: SMALL_POOL,
-    };
-    bench.compare(&case, &mut || spawner(&[]), &mut || {
-        spawner(&["--instances", &small])
-    });
     // What is left of a temporary directory is nobody's loss.
     let _ = std::fs::remove_dir_all(&directory);
 }
 
-/// A process of a program that spawns, whose pool has room for a thousand.
-const POOL_PROCESS: &str = "pool/process";
-/// Places: the root of a run needs 65, at the default limit of depth.
-const SMALL: u32 = 80;
-const SMALL_POOL: &str = "hart, 80 instances";
-
-/// How long a host takes to be built.
+/// How long a host of the usual size takes to be built.
 fn pool(bench: &mut Bench) {
-    let build = |instances: u32| {
+    let build = |grows: bool| {
         let builder = Host::builder().workers(1).cache(hart_host::Cache::Off);
         let mut host = None;
-        let time = time(|| host = builder.instances(instances).build().ok());
+        let time = time(|| host = builder.grows(grows).build().ok());
         host.expect("the defaults fit this machine");
         time
     };
     let case = Case {
         suite: SUITE,
-        name: "pool/host",
-        peer_name: SMALL_POOL,
+        name: "pool",
+        peer_name: "all places",
     };
-    bench.compare(
-        &case,
-        &mut || build(HostBuilder::DEFAULT_INSTANCES),
-        &mut || build(SMALL),
-    );
+    bench.compare(&case, &mut || build(true), &mut || build(false));
 }
 
 fn start(command: &mut Command, cache: &Path) -> Duration {

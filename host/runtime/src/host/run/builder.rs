@@ -318,7 +318,7 @@ fn start_of(component: &Component, target: Target) -> Result<Start, RunError> {
                 ))));
             }
             Ok(Start::Call {
-                function: function.index,
+                function: function.at,
                 args,
             })
         }

@@ -1,0 +1,169 @@
+//! A pool that begins small.
+
+use std::process::Command;
+
+use crate::support::*;
+use hart_host::{Host, HostBuilder, Run, RunError};
+
+/// Places from the start, and in all.
+const SMALL: u64 = 64;
+const ALL: u64 = 300;
+
+const SEVEN: &[u8] = br#"
+    (component
+        (core module $m (func (export "f") (result i32) (i32.const 7)))
+        (core instance $i (instantiate $m))
+        (func (export "f") (result u32) (canon lift (core func $i "f"))))
+"#;
+
+fn growing() -> HostBuilder {
+    builder().instances(ALL as u32).grows(true)
+}
+
+fn sleepers(host: &Host, lab: &hart_host::Component, count: usize) -> Vec<Run> {
+    (0..count)
+        .map(|_| run(host, lab, &sleep(50).repeat()).start().unwrap())
+        .collect()
+}
+
+fn cancel(runs: Vec<Run>) {
+    for run in &runs {
+        run.cancel();
+    }
+    for run in runs {
+        assert!(matches!(run.wait(), Err(RunError::Cancelled)));
+    }
+}
+
+/// Fault: tasks that wait for ever, or are refused, once the small pool is full; a task in the second pool that is called
+/// by the index which its export has in the first, and one of the first by that of the second; places that are not given
+/// back to the pool that they are in.
+#[test]
+fn a_pool_grows_when_its_first_places_are_taken() {
+    let child = spawn(&say(b'x')).join(0);
+    for mode in MODES {
+        let host = growing().preemption(mode).build().unwrap();
+        let lab = lab(&host);
+        assert_eq!(output(&host, &lab, &child), "k(x)");
+        assert_eq!((host.pool().ready, host.pool().instances), (SMALL, ALL));
+        for _ in 0..3 {
+            let some = sleepers(&host, &lab, SMALL as usize);
+            eventually("the small pool is full", || host.pool().in_use == SMALL);
+            let others = sleepers(&host, &lab, 50);
+            eventually("the others have places too", || {
+                host.pool().component_instances == SMALL + 50
+            });
+            assert_eq!(host.pool().ready, ALL);
+            assert_eq!(output(&host, &lab, &child), "k(x)");
+            cancel(some);
+            assert_eq!(output(&host, &lab, &child), "k(x)");
+            cancel(others);
+            assert_nothing_left(&host);
+        }
+    }
+}
+
+/// Fault: a component that was loaded while the second pool was made, and is not in it.
+#[test]
+fn what_is_loaded_meanwhile_is_in_both_pools() {
+    for _ in 0..10 {
+        let host = growing().build().unwrap();
+        let first = lab(&host);
+        let full = sleepers(&host, &first, SMALL as usize);
+        let (loaded, more) = std::thread::scope(|scope| {
+            let loading = scope.spawn(|| [(); 10].map(|()| host.load(SEVEN).unwrap()));
+            let more = sleepers(&host, &first, 1);
+            (loading.join().unwrap(), more)
+        });
+        eventually("it has grown", || host.pool().ready == ALL);
+        for component in loaded {
+            let outcome = host.invoke(&component, "f()").unwrap().start().unwrap();
+            assert_eq!(outcome.wait().unwrap().to_wave().unwrap(), "7");
+        }
+        cancel(full);
+        cancel(more);
+        assert_nothing_left(&host);
+    }
+}
+
+/// Fault: an import of the embedder's that half of the tasks do not have.
+#[test]
+fn imports_of_the_embedders_own_are_in_all_places() {
+    let host = growing().build().unwrap();
+    let text = br#"
+        (component
+            (import "answer" (func $answer (result u32)))
+            (core func $lowered (canon lower (func $answer)))
+            (core module $m
+                (import "" "answer" (func $answer (result i32)))
+                (func (export "ask") (result i32) (call $answer)))
+            (core instance $i (instantiate $m
+                (with "" (instance (export "answer" (func $lowered))))))
+            (func (export "ask") (result u32) (canon lift (core func $i "ask"))))
+    "#;
+    let own = host.load_with(text, |linker| {
+        linker.root().func_wrap("answer", |_, ()| Ok((42_u32,)))
+    });
+    let own = own.unwrap();
+    assert_eq!(host.pool().ready, ALL);
+    let ask = || {
+        let run = host.invoke(&own, "ask()").unwrap().start().unwrap();
+        run.wait().unwrap().to_wave().unwrap()
+    };
+    assert_eq!(ask(), "42");
+    let lab = lab(&host);
+    let full = sleepers(&host, &lab, SMALL as usize + 10);
+    assert_eq!(ask(), "42");
+    cancel(full);
+    assert_nothing_left(&host);
+}
+
+/// Fault: spawns that wait for ever for places that the system does not grant.
+#[test]
+fn who_waits_for_a_pool_that_cannot_be_made_is_told_so() {
+    let alone = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "growth::a_pool_beyond_the_address_space",
+            "--ignored",
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&alone.stdout);
+    assert!(
+        alone.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "limits its process; started by another test"]
+fn a_pool_beyond_the_address_space() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let limit = |bytes| {
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        setrlimit(Resource::As, limit).unwrap();
+    };
+    let host = growing().build().unwrap();
+    let lab = lab(&host);
+    // More than is mapped now, and less than 300 memories of 4 GiB take.
+    limit(Some(800 << 30));
+    let full = sleepers(&host, &lab, SMALL as usize);
+    let refused = sleepers(&host, &lab, 1).remove(0).wait().unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("pool of instances cannot grow"),
+        "{refused}"
+    );
+    assert_eq!(host.pool().in_use, SMALL);
+    limit(None);
+    let more = sleepers(&host, &lab, 1);
+    eventually("it has grown", || host.pool().ready == ALL);
+    cancel(more);
+    cancel(full);
+    assert_nothing_left(&host);
+}
