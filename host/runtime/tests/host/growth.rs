@@ -48,7 +48,10 @@ fn a_pool_grows_when_its_first_places_are_taken() {
         assert_eq!((host.pool().ready, host.pool().instances), (SMALL, ALL));
         for _ in 0..3 {
             let some = sleepers(&host, &lab, SMALL as usize);
-            eventually("the small pool is full", || host.pool().in_use == SMALL);
+            eventually("the small pool is full", || {
+                let small = host.engine().pooling_allocator_metrics().unwrap();
+                small.component_instances() == SMALL
+            });
             let others = sleepers(&host, &lab, 50);
             eventually("the others have places too", || {
                 host.pool().component_instances == SMALL + 50
