@@ -291,8 +291,8 @@ fn one_that_computes_beside_a_pending_join_is_not_blocked() {
         let adversary = host.load(ADVERSARY).unwrap();
         let start = |wave: &str| host.invoke(&adversary, wave).unwrap().start().unwrap();
         // Others who want the cores: its polls end in the middle of what it computes.
-        let group = host.runtime().group().build().unwrap();
         let others = [(); 3].map(|()| {
+            let group = host.runtime().group().build().unwrap();
             group.spawn(async |cx| {
                 loop {
                     std::hint::black_box((0..10_000).sum::<u64>());
