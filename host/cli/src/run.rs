@@ -9,6 +9,7 @@ use crate::wasi::Grants;
 use crate::{limits, load, scheduling};
 use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Stdio, Trace};
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::time::Instant;
 
@@ -45,6 +46,8 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
             builder
         }
     })?;
+    // Its threads end with the process; to wait for each of them after the run would only take time.
+    let host = ManuallyDrop::new(host);
     let component = load::load(&host, path, args.allow_precompiled)?;
     let builder = match &args.invoke {
         Some(call) => host

@@ -22,7 +22,7 @@ pub(super) const STACKS_PER_PLACE_ASYNC: u32 = 2;
 pub(super) const MAX_INSTANCES: u32 = 100_000;
 /// Places of a pool that is to grow, at first: making them takes a tenth of a millisecond. The suite `startup` of
 /// `hart-bench` shows what it saves.
-const FIRST: u32 = 64;
+const FIRST: u32 = 32;
 
 /// Mappings of a stack: the stack and its guard.
 const STACK_MAPPINGS: u64 = 2;

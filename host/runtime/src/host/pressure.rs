@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::room::read;
 use super::settings::{Setting, size};
 
 /// How long a look is good for. One takes some 50 us. A guess.
@@ -116,11 +117,11 @@ struct Memory {
 
 /// The least of what there is, and of what is left of it.
 fn memory() -> Option<Memory> {
-    let system = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let system = read("/proc/meminfo")?;
     let system = of_the_system(&system)?;
-    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = read("/proc/self/cgroup").unwrap_or_default();
     Some(group_files(&groups).fold(system, |least, files| {
-        let of = files.read(|file| std::fs::read_to_string(file).ok());
+        let of = files.read(read);
         of.map_or(least, |of| Memory {
             total: least.total.min(of.total),
             available: least.available.min(of.available),

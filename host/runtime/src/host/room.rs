@@ -38,11 +38,9 @@ pub(super) struct Room {
 impl Room {
     /// Looks.
     pub(super) fn look() -> Self {
-        let most = std::fs::read_to_string("/proc/sys/vm/max_map_count")
-            .ok()
-            .and_then(|text| text.trim().parse::<u64>().ok());
-        let present = std::fs::read("/proc/self/maps")
-            .map_or(0, |maps| maps.iter().filter(|byte| **byte == b'\n').count());
+        let most =
+            read("/proc/sys/vm/max_map_count").and_then(|text| text.trim().parse::<u64>().ok());
+        let present = read("/proc/self/maps").map_or(0, |maps| maps.lines().count());
         let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
         let bytes = match limit {
             Some(limit) => limit.min(ADDRESS_SPACE).saturating_sub(present_bytes()),
@@ -57,17 +55,27 @@ impl Room {
             bytes,
             is_limited: limit.is_some(),
             // A system that does not say has none, or is none whose pages could be asked for.
-            swaps: std::fs::read_to_string("/proc/swaps")
-                .is_ok_and(|text| text.lines().nth(1).is_some()),
+            swaps: read("/proc/swaps").is_some_and(|text| text.lines().nth(1).is_some()),
             guards: dense::guards(),
         }
     }
 }
 
+/// What the system says in one of its files, which have no length that could be asked for: at once, in place of by
+/// and by.
+pub(super) fn read(file: &str) -> Option<String> {
+    use std::io::Read as _;
+
+    let mut bytes = Vec::with_capacity(16 << 10);
+    let mut file = std::fs::File::open(file).ok()?;
+    file.read_to_end(&mut bytes).ok()?;
+    // Paths in there may be in any encoding.
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Bytes that the process has mapped.
 fn present_bytes() -> u64 {
-    std::fs::read_to_string("/proc/self/statm")
-        .ok()
+    read("/proc/self/statm")
         .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
         .map_or(0, |pages| pages * rustix::param::page_size() as u64)
 }

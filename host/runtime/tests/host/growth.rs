@@ -6,7 +6,7 @@ use crate::support::*;
 use hart_host::{Host, HostBuilder, Run, RunError};
 
 /// Places from the start, and in all.
-const SMALL: u64 = 64;
+const SMALL: u64 = 32;
 const ALL: u64 = 300;
 
 const SEVEN: &[u8] = br#"
