@@ -100,6 +100,8 @@ struct State {
     ready: u64,
     /// Somebody waits for more to be ready, and makes them so.
     growing: bool,
+    /// When that last failed.
+    failed: Option<Instant>,
     /// Sharers that hold places.
     holders: u64,
     /// When somebody was last admitted while memory was short.
@@ -176,6 +178,7 @@ impl Admission {
                 free: places,
                 ready,
                 growing: false,
+                failed: None,
                 holders: 0,
                 pressed: None,
                 timer: false,
@@ -216,13 +219,26 @@ impl Admission {
         self.pump();
     }
 
-    /// There are no more places: takes out everybody who waits. Who comes later may ask again.
+    /// No more places can be made ready now: takes out those who wait for nothing else. Who comes later may ask again,
+    /// after a while.
     pub(super) fn refuse(&self) -> Vec<Arc<Guest>> {
         let mut state = lock(&self.state);
         state.growing = false;
-        let waiting = state.take_all();
+        state.failed = Some(self.runtime.clock.now());
+        let refused = state.take_unready();
         drop(state);
-        without_starts(waiting)
+        without_starts(refused)
+    }
+
+    /// Has more places made ready, if there can be more: one that is ready has turned out not to be free.
+    pub(super) fn ask(&self) {
+        let mut state = lock(&self.state);
+        let asks = state.may_grow(self.runtime.clock.now());
+        state.growing |= asks;
+        drop(state);
+        if asks {
+            (self.more)();
+        }
     }
 
     /// Places that guests hold.
@@ -329,7 +345,7 @@ impl Admission {
             let (admitted, held_back) = state.admit(now, short);
             let set_timer = held_back && !state.timer;
             state.timer |= held_back;
-            let grow = state.wants_more() && !state.growing;
+            let grow = state.may_grow(now) && state.wants_more(short);
             state.growing |= grow;
             drop(state);
             if grow {
@@ -401,6 +417,22 @@ impl State {
         }
         queue.keys.insert(waiting.guest.id, key);
         queue.tasks.insert(key, waiting);
+    }
+
+    /// Takes out those who wait for nothing but that more places are ready.
+    fn take_unready(&mut self) -> Vec<Waiting> {
+        if self.ready == self.places {
+            return Vec::new();
+        }
+        let waiting = self.queues.values().flat_map(|queue| queue.tasks.values());
+        let unready: Vec<Arc<Guest>> = waiting
+            .map(|waiting| waiting.guest.clone())
+            .filter(|guest| self.has_room(&guest.run, guest.depth) && !self.is_ready(&guest.run))
+            .collect();
+        unready
+            .iter()
+            .filter_map(|guest| self.remove(guest))
+            .collect()
     }
 
     /// Takes out everybody who waits.
@@ -517,8 +549,16 @@ impl State {
             return Verdict::NoRoom;
         };
         let (run, depth) = (&first.guest.run, first.guest.depth);
-        if !self.has_room(run, depth) || !self.is_ready(run) {
+        if !self.has_room(run, depth) {
             return Verdict::NoRoom;
+        }
+        if !self.is_ready(run) {
+            // Somebody has to ask again, once that is allowed.
+            return if self.failed.is_some() || reasons.short {
+                Verdict::Held
+            } else {
+                Verdict::NoRoom
+            };
         }
         let long_ago = |since: Option<Instant>, patience| {
             since.is_none_or(|since| now.saturating_duration_since(since) >= patience)
@@ -551,15 +591,23 @@ impl State {
         self.places - self.free + run.component.slots() <= self.ready
     }
 
-    /// Whether somebody waits for nothing but that more places are ready.
-    fn wants_more(&self) -> bool {
-        self.ready < self.places
-            && self.queues.values().any(|queue| {
-                queue.tasks.first_key_value().is_some_and(|(_, first)| {
-                    let run = &first.guest.run;
-                    self.has_room(run, first.guest.depth) && !self.is_ready(run)
-                })
+    /// Whether more places can be made ready, and nobody does that.
+    fn may_grow(&self, now: Instant) -> bool {
+        let lately = |failed| now.saturating_duration_since(failed) < PATIENCE;
+        self.ready < self.places && !self.growing && !self.failed.is_some_and(lately)
+    }
+
+    /// Whether somebody waits for nothing but that more places are ready. Where memory is `short`, that is for those who
+    /// cannot go on without.
+    fn wants_more(&self, short: bool) -> bool {
+        self.queues.values().any(|queue| {
+            queue.tasks.first_key_value().is_some_and(|(_, first)| {
+                let run = &first.guest.run;
+                self.has_room(run, first.guest.depth)
+                    && !self.is_ready(run)
+                    && (!short || run.stands_still())
             })
+        })
     }
 
     /// Whether somebody of a run that holds less than its share waits for more free places.

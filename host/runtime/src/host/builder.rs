@@ -102,15 +102,19 @@ impl HostBuilder {
 
     /// Whether the pool begins with a few of its places and gets the others once those are taken. Default: no.
     ///
-    /// The host is built sooner, by 3 ms of 4 where there are 1,000 places (`hart-bench startup --only pool`): worth it
-    /// for a program that runs a component and ends, which may need one place only. All places are made, where that is
-    /// needed, beside those that run; who spawns meanwhile waits. If the system refuses them then, those that wait
-    /// end with an error that says so.
+    /// The host is built sooner, by 2 ms of 3 where there are 1,000 places (`hart-bench startup --only startup/pool`):
+    /// worth it for a program that runs a component and ends, which may need one place only. A worker makes the others,
+    /// once they are needed; who spawns meanwhile waits. If the system refuses them then, those that wait for nothing else
+    /// end with an error that says so, and it is tried again after a second.
     ///
-    /// A pool cannot grow, so the others are on an engine of their own. An embedder sees that in three ways:
-    /// [`Host::engine`] is that of the small pool; [`Component::as_wasmtime`](crate::Component::as_wasmtime) is one of
+    /// The pool of an engine cannot grow, so the others are on an engine of their own, on which everything that is loaded
+    /// is there once more, its code too. An embedder sees that in these ways: hooks of [`imports`](Self::imports) and
+    /// [`async_imports`](Self::async_imports) are called once more, on a worker; [`Host::engine`] and
+    /// [`Host::engine_for`] are that of the small pool; [`Component::as_wasmtime`](crate::Component::as_wasmtime) is one of
     /// two; and what [`Host::drive`] is given may be an instance of either, in which exports are to be looked up by name.
-    /// [`Profile::Dense`] and simulated hosts do not grow, nor do those under `ulimit -v`.
+    ///
+    /// Hosts of fewer than 64 places do not grow, nor do those of [`Profile::Dense`], simulated ones, those under
+    /// `ulimit -v`, and those for which vm.max_map_count leaves no room for a few places more.
     pub fn grows(mut self, grows: bool) -> Self {
         self.grows = grows;
         self
@@ -220,7 +224,7 @@ impl HostBuilder {
     /// which `func_wrap_concurrent` adds.
     ///
     /// Such components have what [`imports`](Self::imports) adds as well. The hook is called when the first
-    /// one is loaded.
+    /// one is loaded, and, in a host that [grows](Self::grows), once more when it does.
     pub fn async_imports<F>(mut self, imports: F) -> Self
     where
         F: Fn(&mut Linker<GuestState>) -> wasmtime::Result<()> + Send + Sync + 'static,

@@ -96,8 +96,8 @@ impl WeakComponent {
 
 impl Component {
     /// Its first copy, for the pool `which`. `instances` is how many component instances in it can be in a call at
-    /// the same time.
-    pub(super) fn new(copy: Copy, which: Which, kind: Kind, instances: u64) -> Self {
+    /// the same time; with a `heap`, its store takes a memory for that.
+    pub(super) fn new(copy: Copy, which: Which, kind: Kind, instances: u64, heap: bool) -> Self {
         let functions: Vec<Function> = exports(&copy.component)
             .into_iter()
             .enumerate()
@@ -112,7 +112,7 @@ impl Component {
                 f.name.starts_with(interface) && f.name.ends_with(name) && f.name.contains("#")
             })
         };
-        let (slots, initial_memory) = needs(&copy.component);
+        let (slots, initial_memory) = needs(&copy.component, heap);
         let slots = match kind {
             Kind::Plain => slots,
             // One instance is in a call on one stack at a time, and one stack more does what is left to do
@@ -241,13 +241,14 @@ impl fmt::Debug for Component {
 }
 
 /// Places and initial bytes that an instance takes.
-fn needs(component: &component::Component) -> (u64, u64) {
+fn needs(component: &component::Component, heap: bool) -> (u64, u64) {
     // `None` means that it imports core modules, which this host's linker does not have.
     let Some(needs) = component.resources_required() else {
-        return (1, 0);
+        return (1 + u64::from(heap), 0);
     };
     let places = |count: u32, each: u32| u64::from(count.div_ceil(each));
-    let slots = places(needs.num_memories, MEMORIES_PER_PLACE)
+    let memories = needs.num_memories.saturating_add(u32::from(heap));
+    let slots = places(memories, MEMORIES_PER_PLACE)
         .max(places(needs.num_tables, TABLES_PER_PLACE))
         .max(1);
     let largest = needs

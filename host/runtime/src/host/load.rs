@@ -18,7 +18,7 @@ use super::site::Site;
 use super::state::GuestState;
 use super::uses::{Uses, is_wasi_03};
 use super::{footprint, too_big};
-use crate::{LoadError, Preemption, text};
+use crate::{BuildError, LoadError, Preemption, text};
 
 /// The most bytes that are read and compiled.
 pub(super) const MAX_BYTES: u64 = 256 << 20;
@@ -68,8 +68,7 @@ impl<'a> Unloaded<'a> {
     ) -> Result<Component, LoadError> {
         let (which, pool) = site.pools.newest();
         let component = self.load_for(site, (which, pool), cache, &pool.linker)?;
-        let adopted = site.pools.adopt(&component, which);
-        adopted.map_err(|error| invalid(&error))?;
+        adopt(site, &component, which)?;
         Ok(component)
     }
 
@@ -93,6 +92,7 @@ impl<'a> Unloaded<'a> {
             which,
             site.kind,
             self.uses.instances(),
+            self.uses.has_heap(),
         ))
     }
 
@@ -187,14 +187,15 @@ pub(super) unsafe fn load_precompiled(
                 LoadError::Incompatible(text::line(&detail))
             }
         })?;
-    // How its instances are nested is not in there. One that can wait in a call has a memory, mostly.
+    // How its instances are nested is not in there. One that can wait in a call has a memory, mostly. Nor is it there
+    // whether it has a heap: that of one in a full pool may have to wait for another's memory.
     let memories = component
         .resources_required()
         .map_or(0, |needs| needs.num_memories);
     let copy = link(&pool.linker, component)?;
-    let component = Component::new(copy, which, site.kind, u64::from(memories.max(1)));
-    let adopted = site.pools.adopt(&component, which);
-    adopted.map_err(|error| invalid(&error))?;
+    let instances = u64::from(memories.max(1));
+    let component = Component::new(copy, which, site.kind, instances, false);
+    adopt(site, &component, which)?;
     Ok(component)
 }
 
@@ -329,6 +330,12 @@ fn invalid(error: &wasmtime::Error) -> LoadError {
     } else {
         LoadError::Invalid(detail)
     }
+}
+
+/// Puts it into a pool that has come since it was loaded.
+fn adopt(site: &Site, component: &Component, which: Which) -> Result<(), LoadError> {
+    let adopted = site.pools.adopt(component, which);
+    adopted.map_err(|error| LoadError::Pool(BuildError::Engine(error)))
 }
 
 fn link(linker: &Linker<GuestState>, component: component::Component) -> Result<Copy, LoadError> {

@@ -466,9 +466,6 @@ impl fmt::Debug for Host {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.inner.close();
-        for site in self.inner.sites() {
-            site.pools.join();
-        }
         // `runtime` goes next: it waits for the threads.
     }
 }

@@ -7,18 +7,20 @@
 //! # Protocol
 //!
 //! 1. [`Admission`](super::admission) fills no more places than the small pool has. Whoever is held back because of
-//!    that has it call [`begin`], once: a thread makes the whole pool.
+//!    that has it call [`begin`], once: a worker makes the whole pool, between two tasks.
 //! 2. Under the lock of `small_only`, each component that is only in the small pool gets a copy for the whole one, then
 //!    that is published. A component is loaded for the newest pool that there is; if that was the small one,
 //!    [`adopt`](Pools::adopt) looks again under this lock. So once a pool is published, everything loaded is in it.
 //! 3. Admission is told, and fills all places from then on.
 //! 4. A store takes its [`Seat`] in the small pool while that has one, else in the whole one. That has as many places
-//!    as admission fills in all, whatever is in the small one: nobody who was admitted finds no room.
-//! 5. If the whole pool cannot be made, those that wait for it are refused, and whoever comes next tries again.
+//!    as admission fills in all, whatever is in the small one: nobody who was admitted finds no room. The small pool may
+//!    be fuller than seats say, for a seat is given back before its place is, and an embedder's own stores have none:
+//!    whom it refuses goes to the whole one, which is asked for if it is not there.
+//! 5. If the whole pool cannot be made, those that wait for nothing else are refused. Whoever comes later tries again,
+//!    once in a second.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::{self, JoinHandle};
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -65,7 +67,7 @@ struct Growth {
     recipe: Recipe,
     /// Places of the first pool.
     places: u64,
-    /// How many of them stores are in. What is in a place is the pool's to guard, so this is a count only, and
+    /// How many of them have a seat. What is in a place is the pool's to guard, so this is a count only, and
     /// `Relaxed` is enough.
     taken: AtomicU64,
     whole: OnceLock<Pool>,
@@ -73,7 +75,6 @@ struct Growth {
     making: Mutex<()>,
     /// Components that are in the first pool and not in the whole one.
     small_only: Mutex<Vec<WeakComponent>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A store's place in a pool.
@@ -103,7 +104,6 @@ impl Pools {
             whole: OnceLock::new(),
             making: Mutex::new(()),
             small_only: Mutex::default(),
-            thread: Mutex::default(),
         };
         Self {
             first,
@@ -164,18 +164,6 @@ impl Pools {
         }
         Ok(())
     }
-
-    /// Waits until nobody makes a pool.
-    pub(super) fn join(&self) {
-        let thread = self
-            .growth
-            .as_ref()
-            .and_then(|growth| lock(&growth.thread).take());
-        if let Some(thread) = thread {
-            // What it panicked about was said by it.
-            let _ = thread.join();
-        }
-    }
 }
 
 // === impl Growth ===
@@ -214,31 +202,19 @@ impl Growth {
     }
 }
 
-/// Has the whole pool of a site made, on a thread of its own. Step 1.
+/// Has the whole pool of a site made. Step 1.
 pub(super) fn begin(site: Arc<Site>) {
-    let Some(growth) = &site.pools.growth else {
-        return;
-    };
-    // Under the lock, so that who waits for it finds it.
-    let mut thread = lock(&growth.thread);
-    let made = site.clone();
-    let started = thread::Builder::new()
-        .name("hart-pool".into())
-        .spawn(move || made.grow());
-    match started {
-        Ok(started) => *thread = Some(started),
-        Err(error) => {
-            drop(thread);
-            site.cannot_grow(&BuildError::Thread(error));
-        }
+    if let Some(growth) = &site.pools.growth {
+        let runtime = growth.recipe.runtime.clone();
+        runtime.spawn_aside("pool", async move { site.grow() });
     }
 }
 
 // === impl Seat ===
 
 impl Seat {
-    /// Step 4. None where there is no room yet.
-    pub(super) fn take(site: &Arc<Site>, component: &Component) -> Option<Self> {
+    /// Step 4. None where there is no room yet; `refused` says that the small pool has just refused a place.
+    pub(super) fn take(site: &Arc<Site>, component: &Component, refused: bool) -> Option<Self> {
         let which = |which| Self {
             which,
             counted: None,
@@ -247,7 +223,7 @@ impl Seat {
             return Some(which(Which::First));
         };
         let places = component.slots();
-        if component.is_in(Which::First) && growth.take(places) {
+        if !refused && component.is_in(Which::First) && growth.take(places) {
             return Some(Self {
                 which: Which::First,
                 counted: Some((site.clone(), places)),

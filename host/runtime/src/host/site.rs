@@ -7,6 +7,7 @@
 //! Each has places and an admission of its own, and all tasks of a run are of one component: the argument why
 //! admission never deadlocks is about one pool, and holds for each.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 use wasmtime::Engine;
@@ -173,15 +174,15 @@ impl Site {
         Ok(pool)
     }
 
-    /// Makes the pool that has all places, for those that wait for it.
+    /// Makes the pool that has all places for those that wait for it, or refuses them.
     pub(super) fn grow(&self) {
-        if let Err(error) = self.with_all_places() {
-            self.cannot_grow(&error);
-        }
-    }
-
-    /// Refuses those that wait for more places.
-    pub(super) fn cannot_grow(&self, error: &BuildError) {
+        // Hooks of the embedder's are called.
+        let grown = catch_unwind(AssertUnwindSafe(|| self.with_all_places().map(drop)));
+        let error = match grown {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "a hook that adds imports panicked".to_owned(),
+        };
         tracing::warn!("the pool of instances cannot grow: {error}");
         let text = text::line(&format!(
             "the host's pool of instances cannot grow: {error}"

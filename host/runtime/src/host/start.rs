@@ -220,24 +220,31 @@ async fn instantiate(guest: &Arc<Guest>) -> Result<(Store<GuestState>, Instance)
     let control = &guest.control;
     let failed = |error: wasmtime::Error| Ended::from_error(error, control, false);
     let clock = &guest.run.host.runtime.clock;
-    let mut until = None;
+    let (mut until, mut refused) = (None, false);
+    let mut is_late = || clock.now() >= *until.get_or_insert_with(|| clock.now() + PATIENCE);
+    let site = &guest.run.site;
     loop {
-        if let Some(seat) = Seat::take(&guest.run.site, &guest.run.component) {
-            let engine = guest.run.site.pools.of(&seat).engine.clone();
+        if let Some(seat) = Seat::take(site, &guest.run.component, refused) {
+            let engine = site.pools.of(&seat).engine.clone();
             let state = GuestState::new(guest.clone(), seat);
             let mut store = Store::try_new(&engine, state).map_err(failed)?;
             prepare(guest, &mut store)?;
             let pre = store.data().copy().pre().clone();
             match pre.instantiate_async(&mut store).await {
                 Ok(instance) => return Ok((store, instance)),
-                Err(error)
-                    if error.is::<PoolConcurrencyLimitError>()
-                        && clock.now() < *until.get_or_insert_with(|| clock.now() + PATIENCE) => {}
+                Err(error) if error.is::<PoolConcurrencyLimitError>() && !is_late() => {}
                 Err(error) => return Err(Ended::from_error(error, control, true)),
             }
             drop(store);
             control.instance_gone();
+        } else if is_late() {
+            return Err(Ended::Other(
+                "no place in the pool of instances has come free".into(),
+            ));
         }
+        // The other pool, if there is one or can be; else this one again.
+        refused = !refused;
+        site.admission.ask();
         hart_executor::yield_now().await;
     }
 }

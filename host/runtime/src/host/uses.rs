@@ -1,14 +1,16 @@
-//! What a component uses of component-model async, and how many of its instances can be in a call at once.
+//! What a component uses of component-model async, how many of its instances can be in a call at once, and whether it
+//! has a heap that is collected.
 
 use wasmparser::{
     CanonicalFunction, CanonicalOption, ComponentDefinedType, ComponentInstance, ComponentType,
-    ComponentTypeDeclaration, InstanceTypeDeclaration, Payload,
+    ComponentTypeDeclaration, CompositeInnerType, InstanceTypeDeclaration, Payload, SubType,
 };
 
 /// Reads a component's payloads, in the order of the parser.
 #[derive(Default)]
 pub(super) struct Uses {
     concurrent: bool,
+    heap: bool,
     /// Components that have begun and not ended.
     open: Vec<Level>,
     /// The most [`instances`](Self::instances) of any component that has ended.
@@ -35,8 +37,23 @@ impl Uses {
         self.most.max(1)
     }
 
+    /// Whether its store may have a heap for structs, arrays, exceptions and host references, which takes a memory of
+    /// the pool. Rather said of one that has none than missed.
+    pub(super) fn has_heap(&self) -> bool {
+        self.heap
+    }
+
     pub(super) fn read(&mut self, payload: &Payload<'_>) {
         match payload {
+            Payload::TypeSection(groups) => {
+                let mut types = groups.clone().into_iter().flatten();
+                self.heap |= types.any(|group| group.types().any(is_in_heap));
+            }
+            Payload::TableSection(tables) => {
+                let mut tables = tables.clone().into_iter().flatten();
+                self.heap |= tables.any(|table| !table.ty.element_type.is_func_ref());
+            }
+            Payload::TagSection(_) => self.heap = true,
             Payload::Version { .. } => self.open.push(Level::default()),
             Payload::End(_) => {
                 let level = self.open.pop().unwrap_or_default();
@@ -90,6 +107,13 @@ impl Uses {
             _ => self.concurrent = true,
         }
     }
+}
+
+fn is_in_heap(ty: &SubType) -> bool {
+    matches!(
+        ty.composite_type.inner,
+        CompositeInnerType::Struct(_) | CompositeInnerType::Array(_)
+    )
 }
 
 fn has_async(options: &[CanonicalOption]) -> bool {
@@ -163,6 +187,23 @@ mod tests {
         for text in plain {
             assert!(!uses(text).is_concurrent(), "{text}");
         }
+    }
+
+    /// Fault: a component whose instances take a memory more than its places stand for.
+    #[test]
+    fn heaps_are_seen() {
+        for module in [
+            "(type (struct (field i32)))",
+            "(type (array i8))",
+            "(rec (type (func)) (type (struct)))",
+            "(table 1 externref)",
+            "(table 1 anyref)",
+            "(tag)",
+        ] {
+            assert!(uses(&format!("(component (core module {module}))")).has_heap());
+        }
+        let none = "(memory 1) (table 1 funcref) (type (func (param externref)))";
+        assert!(!uses(&format!("(component (core module {none}))")).has_heap());
     }
 
     /// Fault: a component whose instances hold more stacks than its places stand for.

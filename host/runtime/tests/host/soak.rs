@@ -47,7 +47,8 @@ impl Ground {
     fn new(name: &'static str, profile: Profile) -> Self {
         let host = builder()
             .profile(profile)
-            .instances(60)
+            .instances(80)
+            .grows(true)
             // Long enough for a machine that stands still for minutes meanwhile.
             .limits(Limits::new().timeout(10 * HANG).memory(256 << 20).depth(8))
             .build()
