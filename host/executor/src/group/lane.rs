@@ -64,13 +64,12 @@ use crate::{
         Ordering::{Acquire, Relaxed, Release},
         UnsafeCell,
     },
-    task::{Header, TaskRef},
+    task::TaskRef,
 };
 use alloc::{
     collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
-use cordyceps::MpscQueue;
 
 /// Virtual time: nanoseconds divided by a weight, in units small enough for the largest weight.
 type Virtual = u128;
@@ -208,11 +207,20 @@ struct Turns {
 
 /// A group's runnable tasks, and where it stands. Touched only by who holds the lane's lock.
 pub(crate) struct GroupQueue {
-    tasks: MpscQueue<Header>,
-    /// Tasks that were part of a turn which ended before theirs: they go first.
-    older: UnsafeCell<VecDeque<TaskRef>>,
+    tasks: UnsafeCell<Tasks>,
     standing: UnsafeCell<Standing>,
 }
+
+#[derive(Default)]
+struct Tasks {
+    /// In the order in which they became runnable.
+    queued: VecDeque<TaskRef>,
+    /// Tasks that were part of a turn which ended before theirs: they go first.
+    older: VecDeque<TaskRef>,
+}
+
+/// Runnable tasks for which an idle group keeps room. Guessed: 2 KiB.
+const ROOM_KEPT: usize = 256;
 
 #[derive(Clone, Copy, Default)]
 struct Standing {
@@ -255,8 +263,7 @@ unsafe impl Send for GroupQueue {}
 impl GroupQueue {
     pub(crate) fn new() -> Self {
         Self {
-            tasks: MpscQueue::new_with_stub(TaskRef::stub()),
-            older: UnsafeCell::new(VecDeque::new()),
+            tasks: UnsafeCell::new(Tasks::default()),
             standing: UnsafeCell::new(Standing::default()),
         }
     }
@@ -304,11 +311,11 @@ impl GroupInner {
         })
     }
 
-    /// Tasks that go first. Under the lane's lock; `f` must not call back.
-    fn older<R>(&self, f: impl FnOnce(&mut VecDeque<TaskRef>) -> R) -> R {
-        self.queue.older.with_mut(|older| {
+    /// Its runnable tasks. Under the lane's lock; `f` must not call back.
+    fn tasks<R>(&self, f: impl FnOnce(&mut Tasks) -> R) -> R {
+        self.queue.tasks.with_mut(|tasks| {
             // SAFETY: as in `standing`.
-            f(unsafe { &mut *older })
+            f(unsafe { &mut *tasks })
         })
     }
 
@@ -470,7 +477,7 @@ impl Lane {
             self.activate(&mut turns, group, now);
             group.standing(|standing| standing.woken = true);
         }
-        group.queue.tasks.enqueue(task);
+        group.tasks(|tasks| tasks.queued.push_back(task));
         group.standing(|standing| standing.len += 1);
         if before.parked.is_none() {
             self.len.fetch_add(1, Relaxed);
@@ -546,12 +553,11 @@ impl Lane {
 
     /// Takes the oldest task of a group that has one. Under the lock. The caller counts.
     fn dequeue(&self, group: &GroupInner) -> TaskRef {
-        if let Some(task) = group.older(VecDeque::pop_front) {
-            return task;
-        }
-        // SAFETY: takes and pushes both happen under the lock, so nobody else takes.
-        unsafe { group.queue.tasks.try_dequeue_unchecked() }
-            .expect("a runnable group has a task, and no push is half done under the lock")
+        let oldest = group.tasks(|tasks| match tasks.older.pop_front() {
+            None => tasks.queued.pop_front(),
+            older => older,
+        });
+        oldest.expect("a runnable group has a task")
     }
 
     /// Takes the oldest task of a group that has one, for nobody to run. Under the lock.
@@ -565,10 +571,10 @@ impl Lane {
     /// Ends a turn, which has a poll in flight: its tasks are in the lane again. Under the lock.
     fn give_back(&self, group: &GroupInner, turn: &Turn, now: u64) -> usize {
         let given = turn.end(
-            |task| group.older(|older| older.push_back(task)),
+            |task| group.tasks(|tasks| tasks.older.push_back(task)),
             |task| {
                 task.header().set_queued_at(now);
-                group.queue.tasks.enqueue(task);
+                group.tasks(|tasks| tasks.queued.push_back(task));
             },
         );
         if given > 0 {
@@ -690,7 +696,7 @@ impl Lane {
         let mut requeued = self.give_back(group, turn, now);
         if let Some(task) = requeue {
             task.header().set_queued_at(now);
-            group.queue.tasks.enqueue(task);
+            group.tasks(|tasks| tasks.queued.push_back(task));
             group.standing(|standing| standing.len += 1);
             self.len.fetch_add(1, Relaxed);
             requeued += 1;
@@ -790,6 +796,11 @@ impl Lane {
 
     /// A group stops competing.
     fn deactivate(&self, turns: &mut Turns, group: &GroupInner) {
+        group.tasks(|tasks| {
+            if tasks.queued.is_empty() && tasks.queued.capacity() > ROOM_KEPT {
+                tasks.queued = VecDeque::new();
+            }
+        });
         if let Some(tenant) = &group.tenant {
             let weight = group.standing(|standing| core::mem::take(&mut standing.active_weight));
             tenant.active_weight().fetch_sub(weight, Relaxed);
