@@ -174,8 +174,8 @@ pub(super) unsafe fn load_precompiled(
         Some(Precompiled::Component) => {}
         Some(Precompiled::Module) | None => return Err(LoadError::NotPrecompiled),
     }
-    // SAFETY: the caller promises that the bytes come from `Unloaded::precompile`, unchanged.
     let (which, pool) = site.pools.newest();
+    // SAFETY: the caller promises that the bytes come from `Unloaded::precompile`, unchanged.
     let component =
         unsafe { component::Component::deserialize(&pool.engine, bytes) }.map_err(|error| {
             let detail = format!("{error:#}");
