@@ -99,7 +99,7 @@ fn beside(kind: Kind, spinners: usize, time: Duration, pace: Pace) -> Outcome {
     let plan = Plan {
         tasks: TASKS,
         rounds: u32::MAX,
-        rest: Duration::from_mins(1),
+        rest: Duration::from_mins(2),
         iterations: pace.iterations(Duration::from_micros(5)),
         spread: true,
     };
