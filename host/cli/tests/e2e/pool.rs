@@ -18,20 +18,20 @@ fn guest(name: &str, options: &[&str], arguments: &[&str]) -> Finished {
 }
 
 fn setting<'a>(stats: &'a Value, name: &str) -> &'a str {
-    let settings = stats["settings"].as_array().expect("a list of settings");
-    let setting = settings.iter().find(|setting| setting["name"] == name);
-    let setting = setting.unwrap_or_else(|| panic!("no {name}: {stats:#}"));
-    assert_ne!(setting["reason"], "", "{stats:#}");
-    setting["value"].as_str().expect("a text")
+    assert_ne!(reason(stats, name), "", "{stats:#}");
+    text_of(stats, name, "value")
 }
 
 /// Why it is what it is.
 fn reason<'a>(stats: &'a Value, name: &str) -> &'a str {
+    text_of(stats, name, "reason")
+}
+
+fn text_of<'a>(stats: &'a Value, name: &str, what: &str) -> &'a str {
     let settings = stats["settings"].as_array().expect("a list of settings");
     let setting = settings.iter().find(|setting| setting["name"] == name);
-    setting
-        .and_then(|setting| setting["reason"].as_str())
-        .expect("a reason")
+    let setting = setting.unwrap_or_else(|| panic!("no {name}: {stats:#}"));
+    setting[what].as_str().expect("a text")
 }
 
 /// Hunts a pool that is made whole for a program that needs one place of it, one that stays small, and options that

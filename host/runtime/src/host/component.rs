@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
+use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker, Type};
 
@@ -71,6 +72,10 @@ impl Copy {
             pre,
             indices,
         })
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        self.component.engine()
     }
 
     pub(super) fn pre(&self) -> &InstancePre<GuestState> {

@@ -212,7 +212,8 @@ impl Host {
         unloaded.load_for(site, pool, self.inner().cache.as_ref(), &linker)
     }
 
-    /// wasmtime's engine on which such a component would run: one with component-model async, or one without.
+    /// wasmtime's engine on which such a component would run: one with component-model async, or one without. Of a host
+    /// that [grows](HostBuilder::grows) it is that of the small pool.
     ///
     /// # Errors
     ///

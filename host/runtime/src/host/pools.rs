@@ -124,16 +124,6 @@ impl Pools {
         std::iter::once(&self.first).chain(self.whole())
     }
 
-    /// The one of a seat.
-    pub(super) fn of(&self, seat: &Seat) -> &Pool {
-        match seat.which {
-            Which::First => &self.first,
-            Which::Whole => self
-                .whole()
-                .expect("it is there once a seat is in it, and stays"),
-        }
-    }
-
     /// The one for what is loaded now.
     pub(super) fn newest(&self) -> (Which, &Pool) {
         match self.whole() {

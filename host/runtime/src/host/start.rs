@@ -225,12 +225,11 @@ async fn instantiate(guest: &Arc<Guest>) -> Result<(Store<GuestState>, Instance)
     let site = &guest.run.site;
     loop {
         if let Some(seat) = Seat::take(site, &guest.run.component, refused) {
-            let engine = site.pools.of(&seat).engine.clone();
+            let copy = guest.run.component.copy(&seat);
             let state = GuestState::new(guest.clone(), seat);
-            let mut store = Store::try_new(&engine, state).map_err(failed)?;
+            let mut store = Store::try_new(copy.engine(), state).map_err(failed)?;
             prepare(guest, &mut store)?;
-            let pre = store.data().copy().pre().clone();
-            match pre.instantiate_async(&mut store).await {
+            match copy.pre().instantiate_async(&mut store).await {
                 Ok(instance) => return Ok((store, instance)),
                 Err(error) if error.is::<PoolConcurrencyLimitError>() && !is_late() => {}
                 Err(error) => return Err(Ended::from_error(error, control, true)),

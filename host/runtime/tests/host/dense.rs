@@ -1,7 +1,6 @@
 //! The dense profile: what its instances cost the system, and that what keeps guests apart does without mappings.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Output};
 
 use crate::support::*;
 use futures::FutureExt as _;
@@ -295,19 +294,6 @@ fn very_many_guests_can_be_parked() {
     assert!(came < 500, "{came} mappings");
 }
 
-/// Runs an ignored test of this file in a process of its own, which may die.
-fn alone(test: &str) -> Output {
-    Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            &format!("dense::{test}"),
-            "--ignored",
-            "--nocapture",
-        ])
-        .output()
-        .unwrap()
-}
-
 /// Fault: a guest that recurses into its neighbour's stack, instead of trapping.
 #[test]
 fn recursion_ends_in_a_trap_and_in_nobody_elses_memory() {
@@ -342,7 +328,7 @@ fn recursion_ends_in_a_trap_and_in_nobody_elses_memory() {
 /// process that goes on. It ends instead.
 #[test]
 fn recursion_of_the_host_ends_at_the_guard() {
-    let ended = alone("recursion_of_the_host");
+    let ended = alone("dense::recursion_of_the_host");
     let said = String::from_utf8_lossy(&ended.stdout);
     // wasmtime's word on an access to the guard; anywhere else it would be SIGSEGV.
     assert_eq!(
@@ -392,25 +378,13 @@ fn recursion_of_the_host() {
 /// is smaller.
 #[test]
 fn a_pool_that_the_system_refuses_is_made_smaller() {
-    let ended = alone("a_pool_beyond_what_is_granted");
-    let said = String::from_utf8_lossy(&ended.stdout);
-    assert!(
-        ended.status.success() && said.contains("1 passed"),
-        "{said}"
-    );
+    passes_alone("dense::a_pool_beyond_what_is_granted");
 }
 
 #[test]
 #[ignore = "limits its process; started by another test"]
 fn a_pool_beyond_what_is_granted() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    let limit = |bytes| {
-        let limit = Rlimit {
-            current: bytes,
-            maximum: None,
-        };
-        setrlimit(Resource::Data, limit).unwrap();
-    };
+    let limit = |bytes| limit(rustix::process::Resource::Data, bytes);
     limit(Some(64 << 30));
     let host = builder()
         .profile(Profile::Dense)

@@ -1,10 +1,10 @@
 //! A pool that begins small.
 
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::*;
 use hart_host::{Host, HostBuilder, Run, RunError, wasmtime};
+use rustix::process::Resource;
 
 /// Places from the start, and in all.
 const SMALL: u64 = 32;
@@ -193,36 +193,16 @@ fn a_host_can_go_while_it_grows() {
 /// Fault: spawns that wait for ever for places that the system does not grant.
 #[test]
 fn who_waits_for_a_pool_that_cannot_be_made_is_told_so() {
-    let alone = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "growth::a_pool_beyond_the_address_space",
-            "--ignored",
-        ])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&alone.stdout);
-    assert!(
-        alone.status.success() && said.contains("1 passed"),
-        "{said}"
-    );
+    passes_alone("growth::a_pool_beyond_the_address_space");
 }
 
 #[test]
 #[ignore = "limits its process; started by another test"]
 fn a_pool_beyond_the_address_space() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    let limit = |bytes| {
-        let limit = Rlimit {
-            current: bytes,
-            maximum: None,
-        };
-        setrlimit(Resource::As, limit).unwrap();
-    };
     let host = growing().build().unwrap();
     let lab = lab(&host);
     // More than is mapped now, and less than 300 memories of 4 GiB take.
-    limit(Some(800 << 30));
+    limit(Resource::As, Some(800 << 30));
     let full = sleepers(&host, &lab, SMALL as usize);
     let refused = sleepers(&host, &lab, 1).remove(0).wait().unwrap_err();
     assert!(
@@ -232,7 +212,7 @@ fn a_pool_beyond_the_address_space() {
         "{refused}"
     );
     assert_eq!(host.pool().in_use, SMALL);
-    limit(None);
+    limit(Resource::As, None);
     let more = sleepers(&host, &lab, 1);
     eventually("it has grown", || host.pool().ready == ALL);
     cancel(more);

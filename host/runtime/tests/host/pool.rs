@@ -30,15 +30,7 @@ fn settings_say_what_and_why() {
 /// In a process of its own: beside it the pools of all other tests would be too small.
 #[test]
 fn pools_share_one_budget() {
-    let alone = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "pool::pools_that_take_all_there_is", "--ignored"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&alone.stdout);
-    assert!(
-        alone.status.success() && said.contains("1 passed"),
-        "{said}"
-    );
+    passes_alone("pool::pools_that_take_all_there_is");
 }
 
 #[test]

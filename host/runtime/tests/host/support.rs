@@ -236,3 +236,31 @@ pub fn with_a_pipe(name: &str) -> std::path::PathBuf {
     std::fs::write(directory.join("file"), "contents").unwrap();
     directory
 }
+
+/// Runs an ignored test in a process of its own, which may die; `test` is its whole name.
+pub fn alone(test: &str) -> std::process::Output {
+    std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .output()
+        .unwrap()
+}
+
+/// The same; it passes there.
+#[track_caller]
+pub fn passes_alone(test: &str) {
+    let ended = alone(test);
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(
+        ended.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+/// Limits what this process may have of something, or gives it back.
+pub fn limit(resource: rustix::process::Resource, current: Option<u64>) {
+    let limit = rustix::process::Rlimit {
+        current,
+        maximum: None,
+    };
+    rustix::process::setrlimit(resource, limit).unwrap();
+}

@@ -205,7 +205,7 @@ fn hart(profile: Profile, guests: u32, guest: &[u8]) -> Found {
     // The pool belongs to the guests.
     let before = Usage::now();
     let host = host(guests);
-    // SAFETY: compiled just now.
+    // SAFETY: what `precompile` of a host with the same settings has made, which nobody else has seen.
     let component = unsafe { host.load_precompiled(&compiled) };
     let component = component.expect("settings are the same");
     let wake = Instant::now() + time_to_park(guests);
@@ -244,7 +244,7 @@ fn default_pool(guests: u32, guest: &[u8]) -> Found {
         .total_gc_heaps(guests);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     let engine = Engine::new(&config).expect("there is room for the pool");
-    // SAFETY: compiled just now.
+    // SAFETY: what an engine with the same settings has made, but for the pool, and nobody else has seen.
     let component = unsafe { Component::deserialize(&engine, &compiled) };
     let component = component.expect("settings are the same");
     let mut linker = Linker::new(&engine);
