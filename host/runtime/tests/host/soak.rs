@@ -47,8 +47,7 @@ impl Ground {
     fn new(name: &'static str, profile: Profile) -> Self {
         let host = builder()
             .profile(profile)
-            .instances(80)
-            .grows(true)
+            .instances(60)
             // Long enough for a machine that stands still for minutes meanwhile.
             .limits(Limits::new().timeout(10 * HANG).memory(256 << 20).depth(8))
             .build()
