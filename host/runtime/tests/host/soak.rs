@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{concurrent, isolation, support::*};
-use hart_host::{Cache, Component, Host, Limits, Profile, RunError, wasmtime::component::Val};
+use hart_host::{Cache, Component, Host, Limits, Profile, Run, RunError, wasmtime::component::Val};
 
 /// Fault: memory that grows with the number of tasks that there were: nodes, handles, outcomes, places.
 #[test]
@@ -34,12 +34,16 @@ fn a_burst_of_spawns_has_flat_memory() {
     );
 }
 
+/// Places of each host.
+const PLACES: u32 = 80;
+
 /// A host with one guest of each sort.
 struct Ground {
     name: &'static str,
     host: Host,
     lab: Component,
     adversary: Component,
+    filler: Component,
     concurrent: Component,
 }
 
@@ -47,18 +51,44 @@ impl Ground {
     fn new(name: &'static str, profile: Profile) -> Self {
         let host = builder()
             .profile(profile)
-            .instances(60)
+            .instances(PLACES)
+            // Both pools: the small one is full at times, and tasks end in either.
+            .grows(true)
             // Long enough for a machine that stands still for minutes meanwhile.
             .limits(Limits::new().timeout(10 * HANG).memory(256 << 20).depth(8))
             .build()
             .unwrap();
-        let adversary = isolation::adversary("image");
+        let adversary = |image| host.load(isolation::adversary(image).as_bytes()).unwrap();
         Self {
             name,
             lab: lab(&host),
-            adversary: host.load(adversary.as_bytes()).unwrap(),
+            adversary: adversary("image"),
+            filler: adversary("another"),
             concurrent: host.load(concurrent::ADVERSARY).unwrap(),
             host,
+        }
+    }
+
+    /// Has places used as much as is kept of one that is empty, so that memory is flat from the beginning: a pool
+    /// prefers places that the component had before, and would come to the last ones after many minutes.
+    fn warm(&self) {
+        // Two images; each of them has two memories, so half as many guests fill all places.
+        for component in [&self.adversary, &self.filler] {
+            let runs: Vec<_> = (0..PLACES)
+                .map(|_| {
+                    let run = self.host.call(component, "spin", vec![Val::U32(4)]);
+                    run.start().unwrap()
+                })
+                .collect();
+            eventually("all places are used, and their guests spin", || {
+                let spins = |run: &&Run| run.stats().cpu_time > Duration::from_millis(5);
+                runs.iter().filter(spins).count() >= PLACES as usize / 2
+            });
+            for run in runs {
+                run.cancel();
+                assert!(matches!(run.wait(), Err(RunError::Cancelled)));
+            }
+            eventually("nothing is left", || self.host.pool().in_use == 0);
         }
     }
 
@@ -129,6 +159,9 @@ fn a_soak_leaves_nothing_behind() {
         Ground::new("fast", Profile::Fast),
         Ground::new("dense", Profile::Dense),
     ];
+    for ground in &grounds {
+        ground.warm();
+    }
     let mut random = fastrand::Rng::with_seed(7);
     let mut kinds = [0_u64; KINDS];
     let started = Instant::now();
