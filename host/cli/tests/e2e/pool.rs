@@ -40,7 +40,7 @@ fn text_of<'a>(stats: &'a Value, name: &str, what: &str) -> &'a str {
 fn statistics_show_the_settings_and_options_change_them() {
     let alone = guest("hello", &["--stats=json"], &[]).exits(0).stats();
     assert_eq!(setting(&alone, "instances"), "1000");
-    let small = "32 of them from the start";
+    let small = "16 of them from the start";
     assert!(reason(&alone, "instances").contains(small), "{alone:#}");
     let grown = guest("tree", &[], &["9"]).exits(0);
     assert_eq!(grown.stdout, "511\n");

@@ -493,7 +493,8 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
             limit: load::MAX_BYTES,
         });
     }
-    let mut bytes = Vec::new();
+    // One more than the file has, to see its end: read at once, not by and by.
+    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
     file.take(load::MAX_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;

@@ -22,7 +22,7 @@ pub(super) const STACKS_PER_PLACE_ASYNC: u32 = 2;
 pub(super) const MAX_INSTANCES: u32 = 100_000;
 /// Places of a pool that is to grow, at first: making them takes a tenth of a millisecond. The suite `startup` of
 /// `hart-bench` shows what it saves.
-const FIRST: u32 = 32;
+const FIRST: u32 = 16;
 
 /// Mappings of a stack: the stack and its guard.
 const STACK_MAPPINGS: u64 = 2;
@@ -496,6 +496,42 @@ mod tests {
             &no_mappings,
         );
         assert!(none.unwrap_err().to_string().contains("vm.max_map_count"));
+    }
+
+    /// Fault: a small pool and a whole one that together have more mappings or address space than there are, or one
+    /// where what there is now may be gone when it is to grow.
+    #[test]
+    fn a_pool_grows_where_there_is_room_for_both() {
+        let first = |places, profile, room: Room| {
+            let plan = plan(places, profile, PoolScan::Auto, true, BESIDE, &room).expect("it fits");
+            assert_eq!(plan.places, places);
+            assert!(plan.bytes <= room.bytes, "{plan:?}");
+            plan.first
+        };
+        assert_eq!(first(1_000, Profile::Fast, ROOM), FIRST);
+        assert_eq!(first(2 * FIRST, Profile::Fast, ROOM), FIRST);
+        assert_eq!(first(2 * FIRST - 1, Profile::Fast, ROOM), 2 * FIRST - 1);
+        assert_eq!(first(1_000, Profile::Dense, ROOM), 1_000);
+        let limited = Room {
+            is_limited: true,
+            ..ROOM
+        };
+        assert_eq!(first(1_000, Profile::Fast, limited), 1_000);
+        let cost = Cost::new(Profile::Fast, BESIDE, &ROOM);
+        let with = |places: u32| {
+            let places = u64::from(places);
+            let few_mappings = Room {
+                mappings: Some(places * cost.mappings),
+                ..ROOM
+            };
+            let few_bytes = Room {
+                bytes: places * cost.bytes(WHOLE) + 2 * cost.guard,
+                ..ROOM
+            };
+            [few_mappings, few_bytes].map(|room| first(1_000, Profile::Fast, room))
+        };
+        assert_eq!(with(1_000 + FIRST), [FIRST, FIRST]);
+        assert_eq!(with(1_000 + FIRST - 1), [1_000, 1_000]);
     }
 
     /// Fault: a pool that misses written pages, on a system that swaps.

@@ -8,6 +8,7 @@
 //! its pressure-stall information: that rises when it is too late for those who were admitted.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -26,10 +27,10 @@ pub(super) type Available = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// What is known of the memory that is left.
 pub(super) struct Pressure {
-    /// With fewer bytes than these, memory is short. Never, if 0.
-    reserve: u64,
-    reason: &'static str,
-    available: Available,
+    /// With fewer bytes than these, memory is short; never, if 0. And why. Found out when somebody wants to know: a
+    /// program with a single guest does not.
+    reserve: OnceLock<(u64, &'static str)>,
+    available: Option<Available>,
     started: Instant,
     /// Nanoseconds after `started` when the next look is due.
     next: AtomicU64,
@@ -39,22 +40,13 @@ pub(super) struct Pressure {
 impl Pressure {
     /// `reserve` and `available` as asked, or as the system has it.
     pub(super) fn new(reserve: Option<u64>, available: Option<Available>, now: Instant) -> Self {
-        let (reserve, reason) = match reserve {
-            Some(reserve) => (reserve, "as asked"),
-            None => match memory() {
-                Some(Memory { total, .. }) => (
-                    (total / PART).min(MOST),
-                    "a 32nd of the memory that there is for this process, at most 256 MiB; further tasks wait while less is left",
-                ),
-                None if available.is_some() => (MOST, "the system does not say how much there is"),
-                None => (0, "the system does not say how much there is"),
-            },
-        };
+        let known = OnceLock::new();
+        if let Some(reserve) = reserve {
+            known.get_or_init(|| (reserve, "as asked"));
+        }
         Self {
-            reserve,
-            reason,
-            available: available
-                .unwrap_or_else(|| Box::new(|| memory().map(|memory| memory.available))),
+            reserve: known,
+            available,
             started: now,
             next: AtomicU64::new(0),
             short: AtomicBool::new(false),
@@ -64,19 +56,32 @@ impl Pressure {
     /// One that is never short: for simulated machines, whose guests must not depend on this one.
     pub(super) fn none(now: Instant) -> Self {
         Self {
-            reason: "a simulated machine has memory",
-            ..Self::new(Some(0), Some(Box::new(|| None)), now)
+            reserve: OnceLock::from((0, "a simulated machine has memory")),
+            ..Self::new(None, Some(Box::new(|| None)), now)
         }
     }
 
+    fn reserve(&self) -> (u64, &'static str) {
+        *self.reserve.get_or_init(|| match memory() {
+            Some(Memory { total, .. }) => (
+                (total / PART).min(MOST),
+                "a 32nd of the memory that there is for this process, at most 256 MiB; further tasks wait while less is left",
+            ),
+            None if self.available.is_some() => (MOST, "the system does not say how much there is"),
+            None => (0, "the system does not say how much there is"),
+        })
+    }
+
     pub(super) fn setting(&self) -> Setting {
-        Setting::new("memory-reserve", size(self.reserve), self.reason)
+        let (reserve, reason) = self.reserve();
+        Setting::new("memory-reserve", size(reserve), reason)
     }
 
     /// Whether it is time to [`look`](Self::look).
     pub(super) fn is_due(&self, now: Instant) -> bool {
         // Relaxed, here and below: all of this is a hint, and orders nothing.
-        self.reserve > 0 && self.elapsed(now) >= self.next.load(Ordering::Relaxed)
+        let never = matches!(self.reserve.get(), Some((0, _)));
+        !never && self.elapsed(now) >= self.next.load(Ordering::Relaxed)
     }
 
     fn elapsed(&self, now: Instant) -> u64 {
@@ -89,14 +94,18 @@ impl Pressure {
         let good_for = u64::try_from(GOOD_FOR.as_nanos()).unwrap_or(u64::MAX);
         let next = self.elapsed(now).saturating_add(good_for);
         self.next.store(next, Ordering::Relaxed);
-        // The embedder's code. Whoever admits must come back from here.
-        let left = catch_unwind(AssertUnwindSafe(|| (self.available)())).unwrap_or(None);
-        let short = left.is_some_and(|left| left < self.reserve);
+        let (reserve, _) = self.reserve();
+        let left = match &self.available {
+            // The embedder's code. Whoever admits must come back from here.
+            Some(available) => catch_unwind(AssertUnwindSafe(available)).unwrap_or(None),
+            None => memory().map(|memory| memory.available),
+        };
+        let short = left.is_some_and(|left| left < reserve);
         if short && !self.short.load(Ordering::Relaxed) {
             tracing::warn!(
                 "memory is short: {} bytes are left, and less than {} make further tasks wait",
                 left.unwrap_or_default(),
-                self.reserve,
+                reserve,
             );
         }
         self.short.store(short, Ordering::Relaxed);

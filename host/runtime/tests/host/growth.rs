@@ -7,7 +7,7 @@ use hart_host::{Host, HostBuilder, Run, RunError, wasmtime};
 use rustix::process::Resource;
 
 /// Places from the start, and in all.
-const SMALL: u64 = 32;
+const SMALL: u64 = 16;
 const ALL: u64 = 300;
 
 const SEVEN: &[u8] = br#"

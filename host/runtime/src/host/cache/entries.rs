@@ -4,8 +4,9 @@
 //!
 //! 1. A file's name is the digest of what decides about the code: the component and all settings of the engine,
 //!    wasmtime's version included.
-//! 2. It begins with the digest of the rest, the code. One that does not match is as good as none: it was cut short,
-//!    it was damaged, or somebody else writes here. wasmtime itself trusts what it is given.
+//! 2. It begins with a checksum of the rest, the code. One that does not match is as good as none: it was cut short, or
+//!    damaged. wasmtime itself trusts what it is given. Against whoever means it only the directory helps, which nobody
+//!    else can write to: such a one would write the checksum as well, whatever it is.
 //! 3. It is written under a name of its own and then renamed, so that nobody finds the beginning of one. Of two
 //!    that write the same at once the last one stays.
 //! 4. When the files have become too many bytes, those go that have not been used for longest. Whoever reads one that
@@ -21,8 +22,8 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
-/// Bytes of a digest.
-const DIGEST: usize = 32;
+/// What else a name depends on: how an entry is written.
+const FORMAT: &[u8] = b"crc32, code";
 /// Bytes that all entries may have. A guess: a thousand small programs, or ten very large ones.
 const MOST: u64 = 512 << 20;
 /// What is left when some had to go.
@@ -58,6 +59,7 @@ impl Key {
         let mut settings = Settings(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut settings);
         let mut all = Sha256::new();
+        all.update(FORMAT);
         // Of a fixed length, so that what follows cannot be taken for a part of it.
         all.update(settings.0.finalize());
         all.update(binary);
@@ -66,15 +68,19 @@ impl Key {
     }
 }
 
+fn checksum(code: &[u8]) -> [u8; 4] {
+    crc32fast::hash(code).to_le_bytes()
+}
+
 impl Entries {
     /// The code that was kept, if it is there and whole.
     pub(in crate::host) fn find(&self, key: &Key) -> Option<Vec<u8>> {
         let mut file = File::open(self.directory.join(&key.0)).ok()?;
-        let mut digest = [0; DIGEST];
-        file.read_exact(&mut digest).ok()?;
+        let mut sum = [0; 4];
+        file.read_exact(&mut sum).ok()?;
         let mut code = Vec::new();
         file.read_to_end(&mut code).ok()?;
-        if Sha256::digest(&code)[..] != digest {
+        if checksum(&code) != sum {
             tracing::warn!(
                 "what the cache has as {} is damaged: it is made anew",
                 key.0
@@ -110,7 +116,7 @@ impl Entries {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let written = options.open(&unfinished).and_then(|mut file| {
-            file.write_all(&Sha256::digest(code))?;
+            file.write_all(&checksum(code))?;
             file.write_all(code)
         });
         let renamed = written.and_then(|()| fs::rename(&unfinished, self.directory.join(&key.0)));
