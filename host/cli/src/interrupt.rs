@@ -2,102 +2,127 @@
 //!
 //! The first one asks for an end: the run is cancelled, and what can be said about it still is. The
 //! second one leaves at once, whatever hangs.
+//!
+//! # Protocol
+//!
+//! 1. The handler of the first signal keeps its exit code, and rings. A bell is a socket, because writing to one is
+//!    about all that a handler may do.
+//! 2. The handler of the second ends the process there and then.
+//! 3. The main thread sleeps at the bell, which the end of the run rings as well: so neither a thread nor an event
+//!    loop is needed for signals, which would take a part of the time that a small program takes.
 
+use hart_host::{Outcome, Run, RunError};
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Exit code after Ctrl-C: 128 + SIGINT, as shells have it.
-pub(crate) const INTERRUPTED: u8 = 130;
-/// Exit code after SIGTERM: 128 + SIGTERM.
 #[cfg(unix)]
-pub(crate) const TERMINATED: u8 = 143;
+pub(crate) use unix::Interrupt;
 
-/// Which signal came first, if any did.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Interrupt(Arc<AtomicU8>);
+#[cfg(unix)]
+mod unix {
+    use super::{Outcome, Run, RunError, io};
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::{flag, low_level::pipe};
+    use std::future::Future;
+    use std::io::{ErrorKind, Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
 
-impl Interrupt {
-    /// The exit code that the first signal asks for; `None` as long as there was none.
-    pub(crate) fn code(&self) -> Option<u8> {
-        // Relaxed: the byte is the whole message.
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            code => Some(code),
+    /// Which signal came first, if any did.
+    pub(crate) struct Interrupt {
+        /// Its exit code, or 0.
+        code: Arc<AtomicUsize>,
+        bell: Arc<Bell>,
+        rung: UnixStream,
+    }
+
+    /// What wakes the main thread.
+    struct Bell(UnixStream);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            // It has been rung often enough if there is no room for more.
+            let _ = (&self.0).write(&[0]);
         }
     }
 
-    /// Calls `cancel` at the first signal, on a thread of its own, and ends the process at the
-    /// second.
-    ///
-    /// # Errors
-    /// Where the system gives no thread or no signal handler.
-    pub(crate) fn watch(cancel: impl FnOnce() + Send + 'static) -> io::Result<Self> {
-        let interrupt = Self::default();
-        let seen = interrupt.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()?;
-        let mut signals = {
-            let _entered = runtime.enter();
-            Signals::new()?
-        };
-        std::thread::Builder::new()
-            .name(String::from("hart-signals"))
-            .spawn(move || {
-                runtime.block_on(async move {
-                    let code = signals.next().await;
-                    seen.0.store(code, Ordering::Relaxed);
-                    cancel();
-                    let code = signals.next().await;
-                    std::process::exit(code.into());
-                });
-            })?;
-        Ok(interrupt)
-    }
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// The exit code that the next signal stands for.
-    async fn next(&mut self) -> u8 {
-        std::future::poll_fn(|cx| {
-            if self.interrupt.poll_recv(cx).is_ready() {
-                return std::task::Poll::Ready(INTERRUPTED);
+    impl Interrupt {
+        /// From now on signals are for [`wait`](Self::wait).
+        ///
+        /// # Errors
+        /// Where the system gives no socket or no signal handler.
+        pub(crate) fn watch() -> io::Result<Self> {
+            let (rung, bell) = UnixStream::pair()?;
+            bell.set_nonblocking(true)?;
+            let code = Arc::new(AtomicUsize::new(0));
+            let seen = Arc::new(AtomicBool::new(false));
+            for signal in [SIGINT, SIGTERM] {
+                // As shells have it.
+                let exit_code = 128 + signal;
+                flag::register_usize(signal, code.clone(), exit_code as usize)?;
+                pipe::register(signal, bell.try_clone()?)?;
+                // Handlers run in the order in which they are registered: that of the first signal finds `seen`
+                // not set.
+                flag::register_conditional_shutdown(signal, exit_code, seen.clone())?;
+                flag::register(signal, seen.clone())?;
             }
-            self.terminate.poll_recv(cx).map(|_| TERMINATED)
-        })
-        .await
+            Ok(Self {
+                code,
+                bell: Arc::new(Bell(bell)),
+                rung,
+            })
+        }
+
+        /// The exit code that the first signal asks for; `None` as long as there was none.
+        pub(crate) fn code(&self) -> Option<u8> {
+            // Relaxed: the number is the whole message.
+            match self.code.load(Ordering::Relaxed) {
+                0 => None,
+                code => Some(u8::try_from(code).unwrap_or(u8::MAX)),
+            }
+        }
+
+        /// Waits for the end of the run, and cancels it at the first signal.
+        pub(crate) fn wait(&self, mut run: Run) -> Result<Outcome, RunError> {
+            let waker = Waker::from(self.bell.clone());
+            let mut context = Context::from_waker(&waker);
+            let mut cancelled = false;
+            loop {
+                if !cancelled && self.code().is_some() {
+                    run.cancel();
+                    cancelled = true;
+                }
+                if let Poll::Ready(ended) = Pin::new(&mut run).poll(&mut context) {
+                    return ended;
+                }
+                match (&self.rung).read(&mut [0; 64]) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    // No system says so. Signals would not be seen; the second one still ends the process.
+                    Err(_) => return run.wait(),
+                }
+            }
+        }
     }
 }
 
+/// Where there are no signals: Ctrl-C ends the process.
 #[cfg(not(unix))]
-struct Signals;
+pub(crate) struct Interrupt;
 
 #[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
+impl Interrupt {
+    pub(crate) fn watch() -> io::Result<Self> {
         Ok(Self)
     }
 
-    async fn next(&mut self) -> u8 {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        INTERRUPTED
+    pub(crate) fn code(&self) -> Option<u8> {
+        None
+    }
+
+    pub(crate) fn wait(&self, run: Run) -> Result<Outcome, RunError> {
+        run.wait()
     }
 }
