@@ -351,7 +351,7 @@ fn workers(text: &str) -> Result<NonZeroUsize, String> {
 const MAX_WORKERS: usize = 1024;
 
 /// The command line with `run` put in where no subcommand was named.
-pub(crate) fn with_default_subcommand(arguments: Vec<OsString>) -> Vec<OsString> {
+fn with_default_subcommand(arguments: Vec<OsString>) -> Vec<OsString> {
     let Some(first) = arguments.get(1) else {
         return arguments;
     };
@@ -365,14 +365,35 @@ pub(crate) fn with_default_subcommand(arguments: Vec<OsString>) -> Vec<OsString>
     with_run
 }
 
+/// Reads the command line.
+///
+/// # Errors
+/// What clap says of it, requests for help among that.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    /// The options of `run` without those of all others, which take a while to describe.
+    #[derive(Parser)]
+    struct Run {
+        #[command(flatten)]
+        args: RunArgs,
+    }
+
+    let arguments = with_default_subcommand(arguments);
+    if arguments.get(1).is_some_and(|name| name == "run")
+        && let Ok(run) = Run::try_parse_from(&arguments[1..])
+    {
+        let command = Command::Run(Box::new(run.args));
+        return Ok(Cli { command });
+    }
+    Cli::try_parse_from(arguments)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
 
     fn parse(line: &[&str]) -> Result<Cli, clap::Error> {
-        let arguments = line.iter().map(OsString::from).collect();
-        Cli::try_parse_from(with_default_subcommand(arguments))
+        super::parse(line.iter().map(OsString::from).collect())
     }
 
     fn run(line: &[&str]) -> RunArgs {

@@ -22,8 +22,7 @@ mod units;
 mod wasi;
 mod wast;
 
-use args::{Cli, Command, Demo, DemoArgs};
-use clap::Parser;
+use args::{Command, Demo, DemoArgs};
 use failure::{Failure, to_stderr, to_stdout};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -42,8 +41,7 @@ fn main() {
 }
 
 fn start() -> Result<u8, Failure> {
-    let arguments = args::with_default_subcommand(std::env::args_os().collect());
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match args::parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };

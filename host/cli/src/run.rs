@@ -62,11 +62,11 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         .stdout(Stdio::Inherit)
         .stderr(Stdio::Inherit);
 
-    let interrupt = Interrupt::watch()
-        .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
     let started = Instant::now();
     let run = builder.start().map_err(|error| explain(&error).at(path))?;
     let canceller = run.canceller();
+    let interrupt = Interrupt::watch()
+        .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
     let ended = interrupt.wait(run);
     let wall = started.elapsed();
 

@@ -275,7 +275,7 @@ impl HostBuilder {
 
     fn build_with<F>(self, deterministic: Deterministic, runtime: F) -> Result<Host, BuildError>
     where
-        F: FnOnce(RuntimeBuilder) -> Result<Runtime, BuildError>,
+        F: FnOnce(RuntimeBuilder) -> Result<Runtime, BuildError> + Send,
     {
         if !self.preemption.is_valid() {
             return Err(BuildError::Setting(
@@ -296,8 +296,12 @@ impl HostBuilder {
             imports: self.imports,
             async_imports: self.async_imports,
         });
-        let parts = blueprint.parts(Kind::Plain)?;
-        let runtime = runtime(self.runtime)?;
+        let parts = || blueprint.parts(Kind::Plain);
+        let runtime = || runtime(self.runtime);
+        let (parts, runtime) = match deterministic {
+            Deterministic::Yes => (parts()?, runtime()?),
+            Deterministic::No => beside(parts, runtime)?,
+        };
         let inner = &runtime.owner.inner;
         let now = inner.clock.now();
         let pressure = Arc::new(match deterministic {
@@ -335,6 +339,26 @@ impl HostBuilder {
             }),
         })
     }
+}
+
+/// Does two things at once, the second on a thread that is there for it only: to make a pool takes about as long as
+/// to start threads, and small programs wait for both.
+fn beside<A, B: Send>(
+    here: impl FnOnce() -> Result<A, BuildError>,
+    there: impl FnOnce() -> Result<B, BuildError> + Send,
+) -> Result<(A, B), BuildError> {
+    std::thread::scope(|scope| {
+        let started = std::thread::Builder::new()
+            .name("hart-start".into())
+            .spawn_scoped(scope, there)
+            .map_err(BuildError::Thread)?;
+        let here = here()?;
+        let there = match started.join() {
+            Ok(there) => there?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        Ok((here, there))
+    })
 }
 
 impl fmt::Debug for HostBuilder {

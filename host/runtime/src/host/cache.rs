@@ -55,29 +55,37 @@ fn default_directory() -> Option<PathBuf> {
 
 /// Makes the directory ours alone; returns its absolute path.
 fn prepare(directory: &Path) -> io::Result<PathBuf> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)?;
+    let metadata = match std::fs::symlink_metadata(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut builder = std::fs::DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(directory)?;
+            std::fs::symlink_metadata(directory)?
+        }
+        known => known?,
+    };
     // A link that somebody else placed could lead anywhere.
-    if std::fs::symlink_metadata(directory)?.is_symlink() {
+    if metadata.is_symlink() {
         return Err(io::Error::other(
             "it is a symbolic link; name the directory itself",
         ));
     }
+    if !metadata.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
     #[cfg(unix)]
-    check_owner(directory)?;
-    directory.canonicalize()
+    check_owner(&metadata)?;
+    std::path::absolute(directory)
 }
 
 /// What is there already may have been written by whoever could: it is never made safe, only refused. The
 /// superuser may write anywhere, so the owner is compared and not just tried.
 #[cfg(unix)]
-fn check_owner(directory: &Path) -> io::Result<()> {
+fn check_owner(metadata: &std::fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
 
-    let metadata = std::fs::metadata(directory)?;
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         return Err(io::Error::other(
             "it belongs to another user; name a directory of your own",

@@ -110,7 +110,7 @@ pub(super) fn engine(wanted: &Wanted, kind: Kind) -> Result<Made, BuildError> {
         wanted.scan,
         wanted.grows,
         beside,
-        &Room::look(),
+        &Room::look(wanted.profile, wanted.scan),
     )?;
     // Before the pool is there, so that two that are made at once do not both see the same room.
     let mut promise = Promise::new(plan.mappings, plan.bytes);

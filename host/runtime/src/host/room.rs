@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::dense::{self, Guards};
+use super::pool::{PoolScan, Profile};
 
 /// Mappings that are left to the rest of the process: stacks of threads, heaps, files, compiled code. Guessed.
 const MAPPINGS_LEFT: u64 = 1_000;
@@ -29,15 +30,15 @@ pub(super) struct Room {
     pub(super) bytes: u64,
     /// The address space of the process is limited, by `ulimit -v` or what does the same.
     pub(super) is_limited: bool,
-    /// The system may move pages of this process to a disk.
+    /// The system may move pages of this process to a disk. Not looked at unless the pool is to be scanned.
     pub(super) swaps: bool,
-    /// How it makes pages inaccessible.
+    /// How it makes pages inaccessible. Not looked at unless the pool is a dense one.
     pub(super) guards: Guards,
 }
 
 impl Room {
-    /// Looks.
-    pub(super) fn look() -> Self {
+    /// Looks at what a pool of this profile has to know.
+    pub(super) fn look(profile: Profile, scan: PoolScan) -> Self {
         let most =
             read("/proc/sys/vm/max_map_count").and_then(|text| text.trim().parse::<u64>().ok());
         let present = read("/proc/self/maps").map_or(0, |maps| maps.lines().count());
@@ -55,8 +56,12 @@ impl Room {
             bytes,
             is_limited: limit.is_some(),
             // A system that does not say has none, or is none whose pages could be asked for.
-            swaps: read("/proc/swaps").is_some_and(|text| text.lines().nth(1).is_some()),
-            guards: dense::guards(),
+            swaps: scan == PoolScan::On
+                && read("/proc/swaps").is_some_and(|text| text.lines().nth(1).is_some()),
+            guards: match profile {
+                Profile::Dense => dense::guards(),
+                Profile::Fast => Guards::Protected,
+            },
         }
     }
 }
