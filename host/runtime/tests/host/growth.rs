@@ -1,5 +1,6 @@
 //! A pool that begins small.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::*;
@@ -176,11 +177,18 @@ fn a_hook_that_panics_is_told_to_those_who_wait() {
     assert_nothing_left(&host);
 }
 
-/// Fault: a host that cannot be closed while it grows, or a run that nobody ends then.
+/// Fault: a host that cannot be closed while it grows, or a run that nobody ends then; an engine that stays, because
+/// what made it keeps the host.
 #[test]
 fn a_host_can_go_while_it_grows() {
+    let kept = Arc::new(());
     for _ in 0..20 {
-        let host = growing().build().unwrap();
+        let hook = kept.clone();
+        let host = growing().imports(move |_| {
+            let _ = &hook;
+            Ok(())
+        });
+        let host = host.build().unwrap();
         let lab = lab(&host);
         let runs = sleepers(&host, &lab, SMALL as usize + 1);
         drop((host, lab));
@@ -188,6 +196,7 @@ fn a_host_can_go_while_it_grows() {
             assert!(matches!(run.wait(), Err(RunError::Closed)));
         }
     }
+    eventually("all of them are gone", || Arc::strong_count(&kept) == 1);
 }
 
 /// Fault: spawns that wait for ever for places that the system does not grant.
