@@ -414,6 +414,47 @@ mod tests {
         command.debug_assert();
     }
 
+    /// Hunts a command line that means something else where only the options of `run` are read.
+    #[test]
+    fn run_alone_is_read_like_all() {
+        for line in [
+            &["hart", "a.wasm"][..],
+            &["hart", "run", "a.wasm", "--help", "-x"],
+            &[
+                "hart",
+                "run",
+                "--stats=json",
+                "--dir",
+                "a::b",
+                "-W",
+                "fuel=3",
+                "run",
+            ],
+            &[
+                "hart",
+                "--invoke",
+                "f(1)",
+                "--workers",
+                "2",
+                "--",
+                "-a.wasm",
+            ],
+            &["hart", "run"],
+            &["hart", "run", "--help"],
+            &["hart", "run", "-V"],
+            &["hart", "run", "--no-such", "a.wasm"],
+            &["hart", "run", "help"],
+        ] {
+            let arguments = line.iter().map(OsString::from).collect();
+            let all = Cli::try_parse_from(with_default_subcommand(arguments));
+            let text = |read: Result<Cli, clap::Error>| match read {
+                Ok(cli) => format!("{cli:?}"),
+                Err(error) => error.render().to_string(),
+            };
+            assert_eq!(text(parse(line)), text(all), "{line:?}");
+        }
+    }
+
     /// Hunts options of the guest that hart takes for its own, and the reverse.
     #[test]
     fn what_follows_the_file_is_the_guests() {

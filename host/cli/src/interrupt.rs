@@ -7,7 +7,8 @@
 //!
 //! 1. The handler of the first signal keeps its exit code, and rings. A bell is a socket, because writing to one is
 //!    about all that a handler may do.
-//! 2. The handler of the second ends the process there and then.
+//! 2. The handler of the second ends the process there and then. The end of a line that the guest has begun and not
+//!    flushed is lost then, for a handler cannot write it.
 //! 3. The main thread sleeps at the bell, which the end of the run rings as well: so neither a thread nor an event
 //!    loop is needed for signals, which would take a part of the time that a small program takes.
 
@@ -32,7 +33,7 @@ mod unix {
 
     /// Which signal came first, if any did.
     pub(crate) struct Interrupt {
-        /// Its exit code, or 0.
+        /// Its exit code, or 0. That of the last one if two come at once.
         code: Arc<AtomicUsize>,
         bell: Arc<Bell>,
         rung: UnixStream,
@@ -61,12 +62,12 @@ mod unix {
             for signal in [SIGINT, SIGTERM] {
                 // As shells have it.
                 let exit_code = 128 + signal;
+                // These are done in this order. The first signal finds `seen` not set; one that comes before all of
+                // this is registered has left its code, which `wait` looks at before it sleeps.
                 flag::register_usize(signal, code.clone(), exit_code as usize)?;
-                pipe::register(signal, bell.try_clone()?)?;
-                // Handlers run in the order in which they are registered: that of the first signal finds `seen`
-                // not set.
                 flag::register_conditional_shutdown(signal, exit_code, seen.clone())?;
                 flag::register(signal, seen.clone())?;
+                pipe::register(signal, bell.try_clone()?)?;
             }
             Ok(Self {
                 code,

@@ -101,11 +101,16 @@ fn signals_end_spinners() {
 /// cancelled, and the process has to go all the same.
 #[test]
 fn the_second_signal_leaves_at_once() {
-    let running = Running::hart(guest("spinner", &["--preempt", "none"], &[]));
-    running.wait_for_handler(libc::SIGINT);
-    // Signals of one kind that come together are one: send until it is gone.
-    let ended = running.signal_until_gone(libc::SIGINT);
-    ended.exits(130);
+    for (second, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143)] {
+        let running = Running::hart(guest("spinner", &["--preempt", "none"], &[]));
+        // The last one to be watched for.
+        running.wait_for_handler(libc::SIGTERM);
+        running.signal(libc::SIGINT);
+        // Signals of one kind that come together are one.
+        running.wait_until_handled(libc::SIGINT);
+        running.signal(second);
+        running.wait().exits(code);
+    }
 }
 
 /// Hunts a Ctrl-C that waits for a line from the terminal.

@@ -108,29 +108,31 @@ impl Running {
 
     /// Waits until it handles `signal` itself, instead of being ended by it.
     pub(crate) fn wait_for_handler(&self, signal: i32) {
+        self.wait_for_status("it never handles the signal", |status| {
+            has_signal(status, "SigCgt:", signal)
+        });
+    }
+
+    fn wait_for_status(&self, otherwise: &str, holds: impl Fn(&str) -> bool) {
         let path = format!("/proc/{}/status", self.child.id());
         while self.started.elapsed() < GUARD {
-            let status = std::fs::read_to_string(&path).unwrap_or_default();
-            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-            let caught = u64::from_str_radix(caught.unwrap_or("0").trim(), 16).unwrap_or(0);
-            if caught & (1 << (signal - 1)) != 0 {
+            if std::fs::read_to_string(&path).is_ok_and(|status| holds(&status)) {
                 return;
             }
             thread::sleep(Duration::from_millis(5));
         }
-        panic!("it never handles signal {signal}");
+        panic!("{otherwise}");
     }
 
-    /// Sends `signal` again and again until the program has ended.
-    pub(crate) fn signal_until_gone(mut self, signal: i32) -> Finished {
-        loop {
-            self.signal(signal);
-            thread::sleep(Duration::from_millis(50));
-            if let Some((status, peak_memory)) = self.try_wait() {
-                return self.finished(status, peak_memory);
-            }
-            assert!(self.started.elapsed() < GUARD, "it stays");
-        }
+    /// Waits until `signal`, which was sent, is with its handler.
+    pub(crate) fn wait_until_handled(&self, signal: i32) {
+        let waits = |status: &str| {
+            let pending = ["SigPnd:", "ShdPnd:"];
+            pending.iter().any(|name| has_signal(status, name, signal))
+        };
+        self.wait_for_status("the signal is not handled", |status| !waits(status));
+        // It has begun. That it is through nobody tells.
+        thread::sleep(Duration::from_millis(50));
     }
 
     fn pid(&self) -> libc::pid_t {
@@ -182,6 +184,13 @@ pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hart"));
     command.env_remove("HART_LOG").env("COLUMNS", "100");
     command
+}
+
+/// Whether a line of `/proc/PID/status` that begins so has this signal.
+fn has_signal(status: &str, name: &str, signal: i32) -> bool {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let signals = u64::from_str_radix(line.unwrap_or("0").trim(), 16).unwrap_or(0);
+    signals & (1 << (signal - 1)) != 0
 }
 
 fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {

@@ -12,12 +12,14 @@ use super::engine::{Deterministic, Kind, Wanted};
 use super::kept::Kept;
 use super::pool::{PoolScan, Profile};
 use super::pressure::{Available, Pressure};
+use super::room::Room;
 use super::site::{Blueprint, Imports, Site};
 use super::state::GuestState;
 use super::{Handle, Host, HostInner};
 use crate::runtime::Relief;
 use crate::signal::Signal;
 use crate::simulate::Machine;
+use crate::sync::lock;
 use crate::{BuildError, Limits, Preemption, Runtime, RuntimeBuilder};
 
 pub(super) type Data = Box<dyn Fn() -> Box<dyn Any + Send> + Send + Sync>;
@@ -102,7 +104,7 @@ impl HostBuilder {
 
     /// Whether the pool begins with a few of its places and gets the others once those are taken. Default: no.
     ///
-    /// The host is built sooner, by 2 ms of 3 where there are 1,000 places (`hart-bench startup --only startup/pool`):
+    /// The host is built sooner, in a quarter of the time where there are 1,000 places (`hart-bench startup --only pool`):
     /// worth it for a program that runs a component and ends, which may need one place only. A worker makes the others,
     /// once they are needed; who spawns meanwhile waits. If the system refuses them then, those that wait for nothing else
     /// end with an error that says so, and it is tried again after a second.
@@ -113,7 +115,7 @@ impl HostBuilder {
     /// [`Host::engine_for`] are that of the small pool; [`Component::as_wasmtime`](crate::Component::as_wasmtime) is one of
     /// two; and what [`Host::drive`] is given may be an instance of either, in which exports are to be looked up by name.
     ///
-    /// Hosts of fewer than 64 places do not grow, nor do those of [`Profile::Dense`], simulated ones, those under
+    /// Hosts of fewer than 32 places do not grow, nor do those of [`Profile::Dense`], simulated ones, those under
     /// `ulimit -v`, and those for which vm.max_map_count leaves no room for a few places more.
     pub fn grows(mut self, grows: bool) -> Self {
         self.grows = grows;
@@ -298,9 +300,12 @@ impl HostBuilder {
         });
         let parts = || blueprint.parts(Kind::Plain);
         let runtime = || runtime(self.runtime);
-        let (parts, runtime) = match deterministic {
-            Deterministic::Yes => (parts()?, runtime()?),
-            Deterministic::No => beside(parts, runtime)?,
+        // Where the address space is limited, threads would take a part of what the pool was found to have.
+        let (parts, runtime) = if deterministic == Deterministic::Yes || Room::is_limited() {
+            (parts()?, runtime()?)
+        } else {
+            let (parts, runtime) = beside(parts, runtime);
+            (parts?, runtime?)
         };
         let inner = &runtime.owner.inner;
         let now = inner.clock.now();
@@ -342,22 +347,20 @@ impl HostBuilder {
 }
 
 /// Does two things at once, the second on a thread that is there for it only: to make a pool takes about as long as
-/// to start threads, and small programs wait for both.
-fn beside<A, B: Send>(
-    here: impl FnOnce() -> Result<A, BuildError>,
-    there: impl FnOnce() -> Result<B, BuildError> + Send,
-) -> Result<(A, B), BuildError> {
+/// to start threads, and small programs wait for both. One after the other where there is no such thread.
+fn beside<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
+    let there = Mutex::new(Some(there));
+    let there = || lock(&there).take().map(|there| there());
     std::thread::scope(|scope| {
         let started = std::thread::Builder::new()
             .name("hart-start".into())
-            .spawn_scoped(scope, there)
-            .map_err(BuildError::Thread)?;
-        let here = here()?;
-        let there = match started.join() {
-            Ok(there) => there?,
+            .spawn_scoped(scope, there);
+        let here = here();
+        let done = started.ok().and_then(|thread| match thread.join() {
+            Ok(done) => done,
             Err(panic) => std::panic::resume_unwind(panic),
-        };
-        Ok((here, there))
+        });
+        (here, done.or_else(there).expect("it is done once"))
     })
 }
 

@@ -55,6 +55,8 @@ fn default_directory() -> Option<PathBuf> {
 
 /// Makes the directory ours alone; returns its absolute path.
 fn prepare(directory: &Path) -> io::Result<PathBuf> {
+    // Of `link/` or `link/.` the system would not say that it is a link.
+    let directory = &*directory.components().collect::<PathBuf>();
     let metadata = match std::fs::symlink_metadata(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut builder = std::fs::DirBuilder::new();
@@ -77,11 +79,12 @@ fn prepare(directory: &Path) -> io::Result<PathBuf> {
     }
     #[cfg(unix)]
     check_owner(&metadata)?;
-    std::path::absolute(directory)
+    // Links on the way there are followed now, and not again.
+    directory.canonicalize()
 }
 
-/// What is there already may have been written by whoever could: it is never made safe, only refused. The
-/// superuser may write anywhere, so the owner is compared and not just tried.
+/// A directory, or an entry. What is there already may have been written by whoever could: it is never made safe, only
+/// refused. The superuser may write anywhere, so the owner is compared and not just tried.
 #[cfg(unix)]
 fn check_owner(metadata: &std::fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;

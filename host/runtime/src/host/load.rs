@@ -134,7 +134,7 @@ fn cached(
     let key = Key::new(engine, binary);
     if let Some(code) = cache.find(&key) {
         // SAFETY: the entry is what `precompile_component` has made of these bytes with these settings, and what was
-        // kept: its digest says so, and nobody but us can write to the directory.
+        // kept: nobody but us can write to the directory, or has written the file. The checksum finds accidents.
         match unsafe { component::Component::deserialize(engine, &code) } {
             Ok(component) => return Ok(component),
             Err(error) => tracing::warn!("what the cache has cannot be used: {error:#}"),

@@ -494,7 +494,10 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         });
     }
     // One more than the file has, to see its end: read at once, not by and by.
-    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(metadata.len() as usize + 1)
+        .map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::OutOfMemory, error)))?;
     file.take(load::MAX_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;

@@ -37,12 +37,17 @@ pub(super) struct Room {
 }
 
 impl Room {
+    /// Whether the address space of the process is limited.
+    pub(super) fn is_limited() -> bool {
+        limit().is_some()
+    }
+
     /// Looks at what a pool of this profile has to know.
     pub(super) fn look(profile: Profile, scan: PoolScan) -> Self {
         let most =
             read("/proc/sys/vm/max_map_count").and_then(|text| text.trim().parse::<u64>().ok());
         let present = read("/proc/self/maps").map_or(0, |maps| maps.lines().count());
-        let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
+        let limit = limit();
         let bytes = match limit {
             Some(limit) => limit.min(ADDRESS_SPACE).saturating_sub(present_bytes()),
             None => ADDRESS_SPACE.saturating_sub(PROMISED_BYTES.load(Relaxed)),
@@ -64,6 +69,11 @@ impl Room {
             },
         }
     }
+}
+
+/// What the address space of the process is limited to, by `ulimit -v` or what does the same.
+fn limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::As).current
 }
 
 /// What the system says in one of its files, which have no length that could be asked for: at once, in place of by

@@ -238,3 +238,52 @@ fn a_cache_that_others_may_write_is_not_used() {
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }
+
+/// Fault: native code out of a directory that a link leads to, which others may have placed; out of a file that others may
+/// write, or in a place that a link in the path leads to later on.
+#[test]
+#[cfg(unix)]
+fn a_cache_is_where_it_was_found_to_be() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    let base = std::env::temp_dir().join(format!("hart-linked-cache-{}", std::process::id()));
+    let path = |name: &str| base.join(name);
+    let made = |name: &str| {
+        let path = path(name);
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    };
+    let entries = |name: &str| std::fs::read_dir(path(name)).unwrap().count();
+    let host = |name: &str| {
+        let cache = Cache::Directory(path(name));
+        builder().cache(cache).build().unwrap()
+    };
+    made("own");
+    made("other");
+    symlink(path("own"), path("link")).unwrap();
+    std::fs::write(path("file"), "").unwrap();
+    for name in ["link", "link/", "link/.", "file"] {
+        lab(&host(name));
+        assert_eq!(entries("own"), 0, "{name}");
+    }
+    // A link on the way there is followed once.
+    made("own/cache");
+    symlink(path("own"), path("way")).unwrap();
+    let there = host("way/cache");
+    std::fs::remove_file(path("way")).unwrap();
+    made("other/cache");
+    symlink(path("other"), path("way")).unwrap();
+    lab(&there);
+    assert_eq!((entries("own/cache"), entries("other/cache")), (1, 0));
+
+    let mut files = std::fs::read_dir(path("own/cache")).unwrap();
+    let entry = files.next().unwrap().unwrap().path();
+    let mode = |mode| {
+        std::fs::set_permissions(&entry, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(0o622);
+    lab(&there);
+    let now = std::fs::metadata(&entry).unwrap().permissions().mode();
+    assert_eq!(now & 0o777, 0o600, "it was made anew");
+    std::fs::remove_dir_all(&base).unwrap();
+}

@@ -6,7 +6,8 @@
 //!    wasmtime's version included.
 //! 2. It begins with a checksum of the rest, the code. One that does not match is as good as none: it was cut short, or
 //!    damaged. wasmtime itself trusts what it is given. Against whoever means it only the directory helps, which nobody
-//!    else can write to: such a one would write the checksum as well, whatever it is.
+//!    else can write to: such a one would write the checksum as well, whatever it is. A file that others can write to, or
+//!    that is not ours, is not used either.
 //! 3. It is written under a name of its own and then renamed, so that nobody finds the beginning of one. Of two
 //!    that write the same at once the last one stays.
 //! 4. When the files have become too many bytes, those go that have not been used for longest. Whoever reads one that
@@ -76,6 +77,12 @@ impl Entries {
     /// The code that was kept, if it is there and whole.
     pub(in crate::host) fn find(&self, key: &Key) -> Option<Vec<u8>> {
         let mut file = File::open(self.directory.join(&key.0)).ok()?;
+        let metadata = file.metadata().ok()?;
+        #[cfg(unix)]
+        if let Err(error) = super::check_owner(&metadata) {
+            tracing::warn!("{} in the cache is not used: {error}", key.0);
+            return None;
+        }
         let mut sum = [0; 4];
         file.read_exact(&mut sum).ok()?;
         let mut code = Vec::new();
@@ -88,7 +95,7 @@ impl Entries {
             return None;
         }
         let now = SystemTime::now();
-        let used = file.metadata().and_then(|metadata| metadata.modified());
+        let used = metadata.modified();
         if used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > NOTE)) {
             // One that cannot be noted goes a little earlier.
             let _ = file.set_modified(now);
