@@ -300,7 +300,8 @@ impl HostBuilder {
         });
         let parts = || blueprint.parts(Kind::Plain);
         let runtime = || runtime(self.runtime);
-        // Where the address space is limited, threads would take a part of what the pool was found to have.
+        // Where memory is limited, threads would take a part of what the pool was found to have, and tokio panics
+        // when there is none left for its own.
         let (parts, runtime) = if deterministic == Deterministic::Yes || Room::is_limited() {
             (parts()?, runtime()?)
         } else {

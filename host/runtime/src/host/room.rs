@@ -37,9 +37,10 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Whether the address space of the process is limited.
+    /// Whether what the process may map is limited, by `ulimit -v` or `ulimit -d`.
     pub(super) fn is_limited() -> bool {
-        limit().is_some()
+        let data = rustix::process::getrlimit(rustix::process::Resource::Data);
+        limit().or(data.current).is_some()
     }
 
     /// Looks at what a pool of this profile has to know.
