@@ -71,7 +71,7 @@ impl Ground {
 
     /// Has places used as much as is kept of one that is empty, so that memory is flat from the beginning: a pool
     /// prefers places that the component had before, and would come to the last ones after many minutes.
-    fn warm(&self) {
+    fn warm(&self, random: &mut fastrand::Rng) {
         // Two images; each of them has two memories, so half as many guests fill all places.
         for component in [&self.adversary, &self.filler] {
             let runs: Vec<_> = (0..PLACES)
@@ -90,14 +90,18 @@ impl Ground {
             }
             eventually("nothing is left", || self.host.pool().in_use == 0);
         }
+        // Some of everything in all places, for the stacks and for the pool of those with an event loop.
+        for _ in 0..10 {
+            self.batch(8 * PLACES as usize, random, &mut [0; KINDS]);
+        }
     }
 
     /// Some of everything at once: spawns, joins, traps, cancels, timeouts, closes, limits, with and without an event
     /// loop.
-    fn batch(&self, random: &mut fastrand::Rng, kinds: &mut [u64; KINDS]) {
+    fn batch(&self, runs: usize, random: &mut fastrand::Rng, kinds: &mut [u64; KINDS]) {
         let (host, lab) = (&self.host, &self.lab);
         let soon = Limits::new().timeout(Duration::from_millis(5));
-        let batch: Vec<_> = (0..50)
+        let batch: Vec<_> = (0..runs)
             .map(|_| {
                 let kind = random.usize(0..KINDS);
                 kinds[kind] += 1;
@@ -159,17 +163,17 @@ fn a_soak_leaves_nothing_behind() {
         Ground::new("fast", Profile::Fast),
         Ground::new("dense", Profile::Dense),
     ];
-    for ground in &grounds {
-        ground.warm();
-    }
     let mut random = fastrand::Rng::with_seed(7);
+    for ground in &grounds {
+        ground.warm(&mut random);
+    }
     let mut kinds = [0_u64; KINDS];
     let started = Instant::now();
     let third = Duration::from_secs(seconds) / 3;
     let mut thirds = [Usage::MOST; 3];
     let mut batches = 0_usize;
     while started.elapsed() < 3 * third || thirds[2] == Usage::MOST {
-        grounds[batches % grounds.len()].batch(&mut random, &mut kinds);
+        grounds[batches % grounds.len()].batch(50, &mut random, &mut kinds);
         batches += 1;
         let past = started.elapsed().as_nanos() / third.as_nanos().max(1);
         let now = &mut thirds[usize::try_from(past).unwrap_or(2).min(2)];
