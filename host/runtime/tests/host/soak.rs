@@ -91,7 +91,7 @@ impl Ground {
             eventually("nothing is left", || self.host.pool().in_use == 0);
         }
         // Some of everything in all places, for the stacks and for the pool of those with an event loop.
-        for _ in 0..10 {
+        for _ in 0..20 {
             self.batch(8 * PLACES as usize, random, &mut [0; KINDS]);
         }
     }
