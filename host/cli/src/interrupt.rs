@@ -89,11 +89,9 @@ mod unix {
         pub(crate) fn wait(&self, mut run: Run) -> Result<Outcome, RunError> {
             let waker = Waker::from(self.bell.clone());
             let mut context = Context::from_waker(&waker);
-            let mut cancelled = false;
             loop {
-                if !cancelled && self.code().is_some() {
+                if self.code().is_some() {
                     run.cancel();
-                    cancelled = true;
                 }
                 if let Poll::Ready(ended) = Pin::new(&mut run).poll(&mut context) {
                     return ended;

@@ -199,6 +199,7 @@ impl Ground for Hart {
             assert!(driven.is_ok() || ended.load(Relaxed), "{driven:?}");
         });
         Box::new(move || {
+            // Relaxed: the task fails because of the `cancel` that follows, which orders the two.
             ends.store(true, Relaxed);
             task.cancel();
         })

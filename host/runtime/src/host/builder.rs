@@ -302,7 +302,7 @@ impl HostBuilder {
         let runtime = || runtime(self.runtime);
         // Where memory is limited, threads would take a part of what the pool was found to have, and tokio panics
         // when there is none left for its own.
-        let (parts, runtime) = if deterministic == Deterministic::Yes || Room::is_limited() {
+        let (parts, runtime) = if deterministic == Deterministic::Yes || Room::memory_is_limited() {
             (parts()?, runtime()?)
         } else {
             let (parts, runtime) = beside(parts, runtime);

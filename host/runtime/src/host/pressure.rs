@@ -40,12 +40,9 @@ pub(super) struct Pressure {
 impl Pressure {
     /// `reserve` and `available` as asked, or as the system has it.
     pub(super) fn new(reserve: Option<u64>, available: Option<Available>, now: Instant) -> Self {
-        let known = OnceLock::new();
-        if let Some(reserve) = reserve {
-            known.get_or_init(|| (reserve, "as asked"));
-        }
+        let asked = |reserve| OnceLock::from((reserve, "as asked"));
         Self {
-            reserve: known,
+            reserve: reserve.map_or_else(OnceLock::new, asked),
             available,
             started: now,
             next: AtomicU64::new(0),

@@ -38,7 +38,7 @@ pub(super) struct Room {
 
 impl Room {
     /// Whether what the process may map is limited, by `ulimit -v` or `ulimit -d`.
-    pub(super) fn is_limited() -> bool {
+    pub(super) fn memory_is_limited() -> bool {
         let data = rustix::process::getrlimit(rustix::process::Resource::Data);
         limit().or(data.current).is_some()
     }

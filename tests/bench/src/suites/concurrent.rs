@@ -12,9 +12,8 @@
 //! 1.55 %. In `wake` its 10,000 tasks sleep two minutes each, so that 83 wake in a second, and work for 5 us each; with
 //! what the event loop takes for it, a row's figure, that was 46 % of its share on a busy machine, where guests use a
 //! quarter of theirs in suite `latency`: a wake that comes alone takes 20 to 120 us all told, for 10,000 tasks are in
-//! nobody's cache. With
-//! rests of 20 s it was 65 to 130 % of its share, and with rests of a minute 60 %: whoever asks for more than a fair share
-//! waits, for 65 ms whenever it had used a slice too much.
+//! nobody's cache. With rests of 20 s it was 65 to 130 % of its share, and with rests of a minute 60 %: whoever asks for
+//! more than a fair share waits, for 65 ms whenever it had used a slice too much.
 
 mod fan_out;
 pub(crate) mod memory;
