@@ -1,4 +1,4 @@
-//! Memory for tasks: counted, and now and then there is none.
+//! Memory for tasks: counted, and sometimes refused.
 
 use crate::machine::Machine;
 use allocator_api2::alloc::{AllocError, Allocator, Global, Layout};

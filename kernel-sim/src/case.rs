@@ -1,9 +1,10 @@
 //! One run, described by what a command line can say: so that every failure can be replayed, and shrunk.
 
 use crate::{
+    config::Config,
     faults::Faults,
     random::stream,
-    run::{Config, Outcome, run},
+    run::{Outcome, run},
     schedule::Schedule,
     workload::Workload,
 };

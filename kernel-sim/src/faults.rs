@@ -26,7 +26,7 @@ pub enum Fault {
     Jump,
     /// A guest traps at a preemption point.
     Trap,
-    /// A pool with few places for guests.
+    /// A pool with few slots for guests.
     Pool,
 }
 

@@ -5,21 +5,22 @@ mod files;
 mod harts;
 mod scratch;
 mod wasi;
-mod wasi_async;
 
-use self::{files::Files, harts::Harts, scratch::Scratch, wasi::Virtual};
+pub use self::wasi::Outside;
+use self::{files::Files, harts::Harts, scratch::Scratch};
 use crate::{
+    config::Config,
     faults::Fault,
     machine::Machine,
     oracle::{Failure, Oracle},
     random::stream,
-    run::{Config, Outcome, run_on},
+    run::{Outcome, run_on},
     sim::GuestHost,
 };
 use futures::FutureExt;
 use hart_host::{
-    BuildError, Cache, CallError, Canceller, DirAccess, Host, Limits, LoadError, Preemption,
-    RunError, Stdio, simulate,
+    BuildError, Cache, CallError, Canceller, DirAccess, Host, HostBuilder, Limits, LoadError,
+    Preemption, RunError, Stdio, simulate,
 };
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -225,8 +226,8 @@ impl Guest {
             false => Some(Arc::new(Files::new().map_err(GuestError::Thread)?)),
         };
         let _entered = files.as_ref().map(|files| files.enter());
-        let places = self.places(&config);
-        let host = host(&machine, files.clone(), config.harts, places, self.slice)?;
+        let slots = self.slots(&config);
+        let host = host(&machine, files.clone(), config.harts, slots, self.slice)?;
         // SAFETY: the code comes from `precompile` of a host of the same settings, in `new`, and nobody
         // else can get at it.
         let component = unsafe { host.load_precompiled(&self.code) }.map_err(GuestError::Load)?;
@@ -303,7 +304,7 @@ impl Guest {
         })
     }
 
-    fn places(&self, config: &Config) -> u32 {
+    fn slots(&self, config: &Config) -> u32 {
         if config.faults.has(Fault::Pool) {
             stream(config.seed, 5).u32(2..=12).min(self.instances)
         } else {
@@ -326,29 +327,28 @@ pub(crate) fn host(
     harts: usize,
     instances: u32,
     slice: u64,
-) -> Result<Host, GuestError> {
-    let seen = Virtual::new(machine.clone());
-    Host::builder()
+) -> Result<Host<Outside>, GuestError> {
+    HostBuilder::with_data(|_, parent: &Outside| parent.of_a_child())
+        .data(Outside::of_runs(machine.clone()))
         .workers(harts)
         .instances(instances)
         .cache(Cache::Off)
         .preemption(Preemption::Fuel { slice })
-        .imports(wasi::add_to_linker)
-        .async_imports(wasi_async::add_to_linker)
-        .data(move || seen.of_a_task())
+        .imports(wasi::p2::add_to_linker)
+        .async_imports(wasi::p3::add_to_linker)
         .build_on(Arc::new(Harts::new(machine.clone(), files)))
         .map_err(GuestError::Build)
 }
 
 /// The runner's view of the host.
 pub(crate) struct Guests {
-    host: Host,
+    host: Host<Outside>,
     /// Of the run that faults cancel.
     canceller: Option<Canceller>,
 }
 
 impl Guests {
-    pub(crate) fn new(host: Host, canceller: Option<Canceller>) -> Self {
+    pub(crate) fn new(host: Host<Outside>, canceller: Option<Canceller>) -> Self {
         Self { host, canceller }
     }
 }

@@ -2,6 +2,7 @@
 
 mod alloc;
 mod case;
+mod config;
 mod cost;
 mod faults;
 mod guest;
@@ -24,12 +25,13 @@ mod workload;
 
 pub use self::{
     case::{Case, Template},
+    config::{Config, MAX_HARTS},
     cost::Cost,
     faults::{Fault, Faults},
-    guest::{Guest, GuestError, GuestOutcome, SLICE},
+    guest::{Guest, GuestError, GuestOutcome, Outside, SLICE},
     machine::Machine,
     oracle::{Failure, Oracle},
-    run::{Config, MAX_HARTS, Outcome, run},
+    run::{Outcome, run},
     scale::{Curve, Point},
     schedule::Schedule,
     seeds::{Found, Seeds},

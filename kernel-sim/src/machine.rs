@@ -10,20 +10,21 @@
 //! **Interrupts.** Sent by `unpark`, they arrive after a delay and leave a token. Timers arrive on the hart
 //! that set them, in the middle of whatever it does, and are handled there and then.
 
+mod info;
 mod platform;
 mod state;
 mod tasks;
 
 use self::state::State;
 pub(crate) use self::{
-    state::{GroupInfo, Next, Occurrence, Status},
-    tasks::Ending,
+    info::{Ending, GroupInfo},
+    state::{Next, Occurrence, Status},
 };
 
 use crate::{
+    config::Config,
     cost,
     oracle::Oracle,
-    run::Config,
     switch,
     trace::{Event, TaskNumber},
 };
@@ -213,7 +214,7 @@ impl Machine {
         }
     }
 
-    /// Until what this gives is dropped, nobody else goes on while the hart that runs ends a guest.
+    /// Until the shield is dropped, no other hart goes on while this one ends a guest.
     pub(crate) fn shield(&self, task: TaskNumber) -> Option<Shield<'_>> {
         let mut state = self.lock();
         let hart = state.current?;

@@ -1,4 +1,4 @@
-//! What must hold, and what is said when it does not.
+//! The promises that are checked, and the report of a broken one.
 
 use crate::trace::Record;
 use std::fmt;
@@ -13,17 +13,17 @@ pub enum Oracle {
     PolledForAReason,
     /// A wake leads to a poll: a runnable task is not forgotten.
     WokenIsPolled,
-    /// No hart sleeps while a task is queued that nobody is on the way to.
+    /// No hart sleeps while a task is queued, unless another hart is on its way to it.
     NoIdleBesideWork,
-    /// A queued task is not passed over for ever.
+    /// A queued task is not passed over forever.
     NoStarvation,
     /// After a close nothing is polled and no future is left.
     Close,
-    /// A cancel drops the future at once, or at the end of its present poll.
+    /// A cancel drops the future at once, or after its current poll.
     Cancel,
     /// A task ends exactly once, and its joiner is told how.
     EndsOnce,
-    /// A spawn fails only for the reason that it gives.
+    /// A spawn that fails gives the true reason.
     Spawn,
     /// Shares of CPU time follow weights, within the bound.
     Shares,
@@ -31,13 +31,13 @@ pub enum Oracle {
     Accounting,
     /// No worker panics.
     NoPanic,
-    /// The machine gets done.
+    /// The machine comes to an end.
     Progress,
     /// At the end nothing is left: futures, outputs, memory.
     NothingLeft,
-    /// What the workload itself expects.
+    /// The workload's own expectation holds.
     Workload,
-    /// A guest that nothing was done to ends well.
+    /// A guest that no fault has hit ends well.
     Guest,
 }
 
@@ -48,18 +48,20 @@ impl Oracle {
             Self::PolledOnce => "a task is polled by one worker at a time",
             Self::PolledForAReason => "a task is polled only after a spawn or a wake",
             Self::WokenIsPolled => "a wake leads to another poll",
-            Self::NoIdleBesideWork => "no hart sleeps beside work that nobody is on the way to",
-            Self::NoStarvation => "a queued task is polled within a bounded number of others",
+            Self::NoIdleBesideWork => {
+                "no hart sleeps beside queued work, unless another is on its way to it"
+            }
+            Self::NoStarvation => "a queued task is polled after a bounded number of others",
             Self::Close => "after a close nothing is polled and every future is dropped",
-            Self::Cancel => "a cancel drops the future at once or after its present poll",
+            Self::Cancel => "a cancel drops the future at once, or after its current poll",
             Self::EndsOnce => "every task ends once and its joiner is told how",
-            Self::Spawn => "a spawn fails only for the reason given",
+            Self::Spawn => "a spawn that fails gives the true reason",
             Self::Shares => "shares of CPU time follow weights",
             Self::Accounting => "groups are charged what they used",
             Self::NoPanic => "no worker panics",
-            Self::Progress => "the machine gets done",
+            Self::Progress => "the machine comes to an end",
             Self::NothingLeft => "nothing is left at the end",
-            Self::Workload => "the workload's own expectation",
+            Self::Workload => "the workload's own expectation holds",
             Self::Guest => "the guest exits with 0",
         }
     }
@@ -75,7 +77,7 @@ impl fmt::Display for Oracle {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failure {
-    /// Which.
+    /// Which promise.
     pub oracle: Oracle,
     /// What was seen.
     pub seen: String,

@@ -1,10 +1,10 @@
 //! Runs a machine to its end.
 
 use crate::{
-    faults::{Fault, Faults},
+    config::{Config, MAX_HARTS},
+    faults::Fault,
     machine::{Machine, Next, Occurrence, Status},
     oracle::{Failure, Oracle},
-    schedule::Schedule,
     sim::{GuestHost, Inner, Sim},
     stats::Stats,
     switch::Stack,
@@ -16,56 +16,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
 };
-
-/// The most harts that a machine has.
-pub const MAX_HARTS: usize = 1024;
-
-/// A machine and what goes wrong with it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Config {
-    /// Everything random comes from it.
-    pub seed: u64,
-    /// How many harts, 1 to [`MAX_HARTS`].
-    pub harts: usize,
-    /// Which of them goes on next.
-    pub schedule: Schedule,
-    /// What goes wrong.
-    pub faults: Faults,
-    /// Keeps every event, not only the last.
-    pub keep_trace: bool,
-    /// Steps after which a run counts as one that never ends.
-    pub max_steps: u64,
-    /// Lets other harts go on where a task's wake or spawn has just sent an interrupt. Finds more; but no
-    /// task may call a waker, or spawn, while it holds a lock that others want.
-    pub pause_in_wakes: bool,
-    /// Counts a guest that fails, though no fault harmed it, as a broken promise.
-    pub guest_must_succeed: bool,
-}
-
-impl Config {
-    /// Four harts, a random schedule, no faults.
-    pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            harts: 4,
-            schedule: Schedule::Random,
-            faults: Faults::none(),
-            keep_trace: false,
-            max_steps: 20_000_000,
-            pause_in_wakes: false,
-            guest_must_succeed: false,
-        }
-    }
-
-    /// What makes this machine again, as options of the command line.
-    pub fn options(&self) -> String {
-        format!(
-            "--seed {} --harts {} --schedule {} --faults {}",
-            self.seed, self.harts, self.schedule, self.faults
-        )
-    }
-}
 
 /// How a run ended.
 #[derive(Clone, Debug)]

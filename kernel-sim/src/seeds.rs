@@ -1,11 +1,11 @@
 //! A guest under many seeds.
 
 use crate::{
+    config::Config,
     faults::Faults,
     guest::{Guest, GuestError},
     oracle::Failure,
     random::stream,
-    run::Config,
     schedule::Schedule,
 };
 use std::ops::Range;

@@ -1,10 +1,11 @@
 //! A host on a machine that a program talks to while its guests run.
 
 use crate::{
-    guest::{GuestError, Guests, host},
+    config::Config,
+    guest::{GuestError, Guests, Outside, host},
     machine::Machine,
     oracle::{Failure, Oracle},
-    run::{Config, Outcome, Runner, Turn},
+    run::{Outcome, Runner, Turn},
 };
 use hart_host::Host;
 use std::{
@@ -42,7 +43,7 @@ use std::{
 #[derive(Debug)]
 #[must_use = "the last promises are checked by `finish`"]
 pub struct Session {
-    host: Host,
+    host: Host<Outside>,
     /// `None` only when it is finished.
     runner: Option<Runner>,
 }
@@ -84,7 +85,7 @@ impl Session {
     }
 
     /// The host.
-    pub fn host(&self) -> &Host {
+    pub fn host(&self) -> &Host<Outside> {
         &self.host
     }
 

@@ -36,7 +36,7 @@ fn under_heavy_faults(guests: &[Guest]) -> (u32, u32) {
 }
 
 // Hunts whatever the oracles see, where everything happens to guests that can: they are cancelled, closed,
-// trapped, refused a place, and their harts stall, leave and come back.
+// trapped, refused a slot, and their harts stall, leave and come back.
 #[test]
 fn guests_under_heavy_faults() {
     let guests = [

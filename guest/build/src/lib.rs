@@ -14,17 +14,19 @@
 //! assert!(component.ends_with("target/guests/wordcount.wasm"));
 //! ```
 
+mod error;
+mod target;
 mod toolchain;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-pub use toolchain::TARGET;
+pub use error::BuildError;
+pub use target::TARGET;
 
 /// How the guests are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -288,53 +290,4 @@ pub fn target_directory() -> PathBuf {
     let directory =
         std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target"));
     workspace().join(directory)
-}
-
-/// Why the guests could not be built.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// A program that is needed could not be started.
-    Start(String, io::Error),
-    /// The target is not installed and could not be; the text says why.
-    Target(String),
-    /// cargo failed, and said this (nothing if it was shown already).
-    Cargo(String),
-    /// A file or directory could not be used.
-    File(PathBuf, io::Error),
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start(program, _) => write!(
-                f,
-                "cannot build the guests: `{program}` could not be started; is it in PATH?"
-            ),
-            Self::Target(text) => write!(
-                f,
-                "cannot build the guests: Rust's standard library for {TARGET} is not installed \
-                 ({text}).\nInstall it with `rustup target add {TARGET}` where there is a network, or \
-                 from wherever your Rust comes (a package may be called rust-std-{TARGET})."
-            ),
-            Self::Cargo(text) if text.is_empty() => f.write_str("the guests could not be built"),
-            Self::Cargo(text) => write!(f, "the guests could not be built:\n{text}"),
-            Self::File(path, _) => {
-                write!(
-                    f,
-                    "cannot build the guests: no access to {}",
-                    path.display()
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Start(_, error) | Self::File(_, error) => Some(error),
-            Self::Target(_) | Self::Cargo(_) => None,
-        }
-    }
 }

@@ -5,10 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::BuildError;
-
-/// What guests are built for.
-pub const TARGET: &str = "wasm32-wasip2";
+use crate::error::BuildError;
+use crate::target::TARGET;
 
 /// Installs the target's standard library unless it is there. rustup does that by itself only where
 /// its automatic installation is on, and for the workspace's own toolchain.

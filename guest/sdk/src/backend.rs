@@ -18,9 +18,8 @@ mod chosen;
 #[path = "backend/threads.rs"]
 mod chosen;
 
-#[cfg(not(any(target_family = "wasm", feature = "sequential")))]
-pub(crate) use chosen::stop_if_ended;
+#[cfg(all(target_family = "wasm", not(feature = "sequential")))]
+pub(crate) use chosen::exit;
+#[cfg(all(target_family = "wasm", not(feature = "sequential")))]
+pub use chosen::run_entry;
 pub(crate) use chosen::{Prepared, RawTask, close, parallelism, spawn, wait_any, yield_now};
-
-/// What joining gives before it is decoded.
-pub(crate) type Outcome = Result<Vec<u8>, crate::error::JoinError<Vec<u8>>>;

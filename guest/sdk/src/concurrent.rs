@@ -38,6 +38,7 @@
 
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
+use std::io::Write as _;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -45,13 +46,13 @@ use std::time::Duration;
 /// Waits for as long as `duration`, and lets the instance do other things.
 #[cfg(target_family = "wasm")]
 pub async fn wait_for(duration: Duration) {
-    bindings::wasi::clocks::monotonic_clock::wait_for(crate::nanoseconds(duration)).await;
+    bindings::wasi::clocks::monotonic_clock::wait_for(crate::time::nanoseconds(duration)).await;
 }
 
 /// Waits for as long as `duration`, and lets others go on.
 #[cfg(not(target_family = "wasm"))]
 pub async fn wait_for(duration: Duration) {
-    on_thread(move || std::thread::sleep(duration)).await;
+    crate::native::on_thread(move || std::thread::sleep(duration)).await;
 }
 
 #[cfg(target_family = "wasm")]
@@ -113,45 +114,6 @@ pub async fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Result<F::
     .await
 }
 
-/// Does something that blocks on a thread of its own.
-#[cfg(not(target_family = "wasm"))]
-pub(crate) async fn on_thread<F: FnOnce() + Send + 'static>(blocks: F) {
-    use std::sync::{Arc, Mutex, PoisonError};
-    use std::task::Waker;
-
-    enum State {
-        Waiting(Option<Waker>),
-        Done,
-    }
-
-    let state = Arc::new(Mutex::new(State::Waiting(None)));
-    let mut blocks = Some(blocks);
-    poll_fn(|cx| {
-        {
-            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            match &mut *state {
-                State::Done => return Poll::Ready(()),
-                State::Waiting(waker) => *waker = Some(cx.waker().clone()),
-            }
-        }
-        if let Some(blocks) = blocks.take() {
-            let state = Arc::clone(&state);
-            std::thread::spawn(move || {
-                blocks();
-                let before = std::mem::replace(
-                    &mut *state.lock().unwrap_or_else(PoisonError::into_inner),
-                    State::Done,
-                );
-                if let State::Waiting(Some(waker)) = before {
-                    waker.wake();
-                }
-            });
-        }
-        Poll::Pending
-    })
-    .await;
-}
-
 /// Exports an `async fn` as what the program does: WASI 0.3's `wasi:cli/run`. To be called once, in the root of a
 /// `cdylib` crate; see [`concurrent`](crate::concurrent).
 ///
@@ -183,7 +145,7 @@ macro_rules! program {
     };
 }
 
-/// Exports `ended_well`, where there is somebody to export it to.
+/// Exports `ended_well`, in a component.
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 #[macro_export]
@@ -266,7 +228,7 @@ macro_rules! __export_entry {
     () => {};
 }
 
-/// Exports nothing: natively there is nobody to export it to.
+/// Exports nothing: a native program has no exports.
 #[cfg(not(target_family = "wasm"))]
 #[doc(hidden)]
 #[macro_export]
@@ -292,7 +254,8 @@ impl<E: fmt::Debug> Ending for Result<(), E> {
         match self {
             Ok(()) => true,
             Err(error) => {
-                eprintln!("Error: {error:?}");
+                // Not `eprintln`, which panics where nobody reads standard error.
+                let _ = writeln!(std::io::stderr(), "Error: {error:?}");
                 false
             }
         }

@@ -1,17 +1,33 @@
-//! What goes over the byte contract. The crate's front page specifies it for other languages.
+//! How values become bytes and come back. The crate's front page specifies the encoding for other languages.
 
 use std::fmt;
 
-use crate::backend::Outcome;
-use crate::error::JoinError;
-use crate::task::Portable;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{JoinError, Outcome};
 
 /// First byte of an error: what follows is the task's own error.
 const OWN: u8 = 0;
 /// First byte of an error: what follows is a text of this crate.
 const TEXT: u8 = 1;
+/// The same, where this crate has no task of that name: the host asks the next entry, if the component has one.
+const NO_SUCH_TASK: u8 = 2;
 
-/// How a type is encoded: a value, so that who has one need not know that the type can be.
+/// What can be an argument, a result or an error of a task: an owned type that serde can serialize
+/// and deserialize. Every such type implements it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel between tasks",
+    label = "not serializable and deserializable as an owned value",
+    note = "arguments and results go to another instance as bytes: they need `#[derive(serde::Serialize, serde::Deserialize)]`, or the `serde` feature of the crate that they are from",
+    note = "for an error such as `std::io::Error`, which cannot have that, return `hart_guest::Failure`: `?` converts every error to it"
+)]
+pub trait Portable: Serialize + DeserializeOwned + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + 'static> Portable for T {}
+
+/// How a type is encoded: a value instead of a bound, so that code that has one needs no bound.
 pub struct Wire<T> {
     append: fn(&T, Vec<u8>) -> postcard::Result<Vec<u8>>,
     take: fn(&[u8]) -> postcard::Result<Taken<'_, T>>,
@@ -48,7 +64,7 @@ impl<T> Wire<T> {
     }
 }
 
-/// What is left over is an error: it means that the two sides do not agree about the types.
+/// Bytes that are left over are an error: the two sides do not agree about the types.
 pub(crate) fn end(rest: &[u8]) -> Result<(), String> {
     if rest.is_empty() {
         Ok(())
@@ -100,10 +116,13 @@ impl<T, E> Returned<T, E> {
     /// What the joiner does with what it got.
     pub(crate) fn decode(&self, outcome: Outcome) -> Result<T, JoinError<E>> {
         match outcome {
-            Ok(bytes) => self
-                .value
-                .all(&bytes)
-                .map_err(|error| JoinError::Other(format!("its result did not decode ({error})"))),
+            Ok(bytes) => self.value.all(&bytes).map_err(|error| {
+                JoinError::Other(match bytes.is_empty() {
+                    // A value that is no bytes would have decoded.
+                    true => "the task called exit(0) and returned no value".to_string(),
+                    false => format!("its result did not decode ({error})"),
+                })
+            }),
             Err(error) => Err(error.and_failed(|bytes| self.decode_error(&bytes))),
         }
     }
@@ -114,7 +133,9 @@ impl<T, E> Returned<T, E> {
                 Ok(error) => JoinError::Failed(error),
                 Err(error) => JoinError::Other(format!("its error did not decode ({error})")),
             },
-            ([TEXT, text @ ..], _) => JoinError::Other(String::from_utf8_lossy(text).into_owned()),
+            ([TEXT | NO_SUCH_TASK, text @ ..], _) => {
+                JoinError::Other(String::from_utf8_lossy(text).into_owned())
+            }
             _ => JoinError::Other(
                 "its error is not in the encoding of hart-guest; was the task written without it?"
                     .to_string(),
@@ -128,38 +149,26 @@ pub(crate) fn text_error(text: &str) -> Vec<u8> {
     [&[TEXT], text.as_bytes()].concat()
 }
 
+/// The same, for the name of a task that is not there.
+#[cfg(any(test, all(target_family = "wasm", not(feature = "sequential"))))]
+pub(crate) fn no_such_task(text: &str) -> Vec<u8> {
+    [&[NO_SUCH_TASK], text.as_bytes()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{Signature, fallible, plain};
 
-    #[test]
-    fn arguments_are_laid_out_one_after_the_other() {
-        // The specification on the front page, in bytes.
-        type Three = fn(String, u32, bool);
-        let wires = (Wire::new(), Wire::new(), Wire::new());
-        let bytes = [2, b'a', b'b', 0xac, 0x02, 1];
-        let arguments = ("ab".to_string(), 300, true);
-        assert_eq!(Three::encode(&wires, &arguments).unwrap(), bytes);
-        assert_eq!(Three::decode(&wires, &bytes), Ok(arguments));
-        assert_eq!(<fn()>::encode(&(), &()).unwrap(), []);
-    }
-
-    #[test]
-    fn missing_and_left_over_bytes_are_refused() {
-        type One = fn(u8);
-        let wires = (Wire::new(),);
-        assert_eq!(One::decode(&wires, &[1]), Ok(1));
-        assert_eq!(
-            One::decode(&wires, &[1, 2]),
-            Err("1 bytes too many".to_string())
-        );
-        assert!(One::decode(&wires, &[]).is_err());
+    fn returned<T: Portable, E: Portable>() -> Returned<T, E> {
+        Returned {
+            value: Wire::new(),
+            error: Some(Wire::new()),
+        }
     }
 
     #[test]
     fn errors_say_whose_they_are() {
-        let returned = fallible::<Result<u8, u16>>();
+        let returned = returned::<u8, u16>();
         assert_eq!(returned.encode(&Ok(5)), Ok(vec![5]));
         assert_eq!(returned.encode(&Err(300)), Err(vec![0, 0xac, 0x02]));
         let decode = |bytes: &[u8]| returned.decode(Err(JoinError::Failed(bytes.to_vec())));
@@ -168,13 +177,21 @@ mod tests {
             decode(&text_error("no")),
             Err(JoinError::Other("no".to_string()))
         );
+        assert_eq!(
+            decode(&no_such_task("none")),
+            Err(JoinError::Other("none".to_string()))
+        );
         for wrong in [&[][..], &[0], &[0, 5, 5], &[7]] {
             assert!(
                 matches!(decode(wrong), Err(JoinError::Other(_))),
                 "{wrong:?}"
             );
         }
-        let failed = plain::<u8>().decode(Err(JoinError::Failed(vec![0])));
+        let cannot_fail = Returned::<u8, u16> {
+            value: Wire::new(),
+            error: None,
+        };
+        let failed = cannot_fail.decode(Err(JoinError::Failed(vec![0])));
         assert!(matches!(failed, Err(JoinError::Other(_))));
     }
 }

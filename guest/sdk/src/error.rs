@@ -32,7 +32,8 @@ impl fmt::Display for SpawnError {
             ),
             Self::NoEntry => f.write_str(
                 "the task was not started: this component exports no `hart:exec/entry`; build it \
-                 with hart-guest, or export that interface",
+                 with hart-guest, or export that interface; if it was composed, export that of the \
+                 part that has the task, in wac: `export part[\"hart:exec/entry@0.1.0\"];`",
             ),
             Self::Limit(limit) => write!(
                 f,
@@ -59,7 +60,8 @@ impl Error for SpawnError {}
 pub enum JoinError<E = Infallible> {
     /// The task returned an error: this one.
     Failed(E),
-    /// The task trapped (natively: panicked); the text names the trap.
+    /// The task trapped or panicked. The text has what the panic said, or names the trap; on hart it begins with the
+    /// task's name.
     Trapped(String),
     /// It was cancelled, by [`cancel`](crate::Handle::cancel) or because a task above it ended.
     Cancelled,
@@ -133,6 +135,9 @@ impl<E: fmt::Display> fmt::Display for JoinError<E> {
 }
 
 impl<E: fmt::Debug + fmt::Display> Error for JoinError<E> {}
+
+/// What joining gives before it is decoded.
+pub(crate) type Outcome = Result<Vec<u8>, JoinError<Vec<u8>>>;
 
 /// A task was not started, or has no result: what a function returns that does both.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::backend::{self, Outcome};
+use crate::backend;
 use crate::encoding::Returned;
-use crate::error::JoinError;
+use crate::error::{JoinError, Outcome};
 
 /// A task that was spawned. Dropping it detaches: the task goes on, and its result is dropped when
 /// it ends.

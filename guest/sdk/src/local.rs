@@ -2,7 +2,7 @@
 //!
 //! A `hart-executor` with one worker runs them; this module is what is around it.
 //!
-//! 1. `block_on` makes an executor and its only worker, names it in the thread's cell [`CURRENT`], and runs
+//! 1. `block_on` makes an executor and its only worker, names it in the thread's cell ([`current`]), and runs
 //!    the worker until its future completes. What is left then is dropped before it returns, in whatever way
 //!    it returns.
 //! 2. A future that waits for a time or a pollable leaves its waker with the [reactor]. There is one for the
@@ -13,6 +13,7 @@
 //! 4. A task of this crate that runs inside of a `block_on`, which happens where no thread is free for it
 //!    and with the feature `sequential`, has a cell of its own: see [`apart`].
 
+mod current;
 mod platform;
 mod reactor;
 #[cfg(not(target_family = "wasm"))]
@@ -22,6 +23,8 @@ mod source;
 #[path = "local/wasi.rs"]
 mod source;
 
+#[cfg(any(feature = "sequential", not(target_family = "wasm")))]
+pub(crate) use current::apart;
 #[cfg(target_family = "wasm")]
 pub use reactor::{Ready, ready};
 pub use reactor::{Sleep, sleep};
@@ -29,20 +32,15 @@ pub use reactor::{Sleep, sleep};
 pub use source::wasi;
 
 use crate::error::JoinError;
+use current::inside;
 use hart_executor::{Executor, SpawnError, Worker};
 use platform::InGuest;
-use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-
-thread_local! {
-    /// The executor of the `block_on` that this thread is in.
-    static CURRENT: RefCell<Option<Executor>> = const { RefCell::new(None) };
-}
 
 /// Runs `future` to its end on this thread, and with it everything that it
 /// [spawns here](spawn_local), and returns its output.
@@ -88,7 +86,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     let output = running.worker.run(std::future::poll_fn(|cx| {
         #[cfg(not(any(target_family = "wasm", feature = "sequential")))]
-        crate::backend::stop_if_ended();
+        crate::native::stop_if_ended();
         reactor::count_poll();
         future.as_mut().poll(cx)
     }));
@@ -104,13 +102,13 @@ impl Running {
     #[track_caller]
     fn begin() -> Self {
         assert!(
-            CURRENT.with_borrow(Option::is_none),
+            !current::is_set(),
             "`block_on` was called inside of `block_on`, where it would keep all other futures from going \
              on: `.await` the future instead, or give it to `spawn_local`"
         );
         let executor = Executor::with_platform(1, Arc::new(InGuest::default()));
         let worker = Worker::new(&executor).expect("a new executor is open");
-        CURRENT.set(Some(executor));
+        current::set(Some(executor));
         Self { worker }
     }
 }
@@ -119,28 +117,13 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Drops what is left, on this thread; the cell is still there for the destructors.
         self.worker.executor().close();
-        CURRENT.set(None);
+        current::set(None);
     }
-}
-
-/// Runs a task of this crate as if it had a thread of its own, whatever this one is in.
-#[cfg(any(feature = "sequential", not(target_family = "wasm")))]
-pub(crate) fn apart<R>(run: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Executor>);
-
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            CURRENT.set(self.0.take());
-        }
-    }
-
-    let _restore = Restore(CURRENT.take());
-    run()
 }
 
 /// Starts `future` on this thread, beside the others of the [`block_on`] that this is called in.
 ///
-/// It is queued, and first polled when whoever runs now waits. It may borrow nothing, but need not be
+/// It is queued, and first polled when the running future waits. It may borrow nothing, but need not be
 /// `Send`. Dropping the handle detaches it.
 ///
 /// # Panics
@@ -165,7 +148,7 @@ where
     F::Output: 'static,
 {
     #[cfg(not(any(target_family = "wasm", feature = "sequential")))]
-    crate::backend::stop_if_ended();
+    crate::native::stop_if_ended();
     // Not while the cell is borrowed: a future that is refused is dropped, and that is foreign code.
     let executor = inside("spawn_local", Executor::clone);
     let spawned = match executor.try_spawn(Local(future)) {
@@ -178,20 +161,6 @@ where
         spawned,
         _not_send: PhantomData,
     }
-}
-
-/// # Panics
-///
-/// Where no `block_on` runs.
-#[track_caller]
-fn inside<R>(caller: &str, then: impl FnOnce(&Executor) -> R) -> R {
-    CURRENT.with_borrow(|executor| match executor {
-        Some(executor) => then(executor),
-        None => panic!(
-            "`{caller}` was used outside of `block_on`, where nobody would run it: use it in a future that \
-             `block_on` runs"
-        ),
-    })
 }
 
 /// A future started by [`spawn_local`]: a future of its output, to be awaited in the same
@@ -292,7 +261,7 @@ impl<T> fmt::Debug for LocalHandle<T> {
 /// A future, or its output, that stays on the thread of its `block_on`.
 struct Local<T>(T);
 
-// SAFETY: it goes to no other thread. Its executor is reachable through `CURRENT`, `Running` and `LocalHandle`
+// SAFETY: it goes to no other thread. Its executor is reachable through the cell, `Running` and `LocalHandle`
 // only, none of which leave the thread. A future is polled by the executor's workers, and the only one is in
 // `Running`; it is dropped by its poller, by `LocalHandle::cancel`, or by the `close` in `Running`, which no task
 // outlives with its future. An output is dropped by the poller, if the handle was dropped before, or else by the

@@ -1,14 +1,14 @@
 //! Finding a task by its name in a new instance.
 //!
-//! On hart a task begins as a call of the exported `hart:exec/entry.run`, or of `entry-async.run`, with a name. The names get
-//! known through static constructors: `#[task]` puts a pointer to a function into `.init_array`,
+//! On hart a task begins as a call of the exported `hart:exec/entry.run`, or of `entry-async.run`, with a name. The names are
+//! registered by static constructors: `#[task]` puts a pointer to a function into `.init_array`,
 //! which the linker gathers from every crate of the program, and which prepends that task's
 //! [`Entry`] to a list. It costs a store or two for each task of the program at the start of an
 //! instance, and no list that the author would have to keep.
 //!
-//! Elsewhere nobody asks by name, so nothing is registered.
+//! Natively tasks are not found by name, so nothing is registered.
 
-use crate::task::Called;
+use crate::called::Called;
 
 /// A task as its instance is asked for it.
 pub struct Entry {
@@ -39,8 +39,8 @@ impl Entry {
 #[cfg(all(target_family = "wasm", not(feature = "sequential")))]
 mod list {
     use super::Entry;
+    use crate::called::Called;
     use crate::encoding;
-    use crate::task::Called;
     use std::iter;
     use std::sync::Mutex;
 
@@ -82,10 +82,12 @@ mod list {
             (None, _) => {
                 let mut names: Vec<_> = all().map(|entry| entry.name).collect();
                 names.sort_unstable();
-                failed(&format!(
-                    "this component has no task named `{name}`; it has: {}",
+                Called::Ended(Err(encoding::no_such_task(&format!(
+                    "this component has no task named `{name}`; it has: {}. A component that was \
+                     composed into it keeps its tasks only if its entry is exported as well; in \
+                     wac: `export part[\"hart:exec/entry@0.1.0\"] as part-entry;`",
                     names.join(", ")
-                ))
+                ))))
             }
         }
     }

@@ -2,16 +2,12 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::pin::Pin;
-
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::backend;
-use crate::encoding::{self, Returned, Wire};
+use crate::called::{Called, TaskFuture};
+use crate::encoding::{self, Portable, Returned, Wire};
 use crate::error::SpawnError;
 use crate::handle::Handle;
 use crate::options::Options;
@@ -128,33 +124,6 @@ impl<F: Signature, K: Kind<F::Returned>> Run for Task<F, K> {
     }
 }
 
-/// What calling a task's function gives: its result, or a future of it.
-pub enum Called<T, E> {
-    Ended(Result<T, E>),
-    Future(TaskFuture<Result<T, E>>),
-}
-
-impl<T, E> Called<T, E> {
-    /// Runs what is left to run on this thread, with [`block_on`](crate::block_on).
-    pub(crate) fn wait(self) -> Result<T, E> {
-        match self {
-            Self::Ended(result) => result,
-            Self::Future(future) => crate::block_on(future),
-        }
-    }
-
-    /// Awaits what is left to run.
-    pub(crate) async fn finish(self) -> Result<T, E> {
-        match self {
-            Self::Ended(result) => result,
-            Self::Future(future) => future.await,
-        }
-    }
-}
-
-/// What calling a task that is an `async fn` returns.
-pub type TaskFuture<T> = Pin<Box<dyn Future<Output = T>>>;
-
 impl<F: Signature, K: Kind<F::Returned>> Clone for Task<F, K> {
     fn clone(&self) -> Self {
         *self
@@ -176,19 +145,6 @@ impl<F: Signature, K: Kind<F::Returned>> fmt::Debug for Task<F, K> {
         f.debug_tuple("Task").field(&self.name()).finish()
     }
 }
-
-/// What can be an argument, a result or an error of a task: an owned type that serde can serialize
-/// and deserialize. Nobody implements it; every such type has it.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot travel between tasks",
-    label = "not serializable and deserializable as an owned value",
-    note = "arguments and results go to another instance as bytes: they need `#[derive(serde::Serialize, serde::Deserialize)]`, or the `serde` feature of the crate that they are from",
-    note = "for an error such as `std::io::Error`, which cannot have that, return `hart_guest::Failure`: `?` converts every error to it"
-)]
-pub trait Portable: Serialize + DeserializeOwned + 'static {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned + 'static> Portable for T {}
 
 /// A function pointer with up to 12 arguments.
 ///
@@ -377,4 +333,33 @@ signatures! {
     (A, B, C, D, E, F, G, H, I, J): A a B b C c D d E e F f G g H h I i J j;
     (A, B, C, D, E, F, G, H, I, J, K): A a B b C c D d E e F f G g H h I i J j K k;
     (A, B, C, D, E, F, G, H, I, J, K, L): A a B b C c D d E e F f G g H h I i J j K k L l;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_laid_out_one_after_the_other() {
+        // The specification on the front page, in bytes.
+        type Three = fn(String, u32, bool);
+        let wires = (Wire::new(), Wire::new(), Wire::new());
+        let bytes = [2, b'a', b'b', 0xac, 0x02, 1];
+        let arguments = ("ab".to_string(), 300, true);
+        assert_eq!(Three::encode(&wires, &arguments).unwrap(), bytes);
+        assert_eq!(Three::decode(&wires, &bytes), Ok(arguments));
+        assert_eq!(<fn()>::encode(&(), &()).unwrap(), []);
+    }
+
+    #[test]
+    fn missing_and_left_over_bytes_are_refused() {
+        type One = fn(u8);
+        let wires = (Wire::new(),);
+        assert_eq!(One::decode(&wires, &[1]), Ok(1));
+        assert_eq!(
+            One::decode(&wires, &[1, 2]),
+            Err("1 bytes too many".to_string())
+        );
+        assert!(One::decode(&wires, &[]).is_err());
+    }
 }

@@ -1,13 +1,32 @@
 //! `hart compile FILE -o OUT.cwasm`.
 
-use crate::args::CompileArgs;
 use crate::failure::Failure;
 use crate::load;
-use crate::scheduling::default_preemption;
+use crate::scheduling::{PoolArg, PreemptMode, default_preemption, profile};
+use clap::Args;
 use hart_host::{Cache, Host};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+#[derive(Args, Debug)]
+pub(crate) struct CompileArgs {
+    /// The component
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The file to write the native code to
+    #[arg(short, long, value_name = "OUT.cwasm")]
+    pub(crate) output: PathBuf,
+
+    /// How the code is preempted; its checks are part of the code, so `hart run` needs the same --preempt
+    #[arg(long, value_name = "MODE", default_value = "epoch")]
+    pub(crate) preempt: PreemptMode,
+
+    /// The kind of pool that it runs in; the code depends on it, so `hart run` needs the same --pool
+    #[arg(long, alias = "profile", value_name = "KIND", default_value = "fast")]
+    pub(crate) pool: PoolArg,
+}
 
 /// Compiles a component into native code for this machine and this preemption mode.
 ///
@@ -19,6 +38,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     let host = Host::builder()
         .workers(1)
         .preemption(default_preemption(args.preempt))
+        .profile(profile(args.pool))
         // As `hart run` has it: it is a property of the code.
         .backtrace_details(true)
         .cache(Cache::Off)

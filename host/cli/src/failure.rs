@@ -1,7 +1,7 @@
 //! How a command fails: one line for people, perhaps a backtrace of the guest, and an exit code.
 
+use crate::output::{one_line, printable, to_stderr};
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 
 /// Exit code for bad usage and bad input.
@@ -54,7 +54,7 @@ impl Failure {
         self.code
     }
 
-    /// Writes it to standard error. A standard error that is closed is nobody's fault here.
+    /// Writes it to standard error. A closed standard error is ignored.
     pub(crate) fn report(&self) {
         let mut text = format!("hart: {}\n", self.line);
         if let Some(detail) = &self.detail {
@@ -69,47 +69,6 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.line)
     }
-}
-
-/// Writes `text` to standard error in one call, whoever reads it or not.
-pub(crate) fn to_stderr(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// Writes `text` to standard output. A reader that went away (`hart .. | head`) is no error.
-pub(crate) fn to_stdout(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes());
-    let _ = stdout.flush();
-}
-
-/// `text` without what a terminal would obey: names and messages of guests end up in our lines.
-/// Line breaks and tabs stay.
-pub(crate) fn printable(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\t' => clean.push(c),
-            // Also the marks that change the direction in which what follows is shown.
-            c if c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                clean.extend(c.escape_default());
-            }
-            c => clean.push(c),
-        }
-    }
-    clean
-}
-
-/// [`printable`], with every run of white space that holds a line break made one blank.
-pub(crate) fn one_line(text: &str) -> String {
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty())
-        .collect();
-    printable(&lines.join(" ")).replace('\t', " ")
 }
 
 #[cfg(test)]

@@ -71,20 +71,7 @@ impl<T> Group<T> {
     }
 
     fn nearest(&self, name: &str) -> Option<&'static str> {
-        let (distance, near) = self
-            .keys
-            .iter()
-            .map(|key| (edit_distance(name, key.name), key.name))
-            .min()?;
-        let contains = self
-            .keys
-            .iter()
-            .find(|key| !name.is_empty() && (key.name.contains(name) || name.contains(key.name)));
-        match contains {
-            _ if distance <= 2 => Some(near),
-            Some(key) => Some(key.name),
-            None => None,
-        }
+        nearest(name, self.keys.iter().map(|key| key.name))
     }
 
     /// The table that `help` prints.
@@ -99,6 +86,24 @@ impl<T> Group<T> {
             let _ = writeln!(text, "        {} [default: {}]", key.help, key.default);
         }
         text
+    }
+}
+
+/// The name among `names` that `name` is likely to mean.
+pub(crate) fn nearest<'a>(
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    let (distance, near) = names
+        .clone()
+        .map(|known| (edit_distance(name, known), known))
+        .min()?;
+    let mut names = names;
+    let contains =
+        names.find(|known| !name.is_empty() && (known.contains(name) || name.contains(known)));
+    match contains {
+        _ if distance <= 2 => Some(near),
+        contains => contains,
     }
 }
 

@@ -1,16 +1,38 @@
 //! `-W`: what a run may use.
 
-use crate::args::LimitArgs;
-use crate::failure::{Failure, to_stdout};
+use crate::failure::Failure;
 use crate::keys::{Applied, Group, Key, required};
+use crate::output::to_stdout;
 use crate::units::{count, positive_duration, show_size, size};
+use clap::Args;
 use hart_host::{LimitKind, LimitReached, Limits};
 use std::time::Duration;
 
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// End the run after this long, with exit code 124
+    #[arg(long, value_name = "D", value_parser = positive_duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Limit memory, CPU time, tasks, files, results, output: `-W help` lists the keys and defaults
+    #[arg(
+        short = 'W',
+        long = "wasm",
+        value_name = "KEY=VALUE",
+        allow_hyphen_values = true
+    )]
+    pub(crate) limits: Vec<String>,
+}
+
 const NONE: &str = "none";
 
-/// The keys of `-W`, with the defaults that the host crate really has.
-pub(crate) fn group() -> Group<Limits> {
+/// A limit of memory that no guest reaches: more than a process can address.
+const NO_LIMIT: u64 = 1 << 48;
+
+/// The keys of `-W`, with the defaults that the host crate really has. `memory` is the default of `max-memory`, if it
+/// is another one.
+fn group(memory: Option<u64>) -> Group<Limits> {
     Group {
         flag: "-W",
         title: "-W KEY=VALUE[,KEY=VALUE..]: what a run may use. A task that reaches a limit ends, or its\n\
@@ -19,7 +41,10 @@ pub(crate) fn group() -> Group<Limits> {
             Key {
                 name: "max-memory",
                 value: "SIZE",
-                default: show_size(Limits::DEFAULT_MEMORY),
+                default: match memory {
+                    None => show_size(Limits::DEFAULT_MEMORY),
+                    Some(_) => NONE.into(),
+                },
                 help: "Memory of the whole run: linear memories, tables, inputs, results not yet joined.",
                 set: |limits, value| put(&mut limits.memory, size, value),
             },
@@ -34,7 +59,7 @@ pub(crate) fn group() -> Group<Limits> {
                 name: "timeout",
                 value: "DURATION",
                 default: NONE.into(),
-                help: "Time on the clock for the run; the same as --timeout.",
+                help: "Time limit of the run; the same as --timeout.",
                 set: |limits, value| put(&mut limits.timeout, positive_duration, value),
             },
             Key {
@@ -55,7 +80,7 @@ pub(crate) fn group() -> Group<Limits> {
                 name: "cpu-rate",
                 value: "CORES",
                 default: NONE.into(),
-                help: "How much of the machine the whole run may use: 0.5 is half a core, 2 are two.",
+                help: "Cores that the whole run may use on average: 0.5 is half a core, 2 are two.",
                 set: |limits, value| put(&mut limits.cpu_rate, millicores, value),
             },
             Key {
@@ -76,21 +101,21 @@ pub(crate) fn group() -> Group<Limits> {
                 name: "max-tasks",
                 value: "N",
                 default: Limits::DEFAULT_TASKS.to_string(),
-                help: "Tasks alive at the same time, those that wait for a place included.",
+                help: "Tasks alive at the same time, including those that wait for a slot.",
                 set: |limits, value| put(&mut limits.tasks, at_least_one, value),
             },
             Key {
                 name: "max-depth",
                 value: "N",
                 default: Limits::DEFAULT_DEPTH.to_string(),
-                help: "How deep spawns may nest; what runs first has depth 0.",
+                help: "How deep spawns may nest; the root task has depth 0.",
                 set: |limits, value| put(&mut limits.depth, count32, value),
             },
             Key {
                 name: "max-queued",
                 value: "N",
                 default: Limits::DEFAULT_QUEUED.to_string(),
-                help: "Spawns that wait for a place in the pool of instances.",
+                help: "Spawns that wait for a slot in the pool of instances.",
                 set: |limits, value| put(&mut limits.queued, count, value),
             },
             Key {
@@ -104,8 +129,16 @@ pub(crate) fn group() -> Group<Limits> {
                 name: "max-handles",
                 value: "N",
                 default: Limits::DEFAULT_HANDLES.to_string(),
-                help: "Handles (files, streams, tasks) that one task may hold; one more is a trap.",
+                help: "Handles (files, streams, pollables, tasks) that the whole run may hold, plus 8 for each task; \
+                       each counts as 256 bytes of max-memory.",
                 set: |limits, value| put(&mut limits.handles, count32, value),
+            },
+            Key {
+                name: "max-files",
+                value: "N",
+                default: format!("{}, and at most 3/8 of ulimit -n", Limits::DEFAULT_FILES),
+                help: "Files, directories and sockets that the whole run may have open at the same time.",
+                set: |limits, value| put(&mut limits.files, count, value),
             },
             Key {
                 name: "max-input",
@@ -132,11 +165,26 @@ pub(crate) fn group() -> Group<Limits> {
                 name: "max-blocking-threads",
                 value: "N",
                 default: Limits::DEFAULT_BLOCKING_THREADS.to_string(),
-                help: "Threads for file operations that block.",
+                help: "Threads that wait for file operations; a run uses at most a quarter of them at a time.",
                 set: |limits, value| put(&mut limits.blocking_threads, at_least_one, value),
             },
         ],
     }
+}
+
+/// The names of the keys.
+pub(crate) fn names() -> Vec<&'static str> {
+    group(None).keys.iter().map(|key| key.name).collect()
+}
+
+/// Sets what a key of `-W` says; the name has to be one of [`names`].
+///
+/// # Errors
+/// A value that the key does not take.
+pub(crate) fn set(limits: &mut Limits, name: &str, value: &str) -> Result<(), String> {
+    let group = group(None);
+    let key = group.keys.iter().find(|key| key.name == name);
+    key.map_or(Ok(()), |key| (key.set)(limits, Some(value)))
 }
 
 fn put<T>(
@@ -175,8 +223,22 @@ fn count32(text: &str) -> Result<u32, String> {
 /// # Errors
 /// An unknown key, or a value that a key does not take.
 pub(crate) fn limits(args: &LimitArgs) -> Result<Option<Limits>, Failure> {
+    apply(args, None)
+}
+
+/// The same for test scripts. Their memory has no limit by default, as in `wasmtime wast`: a script may expect that a
+/// memory of 4 GiB grows, or how a guest fails without a limit.
+///
+/// # Errors
+/// As [`limits`].
+pub(crate) fn limits_of_scripts(args: &LimitArgs) -> Result<Option<Limits>, Failure> {
+    apply(args, Some(NO_LIMIT))
+}
+
+fn apply(args: &LimitArgs, memory: Option<u64>) -> Result<Option<Limits>, Failure> {
     let mut limits = Limits::new();
-    if let Applied::Help(text) = group().apply(&mut limits, &args.limits)? {
+    limits.memory = memory;
+    if let Applied::Help(text) = group(memory).apply(&mut limits, &args.limits)? {
         to_stdout(&text);
         return Ok(None);
     }
@@ -212,6 +274,14 @@ pub(crate) fn explain(reached: LimitReached) -> String {
         LimitKind::InputBytes => ("max-input", show_size(value), "-W max-input=SIZE"),
         LimitKind::ResultBytes => ("max-result", show_size(value), "-W max-result=SIZE"),
         LimitKind::OutputBytes => ("max-output", show_size(value), "-W max-output=SIZE"),
+        LimitKind::Handles => ("max-handles", value.to_string(), "-W max-handles=N"),
+        LimitKind::Files => ("max-files", value.to_string(), "-W max-files=N"),
+        LimitKind::HostcallFuel => ("hostcall-fuel", show_size(value), "-S hostcall-fuel=SIZE"),
+        LimitKind::RandomBytes => (
+            "max-random-size",
+            show_size(value),
+            "-S max-random-size=SIZE",
+        ),
         _ => return reached.to_string(),
     };
     format!("the limit {name} of {amount} was reached; {way_out} raises it")
@@ -228,7 +298,7 @@ mod tests {
     /// Hunts keys that parse and then set nothing, or set another key's limit.
     #[test]
     fn every_key_sets_a_limit_of_its_own() {
-        let group = group();
+        let group = group(None);
         let mut seen: Vec<Limits> = Vec::new();
         for key in &group.keys {
             let value = match key.value {

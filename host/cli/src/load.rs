@@ -1,6 +1,7 @@
 //! Files into components, and what is said about files that are none.
 
-use crate::failure::{Failure, to_stderr};
+use crate::failure::Failure;
+use crate::output::to_stderr;
 use hart_host::{Component, Host, LoadError};
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -8,27 +9,37 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Loads the component in `path`: `.wasm`, `.wat`, or, where that is allowed, `.cwasm`.
+/// Reads the file of a component. Once: it may be a pipe.
+///
+/// # Errors
+/// A file that cannot be read, or has too much in it.
+pub(crate) fn read_file(path: &Path, allow_precompiled: bool) -> Result<Vec<u8>, Failure> {
+    if allow_precompiled && let Ok(bytes) = std::fs::read(path) {
+        // Native code may be longer than a component.
+        return Ok(bytes);
+    }
+    hart_host::read_component(path).map_err(|error| explain(&error).at(path))
+}
+
+/// Loads a component: `.wasm`, `.wat`, or, where that is allowed, `.cwasm`. `path` is where `bytes` were read.
 ///
 /// # Errors
 /// Whatever keeps the file from being a component that this host runs.
 pub(crate) fn load(
     host: &Host,
     path: &Path,
+    bytes: &[u8],
     allow_precompiled: bool,
 ) -> Result<Component, Failure> {
-    if allow_precompiled
-        && let Ok(bytes) = std::fs::read(path)
-        && hart_host::wasmtime::Engine::detect_precompiled(&bytes).is_some()
-    {
-        // SAFETY: nothing can check native code. Whoever runs hart vouches for this file with
+    let loaded = if allow_precompiled && Host::is_precompiled(bytes) {
+        // SAFETY: nothing can check native code. The user vouches for this file with
         // `--allow-precompiled`, whose help says what that means.
-        let loaded = unsafe { host.load_precompiled(&bytes) };
-        return loaded.map_err(|error| explain(&error).at(path));
-    }
-    let _progress = Progress::start(path);
-    host.load_file(path)
-        .map_err(|error| explain(&error).at(path))
+        unsafe { host.load_precompiled(bytes) }
+    } else {
+        let _progress = Progress::start(path);
+        host.load(bytes)
+    };
+    loaded.map_err(|error| explain(&error).at(path))
 }
 
 /// Says on a terminal that a component is being compiled, once that has taken long enough to wonder.
@@ -75,20 +86,21 @@ pub(crate) fn explain(error: &LoadError) -> Failure {
     match error {
         LoadError::Read { source, .. } => Failure::usage(read(source)),
         LoadError::Precompiled => Failure::usage(
-            "compiled code, which is native code and not checked; run the .wasm instead, or add \
-             --allow-precompiled if you compiled it yourself",
+            "native code, which hart cannot check; run the .wasm instead, or add --allow-precompiled if \
+             you compiled it yourself",
         ),
         LoadError::PreemptionMismatch { host } => Failure::usage(format!(
-            "compiled with another mode than --preempt {host}; add the --preempt it was compiled \
-             with, or compile it again with `hart compile --preempt {host}`"
+            "compiled for another mode than --preempt {host}; use the --preempt that it was compiled \
+             for, or compile it again with `hart compile --preempt {host}`"
         )),
         LoadError::Incompatible(detail) => Failure::usage(format!(
-            "compiled by another version of hart or for another machine ({detail}); compile it \
-             again with `hart compile`"
+            "compiled by another version of hart, for another machine or for another --pool \
+             ({detail}); compile it again with `hart compile`"
         )),
-        LoadError::MissingImport { name, detail } => Failure::usage(format!(
+        LoadError::MissingImport { name, detail, .. } => Failure::usage(format!(
             "imports `{name}`, which hart does not provide ({detail}); compose it with a component \
-             that does, such as with `wac plug`"
+             that does, with `wac plug`; if that component spawns tasks, use `wac compose` and export its \
+             `hart:exec/entry` under another name"
         )),
         other => Failure::usage(other),
     }

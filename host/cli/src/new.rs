@@ -1,13 +1,36 @@
-//! `hart new NAME`: a guest project, ready to build.
+//! `hart new NAME`: a guest project, ready to build; `hart new --config`: a server's configuration.
 //!
 //! The build settings are the point: they make instances that start fast, and a dependency cannot
 //! set them for its user.
 
-use crate::args::NewArgs;
-use crate::failure::{Failure, to_stdout};
+use crate::failure::Failure;
+use crate::output::to_stdout;
+use clap::Args;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  hart new counter && cd counter && cargo build --release
+  hart new --config                         an example of hart.toml, with its schema";
+
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct NewArgs {
+    /// The project's name, also the name of its new directory
+    #[arg(value_name = "NAME", required_unless_present = "config")]
+    pub(crate) name: Option<String>,
+
+    /// Write hart.toml, a commented example for `hart serve`, and hart.schema.json here instead
+    #[arg(long, conflicts_with_all = ["name", "sdk_path"])]
+    pub(crate) config: bool,
+
+    /// Use the crate hart-guest of a checkout of hart at DIR, instead of copying the SDK's sources
+    /// into the project
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sdk_path: Option<PathBuf>,
+}
 
 /// The project's files, with `{name}` and `{sdk}` to be filled in.
 const FILES: [(&str, &str); 5] = [
@@ -21,8 +44,30 @@ const FILES: [(&str, &str); 5] = [
     (".gitignore", "/target\n"),
 ];
 
+/// A server's configuration, and what editors check it with.
+const CONFIG_FILES: [(&str, &str); 2] = [
+    ("hart.toml", include_str!("../template/hart.toml.in")),
+    (
+        "hart.schema.json",
+        include_str!("../template/hart.schema.json"),
+    ),
+];
+
+/// The versions that hart itself is built with, and so those that are on a machine where it was built. Cargo takes out
+/// what the project does not need.
+const LOCK: &str = include_str!("../sdk/lock.toml");
+
+/// The SDK's sources, with their paths below [`SDK`].
+const SDK_FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+
+/// The workspace that they belong to.
+const SDK_WORKSPACE: &str = include_str!(concat!(env!("OUT_DIR"), "/sdk.toml"));
+
+/// Where a project has them.
+const SDK: &str = "hart-sdk";
+
 /// Names that cargo refuses, or that would clash with what the project depends on.
-const RESERVED: [&str; 62] = [
+const RESERVED: [&str; 64] = [
     "Self",
     "abstract",
     "alloc",
@@ -49,7 +94,9 @@ const RESERVED: [&str; 62] = [
     "fn",
     "for",
     "gen",
+    "hart-executor",
     "hart-guest",
+    "hart-guest-macros",
     "hart_guest",
     "if",
     "impl",
@@ -96,32 +143,59 @@ const LONGEST: usize = 64;
 /// A bad name, something that exists already, an SDK that is not where it was said to be, or a file
 /// that cannot be written.
 pub(crate) fn new(args: &NewArgs) -> Result<(), Failure> {
-    check(&args.name)?;
-    let sdk = match &args.sdk_path {
-        Some(path) => format!("{{ path = {} }}", quoted(&sdk_directory(path)?)?),
-        None => format!("\"{}\"", env!("CARGO_PKG_VERSION")),
+    let Some(name) = args.name.as_deref() else {
+        return config();
     };
-    let root = Path::new(&args.name);
+    check(name)?;
+    let sdk = match &args.sdk_path {
+        Some(path) => quoted(&sdk_directory(path)?)?,
+        None => format!("\"{SDK}/guest/sdk\""),
+    };
+    let root = Path::new(name);
     // Not `create_dir_all`: whatever is there already stays untouched.
     fs::create_dir(root).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::usage(format!(
             "`{}` exists already; choose another name, or remove it first",
-            args.name
+            name
         )),
-        _ => Failure::usage(format!(
-            "cannot make the directory `{}`: {error}",
-            args.name
-        )),
+        _ => Failure::usage(format!("cannot make the directory `{}`: {error}", name)),
     })?;
     for (path, content) in FILES {
-        let content = content.replace("{name}", &args.name).replace("{sdk}", &sdk);
+        let content = content.replace("{name}", name).replace("{sdk}", &sdk);
         write(&root.join(path), &content)?;
+    }
+    write(&root.join("Cargo.lock"), LOCK)?;
+    if args.sdk_path.is_none() {
+        let sdk = root.join(SDK);
+        write(&sdk.join("Cargo.toml"), SDK_WORKSPACE)?;
+        for (path, content) in SDK_FILES {
+            write(&sdk.join(path), content)?;
+        }
     }
     to_stdout(&format!(
         "Wrote {name}. Next:\n  cd {name}\n  cargo build --release\n  \
-         hart target/wasm32-wasip2/release/{name}.wasm\n",
-        name = args.name
+         hart target/wasm32-wasip2/release/{name}.wasm\n"
     ));
+    Ok(())
+}
+
+/// Writes a server's configuration into the current directory.
+fn config() -> Result<(), Failure> {
+    if let Some((path, _)) = CONFIG_FILES
+        .iter()
+        .find(|(path, _)| Path::new(path).exists())
+    {
+        return Err(Failure::usage(format!(
+            "`{path}` exists already; remove it first, or go to another directory"
+        )));
+    }
+    for (path, content) in CONFIG_FILES {
+        write(Path::new(path), content)?;
+    }
+    to_stdout(
+        "Wrote hart.toml and hart.schema.json. Next: have `component` name yours, then\n  \
+         hart serve --check hart.toml\n  hart serve hart.toml\n",
+    );
     Ok(())
 }
 

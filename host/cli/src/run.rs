@@ -1,27 +1,105 @@
 //! `hart run FILE [ARGS..]`.
 
-use crate::args::RunArgs;
-use crate::failure::{Failure, USAGE, exit_code, to_stderr, to_stdout};
+use crate::failure::Failure;
+use crate::grants::{GrantArgs, Grants};
 use crate::interrupt::Interrupt;
-use crate::stats::Report;
+use crate::limits::LimitArgs;
+use crate::output::{printable, to_stderr};
+use crate::scheduling::SchedulingArgs;
+use crate::stats::{Report, StatsFormat};
 use crate::trace::TraceFile;
-use crate::wasi::Grants;
-use crate::{limits, load, scheduling};
+use crate::{ended, limits, load, scheduling};
+use clap::Args;
 use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Stdio, Trace};
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const EXAMPLES: &str = "\
+Examples:
+  hart run app.wasm one two                 run a command component with two arguments
+  hart run --dir src::/src::ro wc.wasm /src a directory, read-only, under the name /src
+  hart run --invoke 'add(1, 2)' lib.wasm    call an export and print its result
+  hart run --workers 2 --stats app.wasm     two workers; at exit, what each of them did
+  hart run --timeout 10s -W max-memory=1GiB untrusted.wasm
+
+Exit codes: the guest's own; 1 if its `run` returned an error; 134 on a trap; 124 on a time limit;
+130 on Ctrl-C; 143 on SIGTERM; 129 on SIGHUP; 2 on bad usage or bad input. Rust's std::process::exit
+calls WASI 0.2's `exit`, which knows only success and failure: 3 becomes 1. `exit-with-code` and
+hart_guest::exit(3) keep the number.
+
+--invoke takes full names, a:b/one@1.2.0#f(), and short ones, a:b/one.f() or f(), if only one
+function matches.";
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES, override_usage = "hart [run] [OPTIONS] FILE [ARGS]...")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) grants: GrantArgs,
+
+    /// Call an exported function, written in WAVE, instead of `run`, and print its result
+    #[arg(
+        long,
+        value_name = "F(ARGS)",
+        help_heading = "What the guest gets",
+        allow_hyphen_values = true
+    )]
+    pub(crate) invoke: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) scheduling: SchedulingArgs,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    /// At exit, write what the run used and what each worker did to standard error
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "text",
+        help_heading = "Statistics"
+    )]
+    pub(crate) stats: Option<StatsFormat>,
+
+    /// Write a Chrome trace (JSON) of what each worker did, for Perfetto: the last million polls and
+    /// waits
+    #[arg(long, value_name = "FILE", help_heading = "Statistics")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// Accept a .cwasm file: native code, which can do whatever hart itself can do
+    #[arg(long, help_heading = "Files")]
+    pub(crate) allow_precompiled: bool,
+
+    /// Compile again, and do not cache the result
+    #[arg(long, help_heading = "Files")]
+    pub(crate) no_cache: bool,
+
+    /// The component, then its arguments
+    #[arg(
+        value_name = "FILE [ARGS]",
+        num_args = 1..,
+        trailing_var_arg = true
+    )]
+    pub(crate) file_and_args: Vec<OsString>,
+}
+
+/// How long a reader of the output may take nothing before the rest of it is lost, once the guest was ended. Guessed.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Runs a component and returns the process's exit code.
 ///
 /// # Errors
 /// Bad usage, bad input, and whatever ends a guest before it ends by itself.
 pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
+    let interrupt = Interrupt::watch()
+        .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
     let Some(limits) = limits::limits(&args.limits)? else {
         return Ok(0);
     };
-    let Some(grants) = Grants::new(&args)? else {
+    let Some(grants) = Grants::new(&args.grants)? else {
         return Ok(0);
     };
     let Some((file, arguments)) = args.file_and_args.split_first() else {
@@ -30,16 +108,19 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         ));
     };
     let path = Path::new(file);
-    let arguments = guest_arguments(path, arguments)?;
+    let arguments = ended::guest_arguments(path, arguments)?;
     let cache = if args.no_cache {
         Cache::Off
     } else {
         Cache::Default
     };
     let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
-    let host = scheduling::host(&args.scheduling, limits, |builder| {
-        // Most programs need few places, and many just one.
-        let builder = builder.cache(cache).grows(true);
+    let limits = grants.limits(limits);
+    let bytes = load::read_file(path, args.allow_precompiled)?;
+    // Most programs spawn nothing, and a small pool is made sooner.
+    let instances = hart_host::instances_for(&bytes);
+    let host = scheduling::host(&args.scheduling, instances, limits, |builder| {
+        let builder = builder.cache(cache);
         if trace.is_some() {
             builder.trace(Trace::DEFAULT_EVENTS)
         } else {
@@ -48,12 +129,12 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     })?;
     // Its threads end with the process; to wait for each of them after the run would only take time.
     let host = ManuallyDrop::new(host);
-    let component = load::load(&host, path, args.allow_precompiled)?;
+    let component = load::load(&host, path, &bytes, args.allow_precompiled)?;
     let builder = match &args.invoke {
         Some(call) => host
             .invoke(&component, call)
             .map_err(|error| Failure::usage(format!("--invoke {call}: {error}")).at(path))?,
-        None => command(&host, &component).map_err(|failure| failure.at(path))?,
+        None => command(&host, &component, grants.p3()).map_err(|failure| failure.at(path))?,
     };
     let name = arguments[0].clone();
     let builder = grants
@@ -62,13 +143,16 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         .stdout(Stdio::Inherit)
         .stderr(Stdio::Inherit);
 
+    interrupt.begin();
     let started = Instant::now();
-    let run = builder.start().map_err(|error| explain(&error).at(path))?;
+    let run = builder
+        .start()
+        .map_err(|error| ended::explain(&error).at(path))?;
     let canceller = run.canceller();
-    let interrupt = Interrupt::watch()
-        .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
     let ended = interrupt.wait(run);
     let wall = started.elapsed();
+    // What a guest that was ended has left to write comes before what there is to say of it.
+    hart_host::flush_output(GRACE);
 
     let result =
         finish(ended, args.invoke.is_some(), &interrupt).map_err(|failure| failure.at(path));
@@ -93,35 +177,27 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     result
 }
 
-/// The guest's arguments: the file's name, as its program name, and the rest.
-pub(crate) fn guest_arguments(path: &Path, rest: &[OsString]) -> Result<Vec<String>, Failure> {
-    let program = path.file_name().unwrap_or(path.as_os_str());
-    let mut arguments = vec![program.to_string_lossy().into_owned()];
-    for argument in rest {
-        let Some(argument) = argument.to_str() else {
-            return Err(Failure::usage(format!(
-                "the argument `{}` is not UTF-8, which guests' arguments have to be; write it otherwise",
-                argument.to_string_lossy()
-            )));
-        };
-        arguments.push(argument.to_owned());
-    }
-    Ok(arguments)
-}
-
-fn command(host: &Host, component: &Component) -> Result<RunBuilder, Failure> {
+fn command(host: &Host, component: &Component, p3: Option<bool>) -> Result<RunBuilder, Failure> {
     if component.is_command() {
-        return Ok(host.command(component));
+        if let ([first, second], None) = (&component.commands()[..], p3) {
+            to_stderr(&format!(
+                "hart: running `{}`; `{}` is there too, and -S p3 runs that (-S p3=n says nothing)\n",
+                printable(first),
+                printable(second)
+            ));
+        }
+        let run = host.command(component);
+        return Ok(run.prefer_wasi03(p3.unwrap_or(false)));
     }
-    let exports = component.exports();
+    let exports = component.invocable();
     Err(Failure::usage(if exports.is_empty() {
         String::from(
-            "exports no `wasi:cli/run`, nor any other function: nothing in it can be run; build it \
+            "exports neither `wasi:cli/run` nor another function that can be called, so nothing in it can be run; build it \
              as a program (`fn main`) for wasm32-wasip2",
         )
     } else {
         format!(
-            "exports no `wasi:cli/run`, so it is no program; call one of its functions with \
+            "exports no `wasi:cli/run`, so it is not a program; call one of its functions with \
              --invoke: {}",
             exports.join(", ")
         )
@@ -137,37 +213,13 @@ fn finish(
     match ended {
         Ok(outcome) => {
             if invoked {
-                let text = outcome.to_wave().map_err(|error| {
-                    Failure::new(
-                        1,
-                        format!("the result cannot be written in WAVE: {error:#}"),
-                    )
-                })?;
-                if !text.is_empty() {
-                    to_stdout(&format!("{}\n", text.trim_end_matches('\n')));
-                }
+                ended::print_result(&outcome)?;
             }
-            Ok(exit_code(outcome.exit_code))
+            ended::exit_code(&outcome)
         }
         Err(error) => Err(match interrupt.code() {
             Some(code) => Failure::new(code, "interrupted"),
-            None => explain(&error),
+            None => ended::explain(&error),
         }),
-    }
-}
-
-/// The host crate's errors with exit codes and options of this program.
-pub(crate) fn explain(error: &RunError) -> Failure {
-    let code = u8::try_from(error.exit_code()).unwrap_or(1);
-    if let Some(limit) = error.limit() {
-        return Failure::new(code, limits::explain(limit));
-    }
-    match error {
-        RunError::Trapped { backtrace, .. } if !backtrace.is_empty() => {
-            Failure::new(code, error).detail(backtrace.as_str())
-        }
-        // The guest had not started.
-        RunError::Setup(_) => Failure::new(USAGE, error),
-        _ => Failure::new(code, error),
     }
 }

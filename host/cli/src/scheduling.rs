@@ -1,36 +1,118 @@
 //! `--workers`, `--preempt` and `--slice`: the host that they describe.
 
-use crate::args::{PoolScanArg, PreemptMode, ProfileArg, SchedulingArgs};
-use crate::failure::{Failure, to_stderr};
+use crate::failure::Failure;
+use crate::output::to_stderr;
 use crate::units;
+use clap::{Args, ValueEnum};
 use hart_host::{Host, HostBuilder, Limits, PoolScan, Preemption, Profile};
+use std::num::NonZeroUsize;
 
-/// A host as the arguments describe it, and `more`.
+/// How guests are preempted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum PreemptMode {
+    /// By time; slows guests down the least
+    Epoch,
+    /// By counting instructions; exact and repeatable
+    Fuel,
+    /// Never; only for guests that you trust to yield
+    None,
+}
+
+/// What the pool of instances is made for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum PoolArg {
+    /// Instances start quickly and run at full speed
+    #[default]
+    Fast,
+    /// As many instances as possible; bounds are checked in code, a memory has at most 64 MiB and a table at most
+    /// 8,000 elements
+    Dense,
+}
+
+/// Whether the kernel says which pages were written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum PoolScanArg {
+    /// Off, because swap may be added later
+    #[default]
+    Auto,
+    /// On: this system has no swap and will get none
+    On,
+    /// Off
+    Off,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Scheduling")]
+pub(crate) struct SchedulingArgs {
+    /// Threads that run guests [default: one per core]
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub(crate) workers: Option<NonZeroUsize>,
+
+    /// How a long-running guest is preempted [default: epoch; fuel if -W fuel is given]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) preempt: Option<PreemptMode>,
+
+    /// Slots in the pool of instances: how many guest tasks can run at the same time, while others
+    /// wait [default: 1000; fewer for `hart run` of a component that cannot spawn]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) instances: Option<u32>,
+
+    /// What the pool of instances is made for
+    #[arg(long, alias = "profile", value_name = "KIND", default_value = "fast")]
+    pub(crate) pool: PoolArg,
+
+    /// Ask the kernel which pages a guest wrote, and reset only those; unsafe on a system that has
+    /// swap, or gets it later
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) pool_scan: PoolScanArg,
+
+    /// Keep this much of the system's memory free: new tasks wait while less is left; 0 keeps none
+    /// [default: 1/32 of the memory, at most 256M]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) memory_reserve: Option<u64>,
+
+    /// How long a guest may run while others wait: a duration with --preempt epoch
+    /// [default: 1ms], units of fuel with --preempt fuel [default: 1000000]
+    #[arg(long, value_name = "D|FUEL")]
+    pub(crate) slice: Option<String>,
+}
+
+/// A number of workers.
+pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    let count = units::count(text)?;
+    match usize::try_from(count).map(NonZeroUsize::new) {
+        Ok(Some(count)) if count.get() <= MAX_WORKERS => Ok(count),
+        Ok(None) => Err(String::from("nothing runs with 0 workers; use 1 or more")),
+        _ => Err(format!("more than {MAX_WORKERS} workers; use fewer")),
+    }
+}
+
+/// More threads than this is a slip of the finger.
+const MAX_WORKERS: usize = 1024;
+
+/// A host as the arguments describe it, and `more`; of so many `instances` where they do not say.
 ///
 /// # Errors
 /// Options that contradict each other, a slice that is none, or a host that cannot be made.
 pub(crate) fn host(
     args: &SchedulingArgs,
+    instances: u32,
     limits: Limits,
     more: impl FnOnce(HostBuilder) -> HostBuilder,
 ) -> Result<Host, Failure> {
+    let instances = args.instances.unwrap_or(instances);
     let mut builder = Host::builder()
+        .instances(instances)
         // The component is the user's own, or was chosen by them.
         .backtrace_details(true)
         .preemption(preemption(args, &limits)?)
         .limits(limits)
-        .profile(match args.profile {
-            ProfileArg::Fast => Profile::Fast,
-            ProfileArg::Dense => Profile::Dense,
-        })
+        .profile(profile(args.pool))
         .pool_scan(match args.pool_scan {
             PoolScanArg::Auto => PoolScan::Auto,
             PoolScanArg::On => PoolScan::On,
             PoolScanArg::Off => PoolScan::Off,
         });
-    if let Some(instances) = args.instances {
-        builder = builder.instances(instances);
-    }
     if let Some(bytes) = args.memory_reserve {
         builder = builder.memory_reserve(bytes);
     }
@@ -40,8 +122,7 @@ pub(crate) fn host(
     let host = more(builder)
         .build()
         .map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
-    let asked = args.instances.unwrap_or(HostBuilder::DEFAULT_INSTANCES);
-    if host.pool().instances < u64::from(asked)
+    if host.pool().instances < u64::from(instances)
         && let Some(why) = host
             .settings()
             .into_iter()
@@ -108,6 +189,14 @@ pub(crate) fn default_preemption(mode: PreemptMode) -> Preemption {
     }
 }
 
+/// What the option means to the host.
+pub(crate) fn profile(pool: PoolArg) -> Profile {
+    match pool {
+        PoolArg::Fast => Profile::Fast,
+        PoolArg::Dense => Profile::Dense,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +210,7 @@ mod tests {
         let args = SchedulingArgs {
             workers: None,
             instances: None,
-            profile: ProfileArg::Fast,
+            pool: PoolArg::Fast,
             pool_scan: PoolScanArg::Auto,
             memory_reserve: None,
             preempt,

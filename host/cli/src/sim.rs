@@ -2,19 +2,19 @@
 
 mod args;
 mod guest;
+mod output;
 mod scale;
 
-pub(crate) use args::{SeedRange, SimArgs, seeds};
-pub(crate) use guest::quote;
+pub(crate) use args::SimArgs;
 
-use crate::failure::{Failure, exit_code, to_stderr, to_stdout};
+use crate::ended;
+use crate::failure::{Failure, exit_code};
+use crate::output::{to_stderr, to_stdout};
+use crate::simulation::{ORACLE, progress};
 use crate::trace::TraceFile;
-use hart_sim::{Config, Failure as Broken, Found, GuestError, GuestOutcome, Schedule, Seeds};
+use hart_sim::{Failure as Broken, Found, GuestOutcome, Seeds};
+use output::{save, write};
 use std::io::IsTerminal;
-use std::path::Path;
-
-/// Exit code where an oracle failed.
-pub(crate) const ORACLE: u8 = 3;
 
 /// Runs a guest, or a synthetic load, on a simulated machine; returns the exit code.
 ///
@@ -33,23 +33,6 @@ pub(crate) fn sim(args: &SimArgs) -> Result<u8, Failure> {
     }
 }
 
-impl SimArgs {
-    /// The machine that the options describe.
-    fn config(&self) -> Config {
-        let mut config = Config::new(self.seed);
-        config.harts = self.harts.map_or(config.harts, usize::from);
-        // A curve is of the scheduler, not of delays that are drawn to find faults.
-        let usual = match self.scale {
-            Some(_) => Schedule::Time,
-            None => config.schedule,
-        };
-        config.schedule = self.schedule.unwrap_or(usual);
-        config.faults = self.faults;
-        config.keep_trace = self.trace.is_some() || self.report.is_some();
-        config
-    }
-}
-
 /// One seed.
 fn once(args: &SimArgs, prepared: &guest::Prepared) -> Result<u8, Failure> {
     let config = args.config();
@@ -57,7 +40,7 @@ fn once(args: &SimArgs, prepared: &guest::Prepared) -> Result<u8, Failure> {
     let run = prepared.run(|guest| guest.run(&config))?;
     let path = prepared.path();
     if let Ok(outcome) = &run.result {
-        guest::write(&outcome.stdout, &outcome.stderr)?;
+        write(&outcome.stdout, &outcome.stderr)?;
     }
     for what in &run.depends_on {
         to_stderr(&format!("hart: note: the run depends on {what}\n"));
@@ -72,17 +55,11 @@ fn once(args: &SimArgs, prepared: &guest::Prepared) -> Result<u8, Failure> {
     match run.result {
         Ok(outcome) => {
             if args.invoke.is_some() {
-                let text = outcome.to_wave().map_err(|error| {
-                    Failure::new(
-                        1,
-                        format!("the result cannot be written in WAVE: {error:#}"),
-                    )
-                })?;
-                to_stdout(&format!("{text}\n"));
+                ended::print_result(&outcome)?;
             }
-            Ok(exit_code(outcome.exit_code))
+            ended::exit_code(&outcome).map_err(|failure| failure.at(path))
         }
-        Err(error) => Err(crate::run::explain(&error).at(path)),
+        Err(error) => Err(ended::explain(&error).at(path)),
     }
 }
 
@@ -114,16 +91,6 @@ fn explore(
     Err(seed_failed(args, prepared, &found)?)
 }
 
-/// A bar of 40 places.
-pub(crate) fn progress(shown: bool, range: &std::ops::Range<u64>, seed: u64) {
-    let (done, all) = (seed - range.start, range.end - range.start);
-    // Drawn for each hundredth, not for each seed.
-    if shown && done.is_multiple_of(all.div_ceil(100)) {
-        let places = usize::try_from(done * 40 / all).unwrap_or(40);
-        to_stderr(&format!("\r[{:<40}] seed {seed}", "#".repeat(places)));
-    }
-}
-
 /// What is said about the seed, and the exit code: the guest's own where it is the guest that fails.
 fn seed_failed(
     args: &SimArgs,
@@ -153,14 +120,14 @@ fn seed_failed(
     let run = prepared.run(|guest| guest.run(&found.config))?;
     Ok(match run.result {
         Ok(outcome) => {
-            guest::write(&outcome.stdout, &outcome.stderr)?;
+            write(&outcome.stdout, &outcome.stderr)?;
             let code = exit_code(outcome.exit_code);
             Failure::new(
                 code.max(1),
                 format!("seed {}: the guest exits with {code}", found.config.seed),
             )
         }
-        Err(error) => crate::run::explain(&error).at(prepared.path()),
+        Err(error) => ended::explain(&error).at(prepared.path()),
     })
 }
 
@@ -185,18 +152,4 @@ fn pictures(
         save(path, &run.machine.html_report(&title, &run.depends_on))?;
     }
     Ok(())
-}
-
-fn save(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text)
-        .map_err(|error| Failure::usage(format!("cannot be written: {error}")).at(path))
-}
-
-/// Why a guest could not be run.
-fn explain(error: &GuestError) -> Failure {
-    match error {
-        GuestError::Load(error) => crate::load::explain(error),
-        GuestError::Start(error) => crate::run::explain(error),
-        other => Failure::usage(other),
-    }
 }

@@ -1,11 +1,20 @@
 //! `--stats`: what a run used and what each worker did, for people or for programs.
 
-use crate::args::StatsFormat;
 use crate::units::{show_duration, show_size};
+use clap::ValueEnum;
 use hart_host::{HostStats, RunStats, Setting};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
+
+/// How statistics are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum StatsFormat {
+    /// A table
+    Text,
+    /// One line of JSON
+    Json,
+}
 
 /// All that is known when a run is over.
 #[derive(Debug)]
@@ -55,6 +64,14 @@ impl Report {
             show_size(run.peak_memory),
             show_size(run.output_bytes),
             self.host.epochs,
+        );
+        let pool = &self.host.pool;
+        let _ = writeln!(
+            text,
+            "pool     {} of {} slots in use; {} kept for the next guests",
+            pool.in_use,
+            pool.instances,
+            show_size(pool.kept_bytes),
         );
         let _ = writeln!(
             text,
@@ -135,6 +152,11 @@ impl Report {
             "peak_memory": run.peak_memory,
             "output_bytes": run.output_bytes,
             "epochs": self.host.epochs,
+            "pool": {
+                "instances": self.host.pool.instances,
+                "in_use": self.host.pool.in_use,
+                "kept_bytes": self.host.pool.kept_bytes,
+            },
             "workers": workers,
             "settings": settings,
         })

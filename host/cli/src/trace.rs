@@ -1,6 +1,7 @@
 //! `--trace FILE`: the file, from before a run to after it.
 
-use crate::failure::{Failure, to_stderr};
+use crate::failure::Failure;
+use crate::output::to_stderr;
 use hart_host::Trace;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -14,8 +15,7 @@ pub(crate) struct TraceFile {
 }
 
 impl TraceFile {
-    /// Makes the file, or empties it: whoever waited for a run is not to learn after it that there is no
-    /// place for what it did.
+    /// Creates the file, or empties it. A file that cannot be written is an error before the run, not after it.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -32,7 +32,7 @@ impl TraceFile {
         })
     }
 
-    /// Writes what the workers did, and says so where that is not all.
+    /// Writes what the workers did, and warns if that is not all of it.
     ///
     /// # Errors
     /// If it cannot be written to its end.
@@ -42,7 +42,7 @@ impl TraceFile {
         if written.forgotten > 0 {
             to_stderr(&format!(
                 "hart: note: {}: has the last {} polls and waits; {} before them were not kept\n",
-                crate::failure::one_line(&path.display().to_string()),
+                crate::output::one_line(&path.display().to_string()),
                 written.events,
                 written.forgotten
             ));

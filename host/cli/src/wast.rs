@@ -1,21 +1,22 @@
 //! `hart wast FILES..`: component test scripts, on hart's own scheduler or on a simulated machine.
 
+mod args;
 mod ground;
 mod instance;
+mod report;
 mod script;
 mod simulated;
 mod values;
 
-use crate::args::WastArgs;
-use crate::failure::{Failure, USAGE, one_line, to_stderr, to_stdout};
+pub(crate) use args::WastArgs;
+
+use crate::failure::{Failure, USAGE};
+use crate::output::{one_line, to_stderr, to_stdout};
 use crate::{limits, load, scheduling};
 use ground::Ground;
-use hart_host::Cache;
-use script::Verdict;
+use hart_host::{Cache, HostBuilder};
+use report::report;
 use std::path::Path;
-
-/// Exit code where a script failed.
-const FAILED: u8 = 1;
 
 /// Runs every script. Prints a line for each, what failed in it to standard error, and a closing
 /// line; returns the exit code.
@@ -23,7 +24,7 @@ const FAILED: u8 = 1;
 /// # Errors
 /// Bad usage. A script that cannot be read is reported in its line, and the others still run.
 pub(crate) fn wast(args: &WastArgs) -> Result<u8, Failure> {
-    let Some(limits) = limits::limits(&args.limits)? else {
+    let Some(limits) = limits::limits_of_scripts(&args.limits)? else {
         return Ok(0);
     };
     if args.sim {
@@ -33,7 +34,8 @@ pub(crate) fn wast(args: &WastArgs) -> Result<u8, Failure> {
         }));
     }
     // What scripts contain is compiled once, so a cache would only grow.
-    let host = scheduling::host(&args.scheduling, limits, |builder| {
+    let instances = HostBuilder::DEFAULT_INSTANCES;
+    let host = scheduling::host(&args.scheduling, instances, limits, |builder| {
         builder.cache(Cache::Off)
     })?;
     let ground = Ground::Workers(host);
@@ -41,6 +43,25 @@ pub(crate) fn wast(args: &WastArgs) -> Result<u8, Failure> {
         let verdict = script::run(&ground, limits, path, text);
         report(shown, &verdict, "")
     }))
+}
+
+/// Runs a script on a host of this process's; for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(text: &str) {
+    use hart_host::{Host, Limits};
+    use std::time::Duration;
+
+    thread_local! {
+        static GROUND: (Ground, Limits) = {
+            let limits = Limits::new().timeout(Duration::from_millis(300)).memory(64 << 20);
+            let host = Host::builder().workers(1).instances(50).cache(Cache::Off);
+            let host = host.limits(limits).build().expect("a host");
+            (Ground::Workers(host), limits)
+        };
+    }
+    GROUND.with(|(ground, limits)| {
+        script::run(ground, *limits, Path::new("fuzz"), text);
+    });
 }
 
 /// Reads each file and has `script` run it, which tells what came of it; counts those, and returns the
@@ -65,21 +86,4 @@ fn all(files: &[std::path::PathBuf], mut script: impl FnMut(&Path, &str, &str) -
         files.len() - passed
     ));
     worst
-}
-
-/// Tells what came of a script.
-fn report(shown: &str, verdict: &Verdict, under: &str) -> u8 {
-    let count = verdict.directives;
-    if verdict.failures.is_empty() {
-        to_stdout(&format!("{shown}: ok, {count} directives{under}\n"));
-        return 0;
-    }
-    for failure in &verdict.failures {
-        to_stderr(&format!("{failure}\n"));
-    }
-    let failures = verdict.failures.len();
-    to_stdout(&format!(
-        "{shown}: FAILED, {failures} of {count} directives{under}\n"
-    ));
-    FAILED
 }

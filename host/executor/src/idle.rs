@@ -1,35 +1,37 @@
-//! Who sleeps, who searches, and who is woken.
+//! Which workers sleep, which search, and which one is woken.
 //!
 //! The protocol, for an executor of N workers:
 //!
-//! 1. Enqueue: push; fence; look at the word below. If nobody is searching and somebody sleeps, wake
+//! 1. Enqueue: push; fence; look at the word below. If no worker searches and one sleeps, wake
 //!    one sleeper. It starts as a searcher.
 //!    There is one exception. A worker that puts the task which it has just polled back into its own queue does not
-//!    notify, because it takes a task from there next (before it does anything else, it notifies). Either that is the
-//!    task which it put back; or it is another, which was queued before by these rules: then a worker that fell
-//!    asleep after that has seen it there, or has seen that it was taken, and with the latter what was queued before
-//!    the taking.
+//!    notify, because it takes a task from there next (before it does anything else, it notifies). Either it takes the
+//!    task that it put back. Or it takes another, which was queued before by these rules: a worker that fell asleep
+//!    after that has seen this task there, or has seen that it was taken, and then also what was queued before the
+//!    taking.
 //! 2. A worker that runs dry becomes a searcher if fewer than half of the workers are; a searcher looks
 //!    for work everywhere.
 //! 3. A searcher that finds work stops being one; if it was the last, it wakes one more sleeper, because
-//!    those who queued meanwhile relied on it.
-//!    Who takes more than it runs at once without being a searcher notifies as in 1: while tasks are in
-//!    its hands, on their way from one queue to another, nobody else sees them.
+//!    threads that queued meanwhile relied on it.
+//!    A worker that takes more tasks than it runs at once, without being a searcher, notifies as in 1: while the tasks
+//!    are on their way from one queue to another, no other worker sees them.
 //! 4. A worker that found nothing announces that it sleeps; fence; looks everywhere once more; sleeps. A
 //!    worker is neither a searcher nor announced while it runs foreign code.
-//! 5. Close sets `CLOSED` in the word and wakes everybody. Who enqueues after that finds it (as in 1)
+//! 5. Close sets `CLOSED` in the word and wakes all workers. A thread that enqueues after that finds it (as in 1)
 //!    and empties the queues.
 //!
 //! Why no wake is lost: the fences of 1 and 4 are both SeqCst. Either the enqueuer's fence is first, and
 //! the second look of 4 finds the task; or the sleeper's is, and the look of 1 finds the sleeper. The
-//! same holds where 1 does nothing because somebody searches: that searcher either finds the task, or
+//! same holds if 1 does nothing because a worker searches: that searcher either finds the task, or
 //! announces later, fences, and looks again.
+//!
+//! The counts themselves order nothing, so they change with Relaxed unless a comment says otherwise.
 
 #[cfg(all(loom, test))]
 mod models;
 
 use crate::{
-    platform::WorkerId,
+    platform::{MAX_WORKERS, WorkerId},
     sync::{
         AtomicUsize, Mutex, MutexGuard,
         Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
@@ -43,13 +45,12 @@ const SLEEPING_ONE: usize = 1 << 15;
 const FIELD: usize = SLEEPING_ONE - 1;
 const CLOSED: usize = 1 << 30;
 
-/// More workers than this would overflow a field of the word.
-pub(crate) const MAX_WORKERS: usize = FIELD / 2;
+const _: () = assert!(MAX_WORKERS <= FIELD / 2, "a field of the word overflows");
 
 pub(crate) struct Idle {
     /// Searching and sleeping counts, and `CLOSED`. The sleeping count changes under the lock only.
     word: AtomicUsize,
-    /// The sleepers; the one who fell asleep last is woken first, its caches are warm.
+    /// The sleepers. The last one to fall asleep is woken first: its caches are warm.
     sleepers: Mutex<Vec<WorkerId>>,
 }
 
@@ -57,11 +58,11 @@ pub(crate) struct Idle {
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Notify {
-    /// Somebody searches and will find it.
+    /// A worker searches and will find it.
     Nothing,
     /// Unpark this worker, which is a searcher now.
     Unpark(WorkerId),
-    /// Nobody sleeps and nobody searches: all workers are busy.
+    /// No worker sleeps and none searches: all are busy.
     Contended,
     /// The executor is closed: empty the queues.
     Closed,
@@ -73,6 +74,13 @@ impl Idle {
             word: AtomicUsize::new(0),
             sleepers: Mutex::new(Vec::with_capacity(workers)),
         }
+    }
+
+    /// There are so many workers: each has room to fall asleep, which allocates nothing.
+    pub(crate) fn make_room(&self, workers: usize) {
+        let mut sleepers = self.sleepers.lock();
+        let more = workers.saturating_sub(sleepers.len());
+        sleepers.reserve(more);
     }
 
     /// Something was queued (rule 1).
@@ -140,7 +148,7 @@ impl Idle {
     #[must_use]
     pub(crate) fn found(&self) -> bool {
         // Release: what it found may have moved to its own queue without a notification. It pairs with the
-        // Acquire of whoever leaves the searchers later, here or in `announce`: that one sees the move.
+        // Acquire of the worker that leaves the searchers later, here or in `announce`: that one sees the move.
         self.word.fetch_sub(SEARCHING_ONE, AcqRel) & FIELD == SEARCHING_ONE
     }
 
@@ -158,13 +166,15 @@ impl Idle {
 
     /// Rule 5.
     pub(crate) fn close(&self) {
+        // Release pairs with the Acquire of `is_closed`.
         self.word.fetch_or(CLOSED, AcqRel);
-        // Pairs with the fence in `notify`: who queued before our emptying is seen by it, who queues
+        // Pairs with the fence in `notify`: our emptying sees what was queued before it, and a thread that queues
         // later sees the flag.
         fence(SeqCst);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
+        // Acquire pairs with the Release of `close`.
         self.word.load(Acquire) & CLOSED != 0
     }
 }
@@ -175,7 +185,7 @@ fn decide(word: usize) -> Notify {
     } else if word & FIELD != 0 {
         Notify::Nothing
     } else if (word / SLEEPING_ONE) & FIELD != 0 {
-        // Who it is, the list tells.
+        // The list tells which one.
         Notify::Unpark(WorkerId::MAX)
     } else {
         Notify::Contended

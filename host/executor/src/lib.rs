@@ -43,20 +43,20 @@
 //!   caches), the others wait in a ring of 256 places, and what does not fit there, or comes from another
 //!   thread, in a backlog. A worker that runs dry looks into the injector and takes half of another's queue.
 //! - A task of a [`Group`] is in the **fair lane**: one poll may be microseconds to milliseconds long, CPU
-//!   time is charged to the group, and any worker takes whatever is next.
+//!   time is charged to the group, and any worker takes the task that is next.
 //!
 //! # What a worker does
 //!
 //! A worker is a loop on one core. It takes a task and calls its future's `poll`, which goes on until the future waits for
-//! something or is done. A future that waits has left a waker with whatever it waits for; to call that waker is to put
-//! the task into a queue again. So there are three questions, and the rest of this page is the answers.
+//! something or is done. A future that waits has left a waker; calling that waker puts the task into a queue again. So
+//! there are three questions, and the rest of this page answers them.
 //!
 //! 1. *Which task is next?* The one in `next`, at most three times in a row; else the oldest in the ring, which is filled
-//!    from the backlog when it is empty; now and then one from the injector, or of the fair lane, however full the ring.
-//! 2. *Where does a woken task go?* To the worker on whose core it was woken, because what woke it is in that core's
-//!    caches; to the injector, if that is no worker's; if it has a group, to the fair lane.
-//! 3. *What if there is none?* The worker looks at everybody else's queues, a few times; then it sleeps, and whoever queues
-//!    a task wakes it.
+//!    from the backlog when it is empty. Every few polls one from the injector, or of the fair lane, however full the ring.
+//! 2. *Where does a woken task go?* To the fair lane if it has a group. Else to the worker on whose core it was woken,
+//!    because what woke it is in that core's caches. Else, outside every worker, to the injector.
+//! 3. *What if there is none?* The worker looks at all other queues, a few times. Then it sleeps, until a thread that
+//!    queues a task wakes it.
 //!
 //! # The life of a task
 //!
@@ -72,36 +72,38 @@
 //!
 //! # The protocols
 //!
-//! 1. **Wake.** One compare-and-swap marks the task as queued; who made that change queues it, on its own
+//! 1. **Wake.** One compare-and-swap marks the task as queued. The thread that made this change queues it, on its own
 //!    worker or, outside of any, in the injector. A wake during a poll only leaves the mark, and the poller
 //!    queues the task again.
-//! 2. **Idle.** Who queues a task fences, then looks whether somebody sleeps while nobody searches, and wakes
-//!    one. Who falls asleep announces it, fences, then looks at all queues once more. One of the two sees the
-//!    other, so that nobody sleeps beside queued work. A worker that puts the task back which it has just polled wakes
-//!    nobody: it takes one from the same queue next.
-//! 3. **Steal.** A thief reads half of a ring and takes it by one compare-and-swap; where the ring is empty it takes half
-//!    of the backlog, to which one at a time has the right; and in its last round the task in `next`. It polls the oldest
+//! 2. **Idle.** A thread that queues a task fences, then looks whether a worker sleeps while none searches, and wakes
+//!    one. A worker that falls asleep announces it, fences, then looks at all queues once more. One of the two sees the
+//!    other, so that no worker sleeps beside queued work. A worker that puts back the task which it has just polled wakes
+//!    none: it takes a task from the same queue next.
+//! 3. **Steal.** A thief reads half of a ring and takes it by one compare-and-swap. If the ring is empty it takes half
+//!    of the backlog, to which one at a time has the right; in its last round, the task in `next`. It polls the oldest
 //!    of them itself, at once. At most half of the workers search at a time; the last one that finds something wakes one
 //!    more.
-//! 4. **Pull.** A worker whose queue is empty, or that has let guests wait for [`FAIR_SKIPS`] polls, takes the
-//!    turn that is next in the fair lane; every [`INJECTOR_INTERVAL`] polls it looks into the injector.
+//! 4. **Pull.** A worker whose queue is empty, or that has let groups wait for [`FAIR_SKIPS`] polls, takes the
+//!    turn that is next in the fair lane; every [`INJECTOR_INTERVAL`] polls it looks into the injector. With an empty
+//!    queue it first looks once at those of a few other workers: the fast lane goes before the fair lane there, too.
 //! 5. **Close.** A flag, a fence, then every live task is taken from its list and cancelled, the queues are
-//!    emptied, everybody is woken. Who spawned or queued meanwhile sees the flag after its own fence, and
+//!    emptied, all workers are woken. A thread that spawned or queued meanwhile sees the flag after its own fence, and
 //!    cleans up after itself.
 //!
-//! The modules open with the same in detail; the crate's README says what it costs, and what decided.
+//! The modules open with the same in detail. The crate's README has a picture of them, and says what the crate costs, and
+//! what decided.
 //!
 //! # Features
 //!
 //! - `std` (default): the platform for OS threads, and panics that reach the joiner. Without it the crate
 //!   needs `alloc` only, and a panic in a task ends the program.
-//! - `counters`: [`Tick`] and [`Executor`] tell what workers did, at a few plain adds per poll.
-//! - `tracing`: every task has a span, with its name, kind and location.
+//! - `tracing`: every task has a span, with its name, kind and location; and there are events, at level trace. Of the target
+//!   `hart::worker`: `tick`, `steal`, `sleep`, `wake`. Of `hart::task`: `wake`, and `poll` with its result.
 //!
 //! # What it does not do
 //!
-//! It has no timers and no I/O. A task that never returns from `poll` keeps its worker: preemption is for
-//! whoever can interrupt what is polled, and [`Group::preemption_point`] is where they ask.
+//! It has no timers and no I/O. A task that never returns from `poll` keeps its worker. Preemption is for hosts that can
+//! interrupt what is polled: they ask [`Group::preemption_point`].
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -111,34 +113,36 @@ extern crate alloc;
 extern crate std;
 
 mod error;
+mod events;
 mod executor;
+mod fair;
 pub mod group;
 mod idle;
-mod live;
+mod memory;
+#[cfg(all(loom, test))]
+mod models;
 #[cfg(feature = "planted-faults")]
+#[doc(hidden)]
 pub mod planted;
 #[cfg(not(feature = "planted-faults"))]
 mod planted;
 mod platform;
-mod pool;
 mod queue;
-mod scheduler;
+mod spawn;
+mod steal;
 mod sync;
 pub mod task;
 mod worker;
-mod yield_now;
 
 #[cfg(all(feature = "std", not(any(loom, shuttle))))]
 pub use self::platform::StdPlatform;
-#[cfg(feature = "counters")]
-pub use self::worker::WorkerStats;
 pub use self::{
     error::{Closed, SpawnError},
     executor::Executor,
     group::{Group, GroupBuilder, GroupStats, Tenant, TenantBuilder, Verdict},
-    platform::{Core, Platform, WorkerId},
-    scheduler::{Injector, Scheduler, Stealer, TryStealError},
-    task::{JoinError, JoinHandle, TaskBuilder, TaskRef},
-    worker::{FAIR_SKIPS, INJECTOR_INTERVAL, Step, Tick, Worker},
-    yield_now::{YieldNow, yield_now},
+    platform::{CurrentWorker, Platform, WorkerId},
+    spawn::TaskBuilder,
+    steal::{Injector, Scheduler, Stealer, TryStealError},
+    task::{JoinError, JoinHandle, TaskRef, YieldNow, yield_now},
+    worker::{FAIR_SKIPS, INJECTOR_INTERVAL, Step, Tick, Worker, WorkerStats},
 };

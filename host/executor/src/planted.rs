@@ -1,6 +1,7 @@
-//! Faults that tests plant, to see that the simulated machine finds them. Without the feature
-//! `planted-faults` none can be, and the checks compile to nothing; with it none is there until `plant`
-//! puts it there, for one thread.
+//! Faults that tests plant, to see that the simulated machine finds them.
+//!
+//! The feature `planted-faults` is for this project's own tests and not part of the public interface. Without it the
+//! checks compile to nothing. With it there is no fault until `plant` plants one, for one thread.
 
 /// A fault that this executor could have.
 #[cfg_attr(

@@ -1,5 +1,5 @@
-//! The one place that decides whose atomics, cells, locks and counted pointers the crate uses: loom's under
-//! `--cfg loom`, shuttle's atomics and locks under `--cfg shuttle`, else core's.
+//! The atomics, cells, locks and counted pointers that the crate uses: loom's under `--cfg loom`, shuttle's atomics and
+//! locks under `--cfg shuttle`, else core's.
 //!
 //! Locks are held for a handful of instructions each and never across a call into foreign code (a
 //! poll, a drop, a wake). With `std` they are `std`'s, which sleep; without it they spin, which is
@@ -8,7 +8,7 @@
 #[cfg(loom)]
 pub(crate) use loom::{
     cell::UnsafeCell,
-    // So that loom sees who frees what after whom, and that nothing is left.
+    // So that loom sees in which order things are freed, and that nothing is left.
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
@@ -92,7 +92,7 @@ mod inner {
     pub(crate) use spin::mutex::{SpinMutex as Mutex, SpinMutexGuard as MutexGuard};
 }
 
-/// A counter that one worker writes and anybody reads: an atomic load and store, no read-modify-write.
+/// A counter that one worker writes and any thread reads: an atomic load and store, no read-modify-write.
 #[derive(Default)]
 pub(crate) struct Counter(core::sync::atomic::AtomicUsize);
 

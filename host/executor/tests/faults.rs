@@ -403,7 +403,6 @@ fn victims_behind_gaps_are_found() {
 /// "`spawned` and `woken` counters that always read 0".
 ///
 /// Fails if `enqueue` calls no `count`, or `schedule_woken` does not add to `external_wakes`.
-#[cfg(feature = "counters")]
 #[test]
 fn counters_count() {
     let (executor, _machine) = on_machine(1);
@@ -612,7 +611,10 @@ fn a_panic_of_the_run_future_leaves_the_counts_right() {
         }))
     }));
     assert!(panicked.is_err());
-    assert!(machine.core().is_none(), "the core's cell is left");
+    assert!(
+        machine.current_worker().is_none(),
+        "the core's cell is left"
+    );
     until_asleep(&mut other);
     let before = machine.unparked(other.id());
     drop(executor.spawn(async {}));

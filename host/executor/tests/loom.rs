@@ -13,7 +13,9 @@
 //! code, because the public interface would make them too big: the same command with `--lib` runs them.
 #![cfg(loom)]
 
-use hart_executor::{Core, Executor, Group, Platform, Step, TaskRef, Worker, WorkerId, yield_now};
+use hart_executor::{
+    CurrentWorker, Executor, Group, Platform, Step, TaskRef, Worker, WorkerId, yield_now,
+};
 use loom::{
     sync::{Condvar, Mutex},
     thread,
@@ -32,7 +34,7 @@ use std::{
 // === the machine ===
 
 loom::thread_local! {
-    static CORE: Cell<Option<Core>> = Cell::new(None);
+    static CORE: Cell<Option<CurrentWorker>> = Cell::new(None);
 }
 
 /// loom's threads as cores.
@@ -43,7 +45,7 @@ struct LoomPlatform {
     clock: AtomicU64,
 }
 
-// SAFETY: the cell is a variable of the calling thread, loom's, which nothing but `set_core` writes.
+// SAFETY: the cell is a variable of the calling thread, loom's, which nothing but `set_current_worker` writes.
 unsafe impl Platform for LoomPlatform {
     fn park(&self, worker: WorkerId, _: Option<u64>) {
         let (token, unparked) = &self.parkers[worker];
@@ -70,12 +72,12 @@ unsafe impl Platform for LoomPlatform {
         self.now()
     }
 
-    fn core(&self) -> Option<Core> {
+    fn current_worker(&self) -> Option<CurrentWorker> {
         CORE.try_with(Cell::get).unwrap_or(None)
     }
 
-    fn set_core(&self, core: Option<Core>) -> Option<Core> {
-        CORE.try_with(|cell| cell.replace(core)).unwrap_or(None)
+    unsafe fn set_current_worker(&self, worker: Option<CurrentWorker>) -> Option<CurrentWorker> {
+        CORE.try_with(|cell| cell.replace(worker)).unwrap_or(None)
     }
 }
 
@@ -770,5 +772,110 @@ fn fair_lane_close_against_pull() {
         assert_eq!(drops.count(), 2);
         assert_eq!(group.stats().live_tasks, 0);
         assert_eq!(executor.shortest_slice(), None, "nobody competes");
+    });
+}
+
+// === whole executors ===
+
+/// Hunts: one worker whose tasks spawn, yield and join each other.
+#[test]
+fn single_threaded() {
+    model(|| {
+        let executor = executor(1);
+        let drops = Drops::default();
+        let (inside, its) = (executor.clone(), drops.clone());
+        let task = executor.spawn(async move {
+            let values = [its.value(), its.value()];
+            let children = values.map(|value| {
+                inside.spawn(async move {
+                    yield_now().await;
+                    value
+                })
+            });
+            for child in children {
+                drop(child.await.unwrap());
+            }
+        });
+        let mut worker = Worker::new(&executor).unwrap();
+        worker.run(task).unwrap().unwrap();
+        assert_eq!(drops.count(), 2);
+        assert_eq!(executor.pending_tasks(), 0);
+    });
+}
+
+/// Hunts: three workers, of which one polls a task that closes the executor: each of them returns, whatever it was
+/// about, and each task is dropped once.
+#[test]
+fn multi_threaded() {
+    large_model(|| {
+        let executor = executor(3);
+        let drops = Drops::default();
+        for _ in 0..2 {
+            let value = drops.value();
+            drop(executor.spawn(async move {
+                let _value = value;
+                yield_now().await;
+            }));
+        }
+        let (value, theirs) = (drops.value(), executor.clone());
+        drop(executor.spawn(async move {
+            let _value = value;
+            theirs.close();
+        }));
+        let workers = [(); 2].map(|()| {
+            let executor = executor.clone();
+            thread::spawn(move || {
+                if let Ok(mut worker) = Worker::new(&executor) {
+                    assert!(worker.run(std::future::pending::<()>()).is_err());
+                }
+            })
+        });
+        if let Ok(mut worker) = Worker::new(&executor) {
+            assert!(worker.run(std::future::pending::<()>()).is_err());
+        }
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert_eq!(drops.count(), 3);
+        assert_eq!(executor.pending_tasks(), 0);
+    });
+}
+
+/// Hunts: a join handle that another thread waits for, against the worker that completes the task.
+#[test]
+fn join_handle_cross_thread() {
+    model(|| {
+        let executor = executor(1);
+        let drops = Drops::default();
+        let value = drops.value();
+        let handle = executor.spawn(async move {
+            yield_now().await;
+            value
+        });
+        let joining = thread::spawn(move || drop(loom::future::block_on(handle).unwrap()));
+        let mut worker = Worker::new(&executor).unwrap();
+        while executor.pending_tasks() > 0 {
+            worker.tick();
+        }
+        joining.join().unwrap();
+        assert_eq!(drops.count(), 1);
+    });
+}
+
+/// Hunts: a wake from another thread while a worker that another executor polls falls asleep.
+#[test]
+fn awaited_worker_against_wake() {
+    model(|| {
+        let executor = executor(1);
+        let drops = Drops::default();
+        let (mut worker, handle, waker) = idle_task(&executor, &drops);
+        let waking = thread::spawn(move || waker.wake());
+        drop(
+            loom::future::block_on(worker.run_async(handle))
+                .unwrap()
+                .unwrap(),
+        );
+        waking.join().unwrap();
+        assert_eq!(drops.count(), 1);
     });
 }

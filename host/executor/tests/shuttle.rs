@@ -9,7 +9,9 @@
 //! schedule that `shuttle::replay` runs again. Rings and lists are as small as under loom, so that they overflow.
 #![cfg(shuttle)]
 
-use hart_executor::{Core, Executor, Group, JoinHandle, Platform, Worker, WorkerId, yield_now};
+use hart_executor::{
+    CurrentWorker, Executor, Group, JoinHandle, Platform, Worker, WorkerId, yield_now,
+};
 use shuttle::{
     Config, Runner,
     rand::{Rng, thread_rng},
@@ -29,7 +31,7 @@ use std::{
 };
 
 shuttle::thread_local! {
-    static CORE: Cell<Option<Core>> = Cell::new(None);
+    static CORE: Cell<Option<CurrentWorker>> = Cell::new(None);
 }
 
 /// Threads are cores; the clock moves on by 10 us at every look.
@@ -49,7 +51,7 @@ impl Machine {
     }
 }
 
-// SAFETY: the cell is a variable of the calling thread, shuttle's, which nothing but `set_core` writes.
+// SAFETY: the cell is a variable of the calling thread, shuttle's, which nothing but `set_current_worker` writes.
 unsafe impl Platform for Machine {
     fn park(&self, worker: WorkerId, until: Option<u64>) {
         let (token, unparked) = &self.parkers[worker];
@@ -75,12 +77,12 @@ unsafe impl Platform for Machine {
         self.clock.load(SeqCst)
     }
 
-    fn core(&self) -> Option<Core> {
+    fn current_worker(&self) -> Option<CurrentWorker> {
         CORE.with(Cell::get)
     }
 
-    fn set_core(&self, core: Option<Core>) -> Option<Core> {
-        CORE.with(|cell| cell.replace(core))
+    unsafe fn set_current_worker(&self, worker: Option<CurrentWorker>) -> Option<CurrentWorker> {
+        CORE.with(|cell| cell.replace(worker))
     }
 }
 

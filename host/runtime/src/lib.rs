@@ -33,7 +33,7 @@
 //! | slice | how long a guest may run before somebody who waits gets the core |
 //! | preemption point | where wasmtime hands control back inside guest code: an epoch check or a fuel check |
 //! | epoch | a count that the clock thread increments to bring running guests to such a point |
-//! | place | room for one instance in the pool; guest tasks that have none wait for one |
+//! | slot | room for one instance in the pool; guest tasks that have none wait for one |
 //!
 //! # Three layers
 //!
@@ -44,7 +44,7 @@
 //!    [`Runtime::attach`] joins the epoch clock, and a task of [`Group::spawn`] makes its own
 //!    `Store<T>`, with the embedder's own `Linker<T>` and bindings, and arms it with [`Cx::arm`].
 //! 3. [`Host`]: load, run, limits, WASI 0.2, `hart:exec` for guests, with hooks for the embedder's own
-//!    imports ([`HostBuilder::imports`]) and store data ([`HostBuilder::data`]).
+//!    imports ([`HostBuilder::imports`]) and typed data in stores ([`HostBuilder::with_data`]).
 //!
 //! The first layer, on the workers of the second:
 //!
@@ -70,19 +70,28 @@
 //! | [`Limits::depth`] of spawns | 64 |
 //! | [`Limits::queued`] spawns of a run | 100,000 |
 //! | [`Limits::cpu_rate`], [`Limits::spawn_rate`] of a run | none |
-//! | [`Limits::input_bytes`] of one task | 67,108,864 (64 MiB) |
-//! | [`Limits::result_bytes`] of one task | 67,108,864 (64 MiB) |
+//! | [`Limits::input_bytes`] of one task | 16,777,216 (16 MiB) |
+//! | [`Limits::result_bytes`] of one task | 16,777,216 (16 MiB) |
 //! | [`Limits::output_bytes`] of a run | none; 16,777,216 (16 MiB) for each stream that is captured |
-//! | [`Limits::blocking_threads`] of a host | 16 |
+//! | [`Limits::blocking_threads`] of a host | 16 for files, of which a run uses 4 at a time and a tenant 8; 4 more for name look-ups |
 //! | [`HostBuilder::instances`] | 1,000; a run holds at most 875 of them |
 //! | [`HostBuilder::memory_reserve`], with less of which further tasks wait | a 32nd of the memory there is, at most 268,435,456 bytes (256 MiB) |
 //! | a component's file | 268,435,456 bytes (256 MiB) |
+//! | [`Loader::max_memory`], by an estimate; a 128th of it for text, a quarter for one function | 4,294,967,296 bytes (4 GiB) |
+//! | [`Loader::timeout`] | 10 minutes |
+//! | components nested in components; imports of a component | 100; 20,000 |
+//! | one function | what takes some 60 seconds to compile, by an estimate |
 //! | wasm stack of a task | 524,288 bytes (512 KiB), then a trap |
-//! | bytes that one host call may copy for a guest | 134,217,728 (128 MiB) |
-//! | [`Limits::handles`] of one task | 100,000, then a trap |
+//! | [`Limits::hostcall_fuel`]: bytes that one host call may copy for a guest | 16,777,216 (16 MiB) |
+//! | [`Limits::random_bytes`] of one call | 1,048,576 (1 MiB) |
+//! | [`Limits::handles`] of a run | 32,768, and 8 for each task |
+//! | [`Limits::files`] of a run | 1,024, and at most half of the host's |
+//! | [`HostBuilder::files`] | what the process may have, less a quarter of it or at least 64 |
 //! | a name | 64 bytes; a trap's text and its backtrace 4,096 bytes each |
 //!
 //! A fork bomb and a memory bomb end at these, in a process of less than 1 GiB.
+//!
+#![doc = include_str!("held.md")]
 //!
 //! # What cannot be preempted
 //!
@@ -92,8 +101,8 @@
 //!   700 MiB (at worst 19.7 ms), on two busy cores (`hart-bench kill --only fill`).
 //! - Host functions: they should await and not block. Writing to the process's own standard output
 //!   blocks the worker for as long as the reader lets it wait.
-//! - Making an instance, apart from its start functions. Compilation happens on the thread that calls
-//!   [`Host::load`], not on a worker.
+//! - Making an instance, apart from its start functions. Compilation happens on threads of its own, not on a
+//!   worker; a [`Loader`] says how long it may take.
 //! - Anything under [`Preemption::None`].
 //!
 //! # Untrusted text
@@ -102,40 +111,74 @@
 //! characters are escaped and the length is bounded. What a guest writes to its standard output is its
 //! own and passes unchanged.
 
-mod account;
-mod block;
-mod clock;
-mod error;
-mod host;
-mod limits;
-mod platform;
-mod preempt;
-mod runtime;
-mod signal;
-pub mod simulate;
-mod stats;
-mod sync;
-mod task;
-mod tenant;
-mod text;
-mod trace;
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "hart-host runs on Linux only: its workers, pools and limits use what that kernel has; hart-executor and hart-guest build elsewhere"
+);
 
-pub use error::{BuildError, CallError, LoadError, RunError};
-pub use host::{
-    Cache, Canceller, Component, DirAccess, GuestState, Host, HostBuilder, Outcome, PoolScan,
-    Profile, Run, RunBuilder, Setting, Shutdown, Stdio,
-};
-pub use limits::{LimitKind, LimitReached, Limits};
-pub use preempt::{Preemption, configure};
-pub use runtime::{Cx, Group, GroupBuilder, Runtime, RuntimeBuilder, Task, TaskError};
-pub use stats::{HostStats, PoolStats, RunStats, TenantStats, WorkerStats};
-pub use task::{Kill, Killed, Limited};
-pub use tenant::{Tenant, TenantBuilder};
-pub use trace::{Trace, TraceWriter, TraceWritten, escape_json};
+mod base;
+mod engine;
+mod host;
+mod instance;
+mod quota;
+mod runtime;
+mod sched;
+mod serve;
+mod service;
+mod wasi;
+
+pub use base::error::BuildError;
+pub use base::setting::Setting;
+pub use base::stats::{HostStats, PoolStats, RunStats, TenantStats, WorkerStats};
+pub use engine::cache::Cache;
+pub use engine::compile::LoadCanceller;
+pub use engine::component::Linked;
+pub use engine::error::{CallError, LoadError};
+pub use engine::load::read_component;
+pub use engine::one_run::instances_for;
+pub use engine::profile::{PoolScan, Profile};
+pub use host::builder::HostBuilder;
+pub use host::handle::Host;
+pub use host::loader::Loader;
+pub use host::run::builder::RunBuilder;
+pub use host::run::handle::{Canceller, Run};
+pub use host::shutdown::Shutdown;
+pub use host::simulate;
+pub use instance::ended::Outcome;
+pub use instance::error::RunError;
+pub use instance::program::Child;
+pub use instance::store::{Component, GuestParts, GuestState};
+pub use quota::kill::{Kill, Killed};
+pub use quota::limits::{LimitKind, LimitReached, Limits};
+pub use runtime::builder::RuntimeBuilder;
+pub use runtime::group::{Cx, Group, GroupBuilder};
+pub use runtime::handle::Runtime;
+pub use runtime::task::{Task, TaskError};
+pub use runtime::tenant::{Tenant, TenantBuilder};
+pub use sched::preemption::{Preemption, configure};
+pub use sched::task::limiter::Limited;
+pub use sched::trace::draw::{Trace, TraceWritten};
+pub use sched::trace::writer::{TraceWriter, escape_json};
+pub use serve::access::AccessRecord;
+pub use serve::routes::{Route, Routes};
+pub use serve::server::{Server, ServerBuilder};
+pub use service::body::{BodyError, ResponseBody};
+pub use service::builder::ServiceBuilder;
+pub use service::error::ServiceError;
+pub use service::handle::{RequestUsage, Service};
+pub use wasi::grants::DirAccess;
+pub use wasi::http::allowed::{AllowedHost, AllowedHostError};
+pub use wasi::stdio::{Stdio, flush_output};
 
 #[doc(no_inline)]
 pub use hart_executor as executor;
+/// Requests, responses and their headers.
+pub use http;
+/// What `tls` of a server takes.
+pub use tokio_rustls::rustls;
 #[doc(no_inline)]
 pub use wasmtime;
 #[doc(no_inline)]
 pub use wasmtime_wasi;
+/// wasmtime's wasi:http, for bodies and their errors.
+pub use wasmtime_wasi_http;

@@ -21,7 +21,6 @@ const SPIN: &[u8] = br#"(component
 
 /// Fault: a worker, clock or driver thread that a host leaves behind: idle, or in a guest that spins.
 #[test]
-#[cfg(target_os = "linux")]
 fn a_host_leaves_no_thread_behind() {
     for preemption in [Preemption::epoch(), Preemption::fuel()] {
         for spinning in [false, true] {

@@ -1,11 +1,9 @@
 //! What hart-host asks of the machine.
 
 use super::files::{Files, Settled};
-use crate::{
-    cost, faults::Fault, machine::Machine, random::one_in, sim::guard::Guard, trace::Event,
-};
+use crate::{cost, faults::Fault, machine::Machine, random::one_in, sim::Guard, trace::Event};
 use futures::future::BoxFuture;
-use hart_executor::{Core, Platform, WorkerId};
+use hart_executor::{CurrentWorker, Platform, WorkerId};
 use hart_host::simulate::{Admitted, Fate, Machine as HostMachine};
 use std::sync::Arc;
 
@@ -40,12 +38,13 @@ unsafe impl Platform for Harts {
         self.machine.cpu_time()
     }
 
-    fn core(&self) -> Option<Core> {
-        self.machine.core()
+    fn current_worker(&self) -> Option<CurrentWorker> {
+        self.machine.current_worker()
     }
 
-    fn set_core(&self, core: Option<Core>) -> Option<Core> {
-        self.machine.set_core(core)
+    unsafe fn set_current_worker(&self, worker: Option<CurrentWorker>) -> Option<CurrentWorker> {
+        // SAFETY: the caller's.
+        unsafe { self.machine.set_current_worker(worker) }
     }
 
     fn seed(&self) -> u64 {

@@ -20,7 +20,7 @@ impl Scratch {
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        // Fails if it is there: nobody else's is used.
+        // Fails if the directory exists: it could be another program's.
         builder.create(&path)?;
         Ok(Self { path })
     }
@@ -32,7 +32,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed is left to whoever cleans the system's directory of temporary files.
+        // What cannot be removed stays in the system's directory of temporary files.
         drop(std::fs::remove_dir_all(&self.path));
     }
 }

@@ -1,10 +1,13 @@
 //! What the executor asks of the machine.
 
-use super::{Machine, Occurrence, Status};
+use super::{
+    Machine,
+    state::{Occurrence, Status},
+};
 use crate::{cost, faults::Fault, random::one_in, switch, trace::Event};
-use hart_executor::{Core, Platform, WorkerId};
+use hart_executor::{CurrentWorker, Platform, WorkerId};
 
-// SAFETY: a cell is its hart's, only `set_core` writes it, and both reach it only from the thread that runs the machine
+// SAFETY: a cell is its hart's, only `set_current_worker` writes it, and both reach it only from the thread that runs the machine
 // (`State::hart_here`): other threads, with wakers that a task gave them, are on no core. That thread runs one thing at
 // a time, and a hart gives it away only in foreign code or a platform's function, where the executor borrows nothing.
 unsafe impl Platform for Machine {
@@ -75,15 +78,15 @@ unsafe impl Platform for Machine {
         state.current.map_or(0, |hart| state.harts[hart].cpu)
     }
 
-    fn core(&self) -> Option<Core> {
+    fn current_worker(&self) -> Option<CurrentWorker> {
         let state = self.lock();
-        state.hart_here().and_then(|hart| state.harts[hart].core)
+        state.hart_here().and_then(|hart| state.harts[hart].core.0)
     }
 
-    fn set_core(&self, core: Option<Core>) -> Option<Core> {
+    unsafe fn set_current_worker(&self, worker: Option<CurrentWorker>) -> Option<CurrentWorker> {
         let mut state = self.lock();
         let hart = state.hart_here()?;
-        std::mem::replace(&mut state.harts[hart].core, core)
+        std::mem::replace(&mut state.harts[hart].core.0, worker)
     }
 
     fn seed(&self) -> u64 {

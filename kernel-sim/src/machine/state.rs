@@ -1,19 +1,19 @@
 //! Everything that the machine knows. Under one lock, which is never held while a hart pauses.
 
-use super::tasks::TaskInfo;
+use super::info::{GroupInfo, TaskInfo};
 use crate::{
+    config::Config,
     cost,
     faults::{Fault, Faults},
     oracle::{Failure, Oracle},
     random::{log_uniform, one_in, stream},
-    run::Config,
     schedule::{CANDIDATES, Picker},
     stats::HartStats,
     switch,
     trace::{Event, Record, Trace},
 };
 use fastrand::Rng;
-use hart_executor::{Core, WorkerId};
+use hart_executor::{CurrentWorker, WorkerId};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     task::Waker,
@@ -35,8 +35,14 @@ pub(crate) enum Status {
     Done,
 }
 
+/// A hart's cell.
+pub(crate) struct Cell(pub(crate) Option<CurrentWorker>);
+
+// SAFETY: a cell is read and written on its own hart only (`State::hart_here`); the lock around it may be anybody's.
+unsafe impl Send for Cell {}
+
 pub(crate) struct Hart {
-    pub(crate) core: Option<Core>,
+    pub(crate) core: Cell,
     pub(crate) worker: Option<WorkerId>,
     pub(crate) status: Status,
     /// When it goes on, and where it stands among those that go on then.
@@ -95,15 +101,6 @@ pub(crate) enum Next {
     Quiet,
 }
 
-/// A group's account with the machine.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct GroupInfo {
-    pub(crate) name: String,
-    /// Nanoseconds that its tasks spent.
-    pub(crate) spent: u64,
-    pub(crate) polls: u64,
-}
-
 pub(crate) struct State {
     pub(crate) seed: u64,
     pub(crate) now: u64,
@@ -156,7 +153,7 @@ impl State {
         let faults = config.faults;
         let harts = (0..config.harts)
             .map(|_| Hart {
-                core: None,
+                core: Cell(None),
                 worker: None,
                 status: Status::Offline,
                 ready: (0, 0),

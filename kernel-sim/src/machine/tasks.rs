@@ -1,48 +1,17 @@
 //! What the machine knows of every task, from outside the executor: the promises about them are checked here.
 
-use super::{GroupInfo, State};
+use super::{
+    info::{Ending, GroupInfo, Name, TaskInfo},
+    state::{State, Status},
+};
 use crate::{
     oracle::Oracle,
     trace::{Event, TaskNumber},
 };
 use hart_host::simulate::Admitted;
-use std::borrow::Cow;
 
 /// Polls of every busy hart in a round of the starvation oracle.
 const ROUND: u32 = 64;
-
-/// How a task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Completed,
-    Panicked,
-    /// Its future was dropped before that.
-    Dropped,
-}
-
-/// A name: known, or from a guest.
-pub(crate) type Name = Cow<'static, str>;
-
-#[derive(Clone, Debug)]
-pub(crate) struct TaskInfo {
-    pub(crate) name: Name,
-    pub(crate) group: Option<u32>,
-    /// Spawned or woken, and not polled since.
-    pub(crate) queued: bool,
-    pub(crate) polling: bool,
-    /// The last poll's result, until the future is dropped.
-    ready: Option<Ending>,
-    pub(crate) ending: Option<Ending>,
-    /// Its spawn has not returned yet.
-    pub(crate) spawning: bool,
-    pub(crate) cancelled: bool,
-    /// A guest: its host ends it when it sees fit.
-    pub(crate) guest: bool,
-    /// It may wait for ever.
-    pub(crate) daemon: bool,
-    /// How often it was queued.
-    times: u32,
-}
 
 impl State {
     pub(crate) fn add_task(&mut self, name: Name, group: Option<u32>, daemon: bool) -> TaskNumber {
@@ -66,7 +35,7 @@ impl State {
         task
     }
 
-    /// A guest that has its place in the pool.
+    /// A guest that has its slot in the pool.
     pub(crate) fn add_guest(&mut self, guest: &Admitted<'_>) -> TaskNumber {
         let group = match self.group_of_run.get(&guest.run) {
             Some(group) => *group,
@@ -112,7 +81,7 @@ impl State {
         }
     }
 
-    /// Somebody calls the task's waker.
+    /// The task's waker is called.
     pub(crate) fn woken(&mut self, task: TaskNumber) {
         let info = &self.tasks[task as usize];
         if info.ending.is_some() || info.ready.is_some() || info.queued {
@@ -120,7 +89,7 @@ impl State {
         }
         self.record(self.current, Event::Woken { task });
         if self.tasks[task as usize].polling {
-            // To be polled again; nobody can take it before this poll ends.
+            // To be polled again; no hart can take it before this poll ends.
             self.tasks[task as usize].queued = true;
         } else {
             self.enqueue(task);
@@ -231,10 +200,7 @@ impl State {
         }
         let all = self.harts.iter().all(|hart| {
             hart.polls_in_round >= ROUND
-                || matches!(
-                    hart.status,
-                    super::Status::Parked | super::Status::Offline | super::Status::Done
-                )
+                || matches!(hart.status, Status::Parked | Status::Offline | Status::Done)
         });
         if !all {
             return;
@@ -278,7 +244,7 @@ impl State {
     // === checks between steps ===
 
     /// No hart sleeps beside work: where all that are awake are in polls, and no interrupt is on its way,
-    /// nobody will look after a queued task before some poll ends.
+    /// no hart looks after a queued task before some poll ends.
     pub(crate) fn check_idle(&mut self) {
         if self.queued > 0
             && self.parked > 0
@@ -326,7 +292,7 @@ impl State {
             });
         } else if !no_guests {
             self.fail(Oracle::Progress, || {
-                "guests wait for a place in the pool, and nobody will give one back".into()
+                "guests wait for a slot in the pool, and nobody will give one back".into()
             });
         }
     }

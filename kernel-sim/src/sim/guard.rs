@@ -1,6 +1,6 @@
 //! The future around a workload's future, and the waker around its waker: they tell the machine what happens.
 
-use super::Sim;
+use super::handle::Sim;
 use crate::{machine::Machine, trace::TaskNumber};
 use std::{
     pin::Pin,

@@ -1,8 +1,8 @@
 //! Spawning and joining under the oracles' eyes.
 
 use super::{
-    Sim, SimGroup,
     guard::{Guard, Output},
+    handle::{Sim, SimGroup},
 };
 use crate::{alloc::TaskMemory, machine::Ending, oracle::Oracle, trace::TaskNumber};
 use hart_executor::{JoinError, JoinHandle, SpawnError};
@@ -31,8 +31,28 @@ pub struct Join<T> {
     task: TaskNumber,
 }
 
+impl Sim {
+    /// A task with a name that is to be spawned.
+    pub fn task(&self, name: &'static str) -> TaskBuilder<'_> {
+        TaskBuilder::new(self, name)
+    }
+
+    /// Spawns a task.
+    ///
+    /// # Errors
+    ///
+    /// As the executor's `try_spawn`.
+    pub fn spawn<F>(&self, name: &'static str, future: F) -> Result<Join<F::Output>, SpawnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.task(name).spawn(future)
+    }
+}
+
 impl<'a> TaskBuilder<'a> {
-    pub(super) fn new(sim: &'a Sim, name: &'static str) -> Self {
+    fn new(sim: &'a Sim, name: &'static str) -> Self {
         Self {
             sim,
             name,
@@ -47,7 +67,7 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
-    /// Lets it wait for ever: the machine stops when only such tasks are left, and closes them.
+    /// Lets it wait forever: the machine stops when only such tasks are left, and closes them.
     pub fn daemon(mut self) -> Self {
         self.daemon = true;
         self

@@ -5,9 +5,7 @@ use std::{
     process::Command,
 };
 
-use crate::suites::{concurrent, density, startup};
-
-/// This program, doing `part` alone.
+/// This program, doing `part` alone: `main` knows the parts.
 pub(crate) fn command(part: &str, argument: &OsStr) -> Command {
     let this = std::env::current_exe().expect("this program has a path");
     let mut what = OsString::from(format!("{part}:"));
@@ -15,15 +13,4 @@ pub(crate) fn command(part: &str, argument: &OsStr) -> Command {
     let mut command = Command::new(this);
     command.arg("--child").arg(what);
     command
-}
-
-/// Does the part that [`command`] named.
-pub(crate) fn run(what: &str) {
-    let (part, argument) = what.split_once(':').expect("`command` wrote it");
-    match part {
-        "startup" => startup::peer(argument),
-        "async" => concurrent::memory::child(argument),
-        "density" => density::child(argument),
-        part => unreachable!("there is no part {part}"),
-    }
 }

@@ -12,7 +12,7 @@
 
 use crate::{
     event_loop,
-    guest::{Call, Crowd, Ending, Running, State, prepare},
+    guest::{Call, Crowd, Ending, Pace, Running, State, prepare},
 };
 use futures::future::{Either, select};
 use hart_host::{
@@ -334,8 +334,19 @@ impl Threads {
         }
     }
 
+    /// Measures how fast a guest works, on an engine whose guests are never interrupted.
+    pub(crate) fn pace() -> Pace {
+        let ground = Self::start();
+        let iterations = 1 << 20;
+        let best = (0..20)
+            .map(|_| ground.time_work(iterations))
+            .min()
+            .expect("there are twenty");
+        Pace::new(iterations, best)
+    }
+
     /// How long a guest works, alone and uninterrupted.
-    pub(crate) fn time_work(&self, iterations: u64) -> Duration {
+    fn time_work(&self, iterations: u64) -> Duration {
         let state = State::new(&Arc::<Crowd>::default());
         let responses = state.responses.clone();
         run_blocking(&self.pre, Call::Once { iterations }, state);

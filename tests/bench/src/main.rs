@@ -41,6 +41,9 @@ struct Arguments {
     /// Draws what the suite `latency` found, as SVG.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// The peer of the suite `serve`: wasmtime 48 [default: that in PATH].
+    #[arg(long, value_name = "PATH")]
+    wasmtime: Option<PathBuf>,
     /// A part of a suite that needs a process of its own.
     #[arg(long, hide = true)]
     child: Option<String>,
@@ -66,6 +69,8 @@ enum Suite {
     Overhead,
     /// The examples on two workers, against one.
     Parallel,
+    /// `hart serve`, against `wasmtime serve`.
+    Serve,
     /// How fast the simulated machine steps, and whether its speed-ups come true.
     Sim,
     /// How many tasks a second can be started, run and dropped, against tokio and a bare loop.
@@ -77,7 +82,7 @@ enum Suite {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(part) = &arguments.child {
-        child::run(part);
+        part_of_a_suite(part);
         return ExitCode::SUCCESS;
     }
     if cfg!(debug_assertions) {
@@ -95,6 +100,7 @@ fn main() -> ExitCode {
             Suite::Limits => suites::limits::run(&mut bench),
             Suite::Overhead => suites::overhead::run(&mut bench),
             Suite::Parallel => suites::parallel::run(&mut bench),
+            Suite::Serve => suites::serve::run(&mut bench, arguments.wasmtime.clone()),
             Suite::Sim => suites::sim::run(&mut bench),
             Suite::Spawn => suites::spawn::run(&mut bench),
             Suite::Startup => suites::startup::run(&mut bench),
@@ -113,6 +119,17 @@ fn main() -> ExitCode {
         return exit;
     }
     ExitCode::SUCCESS
+}
+
+/// Does the part that [`child::command`] named.
+fn part_of_a_suite(what: &str) {
+    let (part, argument) = what.split_once(':').expect("`command` wrote it");
+    match part {
+        "startup" => suites::startup::peer(argument),
+        "async" => suites::concurrent::memory::child(argument),
+        "density" => suites::density::child(argument),
+        part => unreachable!("there is no part {part}"),
+    }
 }
 
 fn write(file: &Path, text: String) -> Result<(), ExitCode> {

@@ -1,6 +1,7 @@
 //! Rounds: both sides in turn, the median of at least five.
 
 use crate::{
+    ground::Threads,
     guest::Pace,
     machine::Machine,
     row::{Row, median},
@@ -133,7 +134,7 @@ impl Bench {
 
     /// How fast guests work here; measured when it is first asked for.
     pub(crate) fn pace(&mut self) -> Pace {
-        *self.pace.get_or_insert_with(Pace::calibrate)
+        *self.pace.get_or_insert_with(Threads::pace)
     }
 }
 

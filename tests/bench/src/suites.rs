@@ -9,6 +9,7 @@ pub(crate) mod latency;
 pub(crate) mod limits;
 pub(crate) mod overhead;
 pub(crate) mod parallel;
+pub(crate) mod serve;
 pub(crate) mod sim;
 pub(crate) mod spawn;
 pub(crate) mod startup;

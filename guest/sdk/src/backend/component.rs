@@ -2,11 +2,11 @@
 
 use std::num::NonZeroUsize;
 
-use super::Outcome;
-use crate::error::{JoinError, SpawnError};
-use crate::nanoseconds;
-use crate::options::Options;
+use crate::called::Called;
+use crate::error::{JoinError, Outcome, SpawnError};
+use crate::options::{Options, Rights};
 use crate::registry::{self, Entry};
+use crate::time::nanoseconds;
 
 mod bindings {
     #![allow(
@@ -18,7 +18,7 @@ mod bindings {
     )]
 
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit/exec",
         world: "hart:exec/guest",
     });
 
@@ -38,7 +38,7 @@ mod waiting {
     )]
 
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit/exec",
         world: "hart:exec/host-async",
         with: { "hart:exec/tasks@0.1.0": super::bindings::hart::exec::tasks },
     });
@@ -49,8 +49,33 @@ use waiting::hart::exec::tasks_async;
 
 impl bindings::exports::hart::exec::entry::Guest for bindings::Component {
     fn run(entry: String, input: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
-        registry::run(&entry, &input).wait()
+        begin(&entry, &input).wait()
     }
+}
+
+/// What the `hart:exec/entry-async.run` that `program!` exports does.
+pub async fn run_entry(entry: String, input: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
+    begin(&entry, &input).finish().await
+}
+
+/// Begins the task of this instance.
+fn begin(entry: &str, input: &[u8]) -> Called<Vec<u8>, Vec<u8>> {
+    hand_on_panics();
+    registry::run(entry, input)
+}
+
+/// From now on the joiner sees what a panic says. A panic becomes a trap, which says nothing by itself.
+fn hand_on_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let said = panic.payload_as_str().unwrap_or("no message");
+            let place = panic.location().map(|at| format!(" at {at}"));
+            tasks::explain_trap(&format!("panicked{}: {said}", place.unwrap_or_default()));
+            before(panic);
+        }));
+    });
 }
 
 pub(crate) struct RawTask(tasks::Task);
@@ -106,7 +131,7 @@ impl From<&Options> for Prepared {
         if let Some(count) = options.max_tasks {
             resource.set_max_tasks(count);
         }
-        if options.denied != crate::Rights::none() {
+        if options.denied != Rights::none() {
             // Both sides number the rights in the order of the contract.
             resource.deny(tasks::Rights::from_bits_truncate(options.denied.bits()));
         }
@@ -131,6 +156,11 @@ pub(crate) fn spawn(
 pub(crate) fn wait_any(tasks: &[&RawTask]) -> usize {
     let tasks: Vec<_> = tasks.iter().map(|task| &task.0).collect();
     tasks::wait_any(&tasks) as usize
+}
+
+pub(crate) fn exit(code: u8) -> ! {
+    tasks::exit(code);
+    unreachable!("the host ends the instance")
 }
 
 pub(crate) fn yield_now() {

@@ -8,8 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use super::Outcome;
-use crate::error::{JoinError, SpawnError};
+use crate::error::{JoinError, Outcome, SpawnError};
 use crate::local;
 use crate::options::{Options, Rights};
 use crate::registry::Entry;

@@ -5,25 +5,24 @@
 //!
 //! 1. A task is `Queued`, then `Running`, then `Ended`; cancelling, closing and timeouts take it to
 //!    `Ended` from any state, and what a function returns after that is dropped.
-//! 2. At most [`threads_max`] threads run tasks. Whoever waits for a queued task while no thread is
-//!    free for it runs it itself. So waiting never deadlocks: parents wait for children only, and the
+//! 2. At most [`threads_max`] threads run tasks. A thread that waits for a queued task while no
+//!    other is free for it runs it itself. So waiting never deadlocks: parents wait for children only, and the
 //!    lowest of them either runs or is in the queue, from which the one that waits for it takes it.
 //! 3. A function cannot be stopped from outside. Every call into this crate from a task that has
-//!    been ended unwinds out of it ([`Stopped`]), without the message of a panic.
+//!    been ended unwinds out of it ([`stop_if_ended`]), without the message of a panic.
 //! 4. A thread that is no task has a scope of its own, so that tests do not close each other's.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Outcome;
-use crate::error::{JoinError, SpawnError, panic_text};
+use crate::error::{JoinError, Outcome, SpawnError, panic_text};
 use crate::local;
+use crate::native::{Scope, current, on_thread, stop_if_ended, within};
 use crate::options::{Options, Rights};
 use crate::registry::Entry;
 
@@ -73,60 +72,6 @@ impl Pool {
 /// At least 4, so that a test with a task or two that never end goes on where there is one core.
 fn threads_max() -> usize {
     parallelism().get().max(4)
-}
-
-/// A task, or a thread that is none, as what it spawns sees it.
-struct Scope {
-    parent: Option<Arc<Scope>>,
-    depth: u32,
-    cancelled: AtomicBool,
-    closed: AtomicBool,
-    deadline: Option<Instant>,
-    may_spawn: bool,
-}
-
-impl Scope {
-    fn root() -> Self {
-        Self {
-            parent: None,
-            depth: 0,
-            cancelled: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            deadline: None,
-            may_spawn: true,
-        }
-    }
-
-    /// Why this task has to end before it returns, if it has to.
-    fn ended_early(&self) -> Option<JoinError<Vec<u8>>> {
-        // Relaxed: these flags order nothing else, and who waits looks at them under the pool's lock.
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Some(JoinError::Cancelled);
-        }
-        if self
-            .deadline
-            .is_some_and(|deadline| deadline <= Instant::now())
-        {
-            return Some(JoinError::TimedOut);
-        }
-        let parent = self.parent.as_ref()?;
-        if parent.closed.load(Ordering::Relaxed) {
-            return Some(JoinError::Closed);
-        }
-        parent.ended_early().map(|why| match why {
-            JoinError::Closed => JoinError::Closed,
-            _ => JoinError::Cancelled,
-        })
-    }
-
-    /// The next moment at which `ended_early` changes by itself.
-    fn next_deadline(&self) -> Option<Instant> {
-        let above = self
-            .parent
-            .as_ref()
-            .and_then(|parent| parent.next_deadline());
-        self.deadline.into_iter().chain(above).min()
-    }
 }
 
 struct Task {
@@ -190,45 +135,22 @@ impl Task {
 
     /// Runs a task that was started, on this thread.
     fn run(&self, input: &[u8]) {
-        let before = CURRENT.replace(Some(Arc::clone(&self.scope)));
-        let returned = panic::catch_unwind(AssertUnwindSafe(|| {
-            local::apart(|| self.entry.task.run(input).wait())
-        }));
-        CURRENT.set(before);
-
+        let returned = within(&self.scope, || {
+            panic::catch_unwind(AssertUnwindSafe(|| {
+                local::apart(|| self.entry.task.run(input).wait())
+            }))
+        });
         let outcome = match returned {
             Ok(returned) => returned.map_err(JoinError::Failed),
             Err(payload) => Err(JoinError::Trapped(panic_text(&*payload))),
         };
         let mut pool = Pool::lock();
-        // `Stopped` is covered by this: who was stopped has ended.
+        // A task that was stopped has ended, and keeps what it ended with.
         if !self.poll(&mut pool) {
             *self.state(&pool) = State::Ended(outcome);
             pool.tasks -= 1;
             ENDED.notify_all();
         }
-    }
-}
-
-thread_local! {
-    static CURRENT: RefCell<Option<Arc<Scope>>> = const { RefCell::new(None) };
-}
-
-fn current() -> Arc<Scope> {
-    CURRENT.with_borrow_mut(|current| {
-        Arc::clone(current.get_or_insert_with(|| Arc::new(Scope::root())))
-    })
-}
-
-/// What a task unwinds with that has been ended from outside.
-struct Stopped;
-
-/// Unwinds out of the calling task if it has been ended.
-pub(crate) fn stop_if_ended() {
-    // While unwinding, destructors that wait for tasks have to be let do it.
-    if !thread::panicking() && current().ended_early().is_some() {
-        // `resume_unwind` does not call the panic hook, so nothing is printed.
-        panic::resume_unwind(Box::new(Stopped));
     }
 }
 
@@ -279,7 +201,7 @@ impl RawTask {
 
     /// Waits on a thread of its own.
     pub(crate) async fn join_async(self) -> Outcome {
-        crate::concurrent::on_thread({
+        on_thread({
             let task = Self(Arc::clone(&self.0));
             move || {
                 wait_any(&[&task]);
@@ -361,7 +283,7 @@ pub(crate) fn spawn(
             .name("hart task".to_string())
             .stack_size(STACK_BYTES)
             .spawn(work);
-        // Without a thread, whoever waits for the task runs it.
+        // Without a thread, the task runs on a thread that waits for it.
         if started.is_ok() {
             pool.threads += 1;
             pool.idle += 1;

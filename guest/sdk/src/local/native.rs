@@ -3,7 +3,7 @@
 use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Left by whoever wakes the thread, and taken by the thread when it sleeps: it is not lost in between.
+/// A waker leaves it, and the thread takes it when it would sleep, so that no wake is lost in between.
 #[derive(Default)]
 pub(super) struct Token {
     left: Mutex<bool>,

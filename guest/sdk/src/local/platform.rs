@@ -1,11 +1,11 @@
 //! What the executor needs from the machine, inside a guest.
 
 use super::{reactor, source};
-use hart_executor::{Core, Platform, WorkerId};
+use hart_executor::{CurrentWorker, Platform, WorkerId};
 use std::cell::Cell;
 
 thread_local! {
-    static CORE: Cell<Option<Core>> = const { Cell::new(None) };
+    static CORE: Cell<Option<CurrentWorker>> = const { Cell::new(None) };
 }
 
 /// The thread of a `block_on`: one worker, which sleeps in the reactor.
@@ -14,7 +14,7 @@ pub(super) struct InGuest {
     token: source::Token,
 }
 
-// SAFETY: the cell is the calling thread's own, and nothing but `set_core` writes it.
+// SAFETY: the cell is the calling thread's own, and nothing but `set_current_worker` writes it.
 unsafe impl Platform for InGuest {
     fn park(&self, _: WorkerId, until: Option<u64>) {
         reactor::wait(&self.token, until);
@@ -28,16 +28,16 @@ unsafe impl Platform for InGuest {
         source::now()
     }
 
-    /// Nobody is charged: in-guest futures have no groups.
+    /// No group is charged: in-guest futures have none.
     fn cpu_time(&self) -> u64 {
         source::now()
     }
 
-    fn core(&self) -> Option<Core> {
+    fn current_worker(&self) -> Option<CurrentWorker> {
         CORE.try_with(Cell::get).unwrap_or(None)
     }
 
-    fn set_core(&self, core: Option<Core>) -> Option<Core> {
-        CORE.try_with(|cell| cell.replace(core)).unwrap_or(None)
+    unsafe fn set_current_worker(&self, worker: Option<CurrentWorker>) -> Option<CurrentWorker> {
+        CORE.try_with(|cell| cell.replace(worker)).unwrap_or(None)
     }
 }

@@ -9,7 +9,9 @@
 //!    long list costs a constant for each poll.
 //! 4. Wakers are called and dropped while nothing is borrowed: they are foreign code.
 
-use super::{inside, source};
+use super::current::inside;
+use super::source;
+use crate::time::nanoseconds;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -186,7 +188,7 @@ pub struct Sleep {
 /// ```
 pub fn sleep(time: Duration) -> Sleep {
     Sleep {
-        at: source::now().saturating_add(crate::nanoseconds(time)),
+        at: source::now().saturating_add(nanoseconds(time)),
         key: None,
         _not_send: PhantomData,
     }

@@ -12,7 +12,7 @@ mod bindings {
     )]
 
     wit_bindgen::generate!({
-        path: ["../../wit/deps/io", "wit"],
+        path: ["wit/exec/deps/io", "wit"],
         world: "hart:guest/local",
         generate_all,
     });
@@ -33,8 +33,7 @@ pub mod wasi {
     pub use super::bindings::wasi::{clocks, io};
 }
 
-/// Left by whoever wakes the worker, and taken by it when it would sleep. There is one thread: nothing has to be
-/// ordered.
+/// A waker leaves it, and the worker takes it when it would sleep. There is one thread: nothing has to be ordered.
 #[derive(Default)]
 pub(super) struct Token(AtomicBool);
 

@@ -1,7 +1,7 @@
-//! The table: a line for each side, which changes while the side runs if somebody watches.
+//! The table: a line for each side, which is updated on a terminal while the side runs.
 
 use super::sides::Figures;
-use crate::failure::to_stdout;
+use crate::output::to_stdout;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl Table {
         }
     }
 
-    /// Writes a side's line: over the one before, or only the last where nobody watches.
+    /// Writes a side's line: over the one before on a terminal, else only the last.
     pub(super) fn show(&mut self, name: &str, figures: &Figures, is_last: bool) {
         if !self.live && !is_last {
             return;

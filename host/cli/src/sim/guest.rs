@@ -1,8 +1,9 @@
 //! The guest that the options describe.
 
-use super::{SimArgs, explain};
+use super::args::SimArgs;
 use crate::failure::Failure;
-use crate::{limits, load, wasi};
+use crate::simulation::quote;
+use crate::{ended, grants, limits, load};
 use hart_sim::{Guest, GuestError};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ impl Prepared {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|error| Failure::usage(load::read(&error)).at(path))
         };
-        let arguments = crate::run::guest_arguments(&path, arguments)?;
+        let arguments = ended::guest_arguments(&path, arguments)?;
         let mut guest = Guest::new(&read(&path)?)
             .map_err(|error| explain(&error).at(&path))?
             .name(arguments[0].clone())
@@ -56,7 +57,7 @@ impl Prepared {
                     dir.to_string_lossy()
                 )));
             }
-            let (outside, inside, _) = wasi::dir(dir)?;
+            let (outside, inside, _) = grants::dir(dir)?;
             guest = guest.dir(outside, inside);
         }
         if let Some(stdin) = &args.stdin {
@@ -155,23 +156,11 @@ fn refuse(keys: &[String]) -> Result<(), Failure> {
     }))
 }
 
-/// A word that a shell takes for itself.
-pub(crate) fn quote(word: &str) -> String {
-    let plain = |char: char| char.is_ascii_alphanumeric() || "_-./:=,%+@".contains(char);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
+/// Why a guest could not be run.
+fn explain(error: &GuestError) -> Failure {
+    match error {
+        GuestError::Load(error) => load::explain(error),
+        GuestError::Start(error) => ended::explain(error),
+        other => Failure::usage(other),
     }
-}
-
-/// What a guest wrote.
-pub(super) fn write(stdout: &[u8], stderr: &[u8]) -> Result<(), Failure> {
-    use std::io::Write;
-    let gone = |error: std::io::Error| {
-        Failure::new(1, format!("cannot write what the guest wrote: {error}"))
-    };
-    std::io::stdout().write_all(stdout).map_err(gone)?;
-    std::io::stdout().flush().map_err(gone)?;
-    std::io::stderr().write_all(stderr).map_err(gone)
 }

@@ -1,7 +1,12 @@
 //! `--scale` and `--workload`: the same work on machines of several sizes.
 
-use super::{SimArgs, guest::Prepared, save};
-use crate::failure::{Failure, to_stderr, to_stdout};
+use super::args::SimArgs;
+use super::guest::Prepared;
+use super::output::{save, write};
+use crate::ended;
+use crate::failure::Failure;
+use crate::output::{to_stderr, to_stdout};
+use crate::simulation::ORACLE;
 use hart_sim::{Config, Curve, Outcome, Point};
 
 /// Runs it on each machine, prints the curve, and draws it where asked to.
@@ -27,7 +32,7 @@ pub(super) fn run(args: &SimArgs) -> Result<u8, Failure> {
             to_stderr(&broken.to_string());
             let oracle = broken.oracle;
             return Err(Failure::new(
-                super::ORACLE,
+                ORACLE,
                 format!("with {harts} harts: oracle {oracle} failed"),
             ));
         }
@@ -57,9 +62,9 @@ fn one(args: &SimArgs, prepared: Option<&Prepared>, config: &Config) -> Result<O
     let run = prepared.run(|guest| guest.run(config))?;
     let ended = run
         .result
-        .map_err(|error| crate::run::explain(&error).at(prepared.path()))?;
+        .map_err(|error| ended::explain(&error).at(prepared.path()))?;
     if ended.exit_code != 0 && run.machine.failure.is_none() {
-        super::guest::write(&ended.stdout, &ended.stderr)?;
+        write(&ended.stdout, &ended.stderr)?;
         let code = (ended.exit_code & 0xff) as u8;
         return Err(
             Failure::new(code.max(1), format!("the guest exits with {code}")).at(prepared.path()),

@@ -1,11 +1,11 @@
 //! What a script's guests run on: hart's workers, or a simulated machine.
 
 use hart_host::Host;
-use hart_sim::{Failure, Session};
+use hart_sim::{Failure, Outside, Session};
 use std::cell::RefCell;
-use wasmtime::{Result, format_err};
+use wasmtime::{Engine, format_err};
 
-/// A host, and how its guests get on while somebody waits for them.
+/// A host, and what runs its guests while a script waits for them.
 #[derive(Debug)]
 pub(super) enum Ground {
     /// By themselves.
@@ -13,7 +13,7 @@ pub(super) enum Ground {
     /// Only meanwhile.
     Machine {
         /// The session's own.
-        host: Host,
+        host: Host<Outside>,
         session: RefCell<Session>,
     },
 }
@@ -26,9 +26,15 @@ impl Ground {
         }
     }
 
-    pub(super) fn host(&self) -> &Host {
+    /// The engine on which such a component would run. What cannot be read has none of its own: any will say what is the
+    /// matter.
+    pub(super) fn engine_for(&self, bytes: &[u8]) -> &Engine {
+        fn of<'a, T: Send + 'static>(host: &'a Host<T>, bytes: &[u8]) -> &'a Engine {
+            host.engine_for(bytes).unwrap_or(host.engine())
+        }
         match self {
-            Self::Workers(host) | Self::Machine { host, .. } => host,
+            Self::Workers(host) => of(host, bytes),
+            Self::Machine { host, .. } => of(host, bytes),
         }
     }
 
@@ -36,7 +42,7 @@ impl Ground {
     ///
     /// # Errors
     /// If the machine breaks a promise meanwhile, or has done so.
-    pub(super) fn wait<F: Future>(&self, future: F) -> Result<F::Output> {
+    pub(super) fn wait<F: Future>(&self, future: F) -> wasmtime::Result<F::Output> {
         match self {
             Self::Workers(_) => Ok(futures::executor::block_on(future)),
             Self::Machine { session, .. } => session

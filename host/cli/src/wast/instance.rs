@@ -7,7 +7,7 @@
 //! 1. the script starts the task and waits for what the component exports, or for why there is no
 //!    instance;
 //! 2. a call goes over a channel, with a second channel for its result;
-//! 3. between calls the task is idle and costs nothing but its place in the pool;
+//! 3. between calls the task is idle and costs nothing but its slot in the pool;
 //! 4. when the last sender is dropped the task ends, and its store with it.
 //!
 //! A component that imports what an earlier one exports gets host functions that forward to that
@@ -16,7 +16,7 @@
 use super::ground::Ground;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
-use hart_host::{Canceller, GuestState, Limits, Run};
+use hart_host::{Canceller, Host, Limits, LoadError, Run};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
     ComponentExportIndex, Instance as Instantiated, LinkerInstance, ResourceType, Type, Val,
@@ -76,26 +76,11 @@ impl Instance {
         links: &[Link],
         limits: Limits,
     ) -> Result<Self> {
-        let host = ground.host();
-        let component = host.load_with(bytes, |linker| {
-            for link in links {
-                define(
-                    &mut linker.instance(&link.name)?,
-                    &link.exports,
-                    &link.calls,
-                )?;
-            }
-            Ok(())
-        })?;
-        let (calls, requests) = mpsc::unbounded();
-        let (ready, exports) = oneshot::channel();
-        let compiled = component.as_wasmtime().clone();
-        let run = host
-            .drive(&component, move |store, instance| {
-                Box::pin(serve(store, instance, compiled, ready, requests))
-            })
-            .limits(limits)
-            .start()?;
+        let started = match ground {
+            Ground::Workers(host) => start(host, bytes, links, limits)?,
+            Ground::Machine { host, .. } => start(host, bytes, links, limits)?,
+        };
+        let (run, calls, exports) = started;
         let canceller = run.canceller();
         let exports = match ground.wait(exports)? {
             Ok(exports) => exports,
@@ -145,6 +130,44 @@ impl Drop for Instance {
     }
 }
 
+/// A task, where to send it calls, and what its component exports once it is instantiated.
+type Started = (Run, Calls, oneshot::Receiver<Vec<Export>>);
+
+/// Starts the task of an instance.
+fn start<T: Send + 'static>(
+    host: &Host<T>,
+    bytes: &[u8],
+    links: &[Link],
+    limits: Limits,
+) -> Result<Started> {
+    let loaded = host.load_with(bytes, |linker| {
+        for link in links {
+            define(
+                &mut linker.instance(&link.name)?,
+                &link.exports,
+                &link.calls,
+            )?;
+        }
+        Ok(())
+    });
+    let component = match loaded {
+        Ok(component) => component,
+        // Scripts expect wasmtime's words.
+        Err(LoadError::MissingImport { source, .. }) => return Err(source),
+        Err(error) => return Err(error.into()),
+    };
+    let (calls, requests) = mpsc::unbounded();
+    let (ready, exports) = oneshot::channel();
+    let compiled = component.as_wasmtime().clone();
+    let run = host
+        .drive(&component, move |store, instance| {
+            Box::pin(serve(store, instance, compiled, ready, requests))
+        })
+        .limits(limits)
+        .start()?;
+    Ok((run, calls, exports))
+}
+
 /// Why a run that was to go on has ended.
 fn ended(ground: &Ground, run: Run) -> wasmtime::Error {
     let ended = match ground.wait(run) {
@@ -173,8 +196,8 @@ async fn call(calls: &Calls, function: &str, arguments: Vec<Val>) -> Option<Resu
 }
 
 /// The guest task, once it is instantiated.
-async fn serve(
-    store: &mut Store<GuestState>,
+async fn serve<S: Send + 'static>(
+    store: &mut Store<S>,
     instance: Instantiated,
     component: wasmtime::component::Component,
     ready: oneshot::Sender<Vec<Export>>,
@@ -191,8 +214,8 @@ async fn serve(
     Ok(Vec::new())
 }
 
-async fn invoke(
-    store: &mut Store<GuestState>,
+async fn invoke<S: Send + 'static>(
+    store: &mut Store<S>,
     instance: &Instantiated,
     function: &str,
     arguments: &[Val],
@@ -216,8 +239,8 @@ async fn invoke(
 
 /// Everything in `items` that can be imported elsewhere. `prefix` is the path to them, as a call
 /// writes it.
-fn exports(
-    store: &mut Store<GuestState>,
+fn exports<S: 'static>(
+    store: &mut Store<S>,
     instance: &Instantiated,
     parent: Option<ComponentExportIndex>,
     prefix: &str,
@@ -259,8 +282,8 @@ fn exports(
 }
 
 /// Defines `exports` in the linker of another component.
-fn define(
-    linker: &mut LinkerInstance<'_, GuestState>,
+fn define<S: Send + 'static>(
+    linker: &mut LinkerInstance<'_, S>,
     exports: &[Export],
     calls: &Calls,
 ) -> Result<()> {

@@ -1,10 +1,12 @@
 //! `--sim`: a script on simulated machines, one for each seed, until one fails.
 
+use super::args::WastArgs;
 use super::ground::Ground;
-use super::{report, script};
-use crate::args::WastArgs;
-use crate::failure::{Failure, to_stderr, to_stdout};
-use crate::sim::{ORACLE, progress, quote};
+use super::report::{FAILED, report};
+use super::script;
+use crate::failure::Failure;
+use crate::output::{to_stderr, to_stdout};
+use crate::simulation::{ORACLE, progress, quote};
 use crate::units;
 use hart_host::Limits;
 use hart_sim::{Config, Faults, Seeds, Session};
@@ -64,7 +66,7 @@ impl<'a> Machines<'a> {
                 Err(failure) => {
                     failure.at(path).report();
                     to_stdout(&format!("{shown}: FAILED, it cannot be run\n"));
-                    return super::FAILED;
+                    return FAILED;
                 }
             };
             directives = verdict.directives;

@@ -17,6 +17,23 @@ const WASI_03: &str = r#"(component
   (import "wasi:cli/stdin@0.3.0-rc-2025-09-16" (instance
     (export "read-via-stream" (func (result (stream u8)))))))"#;
 
+/// A thousand million instances in four kilobytes.
+fn laughs() -> String {
+    let doubled: String = (1..31)
+        .map(|level| {
+            let below = level - 1;
+            format!(
+                "(component $c{level} (alias outer 1 $c{below} (component $p))
+                    (instance (instantiate $p)) (instance (instantiate $p)))"
+            )
+        })
+        .collect();
+    format!(
+        "(component (component $c0 (core module $m) (core instance (instantiate $m)))
+            {doubled} (instance (instantiate $c30)))"
+    )
+}
+
 /// The files that the table below talks about.
 struct Files {
     scratch: Scratch,
@@ -28,6 +45,7 @@ impl Files {
         let wasm = |text: &str| wat::parse_str(text).expect("correct text");
         let add = wasm(ADD);
         scratch.write("empty.wasm", "");
+        scratch.write("laughs.wat", laughs());
         scratch.write("truncated.wasm", &add[..add.len() * 2 / 3]);
         scratch.write("magic.wasm", &add[..4]);
         scratch.write("add.wasm", &add);
@@ -160,6 +178,14 @@ fn every_bad_input_is_one_line() {
             &["aged.cwasm", "version", "hart compile"],
         ),
         ("--allow-precompiled {}/cut.cwasm", &["cut.cwasm"]),
+        (
+            "--allow-precompiled --pool dense {}/epoch.cwasm",
+            &["epoch.cwasm", "--pool", "`fast`", "hart compile"],
+        ),
+        (
+            "{}/laughs.wat",
+            &["laughs.wat", "too much to compile", "split it"],
+        ),
         // Calls.
         (
             "--invoke add(1, {}/add.wasm",
@@ -269,7 +295,7 @@ fn a_guest_that_had_started_is_not_bad_input() {
 
 /// Hunts a compiled file that does not run in its own mode.
 #[test]
-fn compiled_files_run_in_their_mode() {
+pub(crate) fn compiled_files_run_in_their_mode() {
     let files = Files::new();
     for mode in ["epoch", "fuel", "none"] {
         let code = files.compile(&format!("{mode}.cwasm"), mode);
@@ -312,4 +338,29 @@ fn a_bad_log_filter_is_one_line() {
         .arg(files.path("add.wasm"));
     let ended = crate::support::Running::start(&mut command, &[]).wait();
     check("HART_LOG", &ended, 2, &["HART_LOG", "hart=trace"]);
+}
+
+/// Fault: code for `--pool dense` that nothing can make.
+#[test]
+pub(crate) fn code_for_a_dense_pool_is_compiled_and_run() {
+    let files = Files::new();
+    let (out, file) = (files.path("dense.cwasm"), files.path("add.wasm"));
+    let line = ["compile", "--pool", "dense", "-o"];
+    let paths = [out.as_os_str(), file.as_os_str()];
+    hart(line.iter().map(|part| part.as_ref()).chain(paths)).exits(0);
+    let line = [
+        "run",
+        "--allow-precompiled",
+        "--pool",
+        "dense",
+        "--invoke",
+        "add(40, 2)",
+    ];
+    let ended = hart(
+        line.iter()
+            .map(|part| part.as_ref())
+            .chain([out.as_os_str()]),
+    )
+    .exits(0);
+    assert_eq!(ended.stdout.trim(), "42");
 }

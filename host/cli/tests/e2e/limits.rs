@@ -1,6 +1,6 @@
 //! Guests that take all they can get.
 
-use crate::support::{Finished, hart};
+use crate::support::{Finished, Scratch, hart};
 use std::ffi::OsString;
 
 /// No guest may make the process larger than this, whatever it does.
@@ -28,7 +28,7 @@ fn names_one_of(ended: &Finished, names: &[&str]) {
 
 /// Hunts tasks that are counted nowhere, and the host's own memory for each of them.
 #[test]
-fn a_fork_bomb_runs_into_a_limit() {
+pub(crate) fn a_fork_bomb_runs_into_a_limit() {
     let ended = guest("forkbomb", &[], &[]).exits(1);
     names_one_of(&ended, &["`tasks`", "`depth`", "`queued`", "`memory`"]);
     let ended = guest("forkbomb", &["-W", "max-tasks=100"], &[]).exits(1);
@@ -39,7 +39,7 @@ fn a_fork_bomb_runs_into_a_limit() {
 
 /// Hunts memory that grows past the limit, or a refusal that nobody can name.
 #[test]
-fn a_memory_bomb_runs_into_a_limit() {
+pub(crate) fn a_memory_bomb_runs_into_a_limit() {
     let ended = guest("membomb", &[], &[]).exits(1);
     names_one_of(&ended, &["max-memory"]);
     let ended = guest("membomb", &["-W", "max-task-memory=32MiB"], &[]).exits(1);
@@ -57,11 +57,38 @@ fn a_deep_recursion_runs_into_the_stack_limit() {
     names_one_of(&ended, &["call stack exhausted"]);
     let ended = guest("deeprec", &[], &["child"]).exits(1);
     names_one_of(&ended, &["call stack exhausted"]);
+    names_one_of(&ended, &["`deeprec::descend`"]);
+}
+
+/// Hunts a stack in memory that overflows and is called an access out of bounds, which it also is, and no more. Where
+/// the bounds are checked in code nobody knows the address, and it can only be said that it may be so.
+#[test]
+fn a_full_stack_is_named_with_what_raises_it() {
+    for (profile, says) in [
+        ("fast", "the stack overflowed"),
+        ("dense", "the stack that overflowed"),
+    ] {
+        for (mode, code) in [("buffers", 134), ("child-buffers", 1)] {
+            let ended = guest("deeprec", &["--pool", profile], &[mode]).exits(code);
+            names_one_of(&ended, &[says]);
+            names_one_of(&ended, &["-zstack-size"]);
+        }
+    }
+    // Another address out of bounds is no stack.
+    let scratch = Scratch::new();
+    let text = r#"(component
+        (core module $m (memory 1) (func (export "f") (drop (i32.load (i32.const 0x200000)))))
+        (core instance $i (instantiate $m))
+        (func (export "f") (canon lift (core func $i "f"))))"#;
+    let file = scratch.write("wild.wat", text);
+    let ended = hart(["--invoke".as_ref(), "f()".as_ref(), file.as_os_str()]).exits(134);
+    assert!(ended.stderr.contains("out of bounds"), "{ended:#?}");
+    assert!(!ended.stderr.contains("stack"), "{ended:#?}");
 }
 
 /// Hunts output that is buffered without bound, or not counted.
 #[test]
-fn a_flood_of_output_runs_into_a_limit() {
+pub(crate) fn a_flood_of_output_runs_into_a_limit() {
     let ended = guest("flood", &["-W", "max-output=1MiB"], &[]).exits(1);
     names_one_of(&ended, &["max-output"]);
     let written = ended.stdout.len() + ended.stderr.len();
@@ -69,10 +96,10 @@ fn a_flood_of_output_runs_into_a_limit() {
     assert!(ended.stdout.len() > 1 << 19, "{written} bytes");
 }
 
-/// Hunts an admission that deadlocks: parents hold all the places in the pool and wait for children
-/// that wait for a place.
+/// Hunts an admission that deadlocks: parents hold all the slots in the pool and wait for children
+/// that wait for a slot.
 #[test]
-fn a_tree_of_tasks_needs_fewer_places_than_tasks() {
+fn a_tree_of_tasks_needs_fewer_slots_than_tasks() {
     for workers in ["1", "2"] {
         let ended = guest("tree", &["--workers", workers, "--stats=json"], &["15"]).exits(0);
         assert_eq!(ended.stdout, "32767\n");

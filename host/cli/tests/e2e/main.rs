@@ -5,16 +5,27 @@
 
 mod support;
 
+mod accounts;
+mod apps;
 mod bad_input;
+mod closed;
+mod compose;
 mod corrupt;
+mod environment;
 mod futures;
 mod guests;
 mod help;
+mod invoke;
 mod limits;
+mod network;
 mod new;
+mod options;
 mod outcomes;
+mod output;
 mod pool;
 mod preemption;
+mod serve;
+mod signals;
 mod sim;
 mod trace;
 mod wast;

@@ -2,7 +2,7 @@
 
 use crate::support::{Finished, Running, Scratch, command, hart, root};
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn new_in(directory: &Path, arguments: &[&OsStr]) -> Finished {
@@ -14,16 +14,13 @@ fn new_in(directory: &Path, arguments: &[&OsStr]) -> Finished {
 /// Hunts a project that does not build, tasks that do not run, and build settings that are not
 /// where cargo looks for them.
 #[test]
-fn a_new_project_builds_and_runs() {
+pub(crate) fn a_new_project_builds_and_runs() {
     let scratch = Scratch::new();
-    let sdk: [&OsStr; 2] = ["--sdk-path".as_ref(), root().as_os_str()];
-    new_in(scratch.path(), &["my-guest".as_ref(), sdk[0], sdk[1]]).exits(0);
+    new_in(scratch.path(), &["my-guest".as_ref()]).exits(0);
     let project = scratch.path().join("my-guest");
-    // The same versions as everything else here, which are on this machine: nothing is fetched.
-    std::fs::copy(root().join("Cargo.lock"), project.join("Cargo.lock")).expect("the lock file");
     // Kept from one run of the test to the next.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hart-new");
-    let cargo = |line: &[&str]| {
+    let run = |line: &[&str]| {
         let bin = Path::new(env!("CARGO_BIN_EXE_hart"))
             .parent()
             .expect("a directory");
@@ -41,8 +38,9 @@ fn a_new_project_builds_and_runs() {
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env_remove("CARGO_BUILD_TARGET");
-        Running::start(&mut cargo, &[]).wait().exits(0)
+        Running::start(&mut cargo, &[]).wait()
     };
+    let cargo = |line: &[&str]| run(line).exits(0);
     cargo(&["build", "--release"]);
     let built = target.join("wasm32-wasip2/release/my-guest.wasm");
     let ended = hart([OsStr::new("--stats=json"), built.as_os_str()]).exits(0);
@@ -54,6 +52,81 @@ fn a_new_project_builds_and_runs() {
 
     let tests = cargo(&["test", "--release"]);
     assert!(tests.stdout.contains("1 passed"), "{tests:#?}");
+
+    // A program of WASI 0.3: what tests it is a `main`, of WASI 0.2.
+    let manifest = project.join("Cargo.toml");
+    let written = std::fs::read_to_string(&manifest).expect("a manifest");
+    let library = "\n[lib]\npath = \"src/main.rs\"\ncrate-type = [\"cdylib\"]\n";
+    std::fs::write(
+        &manifest,
+        written.replace("[package]", "[package]\nautobins = false") + library,
+    )
+    .expect("a manifest that can be written");
+    scratch.write("my-guest/src/main.rs", PROGRAM);
+    let tests = run(&["test", "--release"]);
+    assert_ne!(tests.code(), 0, "{tests:#?}");
+    // The harness ran: the test that fails ends it, for a panic of a guest is an abort.
+    assert!(tests.stdout.contains("test tests::fails"), "{tests:#?}");
+    assert!(!tests.stdout.contains("the program ran"), "{tests:#?}");
+    assert!(tests.stderr.contains("-S p3"), "{tests:#?}");
+    let harness = harness(&target.join("wasm32-wasip2/release/deps"));
+    let program = hart(["-S".as_ref(), "p3".as_ref(), harness.as_os_str()]).exits(0);
+    assert_eq!(program.stdout, "the program ran\n");
+    assert_eq!(program.stderr, "");
+    let quiet = hart(["-S".as_ref(), "p3=n".as_ref(), harness.as_os_str()]);
+    assert_ne!(quiet.code(), 0, "{quiet:#?}");
+    assert!(!quiet.stderr.contains("-S p3"), "{quiet:#?}");
+}
+
+/// A program of WASI 0.3 with a test that fails.
+const PROGRAM: &str = r#"
+async fn run() -> Result<(), hart_guest::Failure> {
+    println!("the program ran");
+    Ok(())
+}
+
+hart_guest::program!(run);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn passes() {}
+
+    #[test]
+    fn fails() {
+        panic!("as it should");
+    }
+}
+"#;
+
+/// The newest component that cargo made to test the project.
+fn harness(directory: &Path) -> PathBuf {
+    std::fs::read_dir(directory)
+        .expect("what was built")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("my_guest-") && name.ends_with(".wasm")
+        })
+        .max_by_key(|path| path.metadata().and_then(|of| of.modified()).ok())
+        .expect("a component")
+}
+
+/// Hunts a project that does not take the SDK from where it was told to.
+#[test]
+pub(crate) fn the_sdk_can_be_that_of_a_checkout() {
+    let scratch = Scratch::new();
+    let sdk: [&OsStr; 2] = ["--sdk-path".as_ref(), root().as_os_str()];
+    new_in(scratch.path(), &["my-guest".as_ref(), sdk[0], sdk[1]]).exits(0);
+    let project = scratch.path().join("my-guest");
+    assert!(!project.join("hart-sdk").exists());
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(&project)
+        .args(["tree", "--offline", "--depth", "1"]);
+    let tree = Running::start(&mut cargo, &[]).wait().exits(0).stdout;
+    let sdk = root().join("guest/sdk").canonicalize().expect("the SDK");
+    assert!(tree.contains(&format!("({})", sdk.display())), "{tree}");
 }
 
 /// Bytes of the first memory that a component's core modules define.

@@ -12,7 +12,7 @@ fn guest(name: &str, arguments: &[&str]) -> Vec<OsString> {
 /// Hunts arguments that hart keeps for itself, an environment that leaks in, and granted variables
 /// that do not arrive.
 #[test]
-fn arguments_and_variables_arrive() {
+pub(crate) fn arguments_and_variables_arrive() {
     let file = hart_build::guest("hello");
     let mut hello = command();
     hello
@@ -72,18 +72,39 @@ fn a_closed_output_is_an_error_of_the_guest() {
         .arg(root().join("host/cli/tests/e2e/cat.wat"));
     let ended = Running::start(&mut shell, &[]).wait();
     assert_eq!(ended.stdout, "y\n", "{ended:#?}");
-    assert_eq!(ended.stderr, "code 1\n", "{ended:#?}");
+    let (told, code) = ended.stderr.split_once('\n').expect("two lines");
+    assert!(told.contains("its `run` returned an error"), "{ended:#?}");
+    assert_eq!(code, "code 1\n", "{ended:#?}");
 }
 
-/// Hunts exit codes that are lost, and a child's `exit` that ends its parent. WASI 0.2 has no exit
-/// codes but success and failure (`exit-with-code` is not stable), so 3 becomes 1.
+/// Hunts exit codes that are lost, and a child's `exit` that ends its parent. WASI 0.2's plain `exit` has no codes but
+/// success and failure, so that 3 becomes 1; the SDK's has all of them.
 #[test]
 fn exit_codes_are_the_guests() {
     for (asked, code) in [("0", 0), ("1", 1), ("3", 1)] {
         hart(guest("exit", &[asked])).exits(code);
     }
-    let ended = hart(guest("exit", &["3", "child"])).exits(0);
-    assert!(ended.stdout.starts_with("child: Err("), "{ended:#?}");
+    for (asked, code) in [("0", 0), ("3", 3), ("255", 255)] {
+        hart(guest("exit", &[asked, "root", "hart"])).exits(code);
+    }
+    for (line, says) in [
+        (&["3", "child"][..], "exit(1)"),
+        (&["3", "child", "hart"], "exit(3)"),
+        (&["0", "owing"], "exit(0) and returned no value"),
+        (&["0", "owing", "hart"], "exit(0) and returned no value"),
+        (&["3", "owing", "hart"], "exit(3)"),
+    ] {
+        let ended = hart(guest("exit", line)).exits(0);
+        assert!(ended.stdout.starts_with("child: Err("), "{ended:#?}");
+        assert!(ended.stdout.contains(says), "{says}: {ended:#?}");
+    }
+    for line in [&["0", "child"][..], &["0", "child", "hart"]] {
+        let ended = hart(guest("exit", line)).exits(0);
+        assert_eq!(ended.stdout, "child: Ok(())\n");
+    }
+    // Both are told.
+    let help = hart(["run", "--help"]).exits(0).stdout;
+    assert!(help.contains("hart_guest::exit"), "{help}");
 }
 
 /// Hunts a trap without a trace of where it was, or with one of the host's own.
@@ -101,8 +122,8 @@ fn a_trap_in_the_root_shows_a_backtrace() {
     assert!(!report.contains("thread '"), "{report}");
 }
 
-/// Hunts a trap that takes siblings or the parent with it, or that reaches the joiner without its
-/// name.
+/// Hunts a trap that takes siblings or the parent with it, or a panic that reaches the joiner without what it said,
+/// where, and in which task.
 #[test]
 fn a_trap_in_a_child_is_its_joiners_to_handle() {
     for workers in ["1", "2"] {
@@ -124,13 +145,16 @@ fn a_trap_in_a_child_is_its_joiners_to_handle() {
             lines[2].starts_with("task 2: the task trapped: "),
             "{ended:#?}"
         );
-        assert!(lines[2].contains("unreachable"), "{ended:#?}");
+        for part in ["`trapper::work`", "task 2 traps on purpose", "trapper.rs:"] {
+            assert!(lines[2].contains(part), "{part}: {ended:#?}");
+        }
+        assert!(!ended.stdout.contains("unreachable"), "{ended:#?}");
     }
 }
 
 /// Hunts a guest that cannot see, or can change, what it was given to read.
 #[test]
-fn read_only_means_read_only() {
+pub(crate) fn read_only_means_read_only() {
     let scratch = Scratch::new();
     scratch.write("a.txt", "one two\n");
     let count = |grant: &str| {
@@ -225,7 +249,8 @@ fn statistics_are_counted() {
         );
     }
     let workers = stats["workers"].as_array().expect("a list");
-    assert_eq!(workers.len(), 2, "{stats:#}");
+    // One more for each thread that took the place of a worker that stood still: the machine may be busy.
+    assert!(workers.len() >= 2, "{stats:#}");
     let sum = |key: &str| -> u64 { workers.iter().map(|w| w[key].as_u64().expect(key)).sum() };
     assert_eq!(sum("spawns"), 63, "{stats:#}");
     assert_eq!(sum("joins"), 63, "{stats:#}");
@@ -248,4 +273,98 @@ fn statistics_are_counted() {
     ] {
         assert!(text.stderr.contains(part), "{part}: {text:#?}");
     }
+}
+
+/// A command whose `run` ends so: with an error (1) or without (0), or by calling `exit` with one.
+fn ending(version: &str, exits: bool, code: u8) -> String {
+    let (import, call) = if exits {
+        (
+            r#"(import "wasi:cli/exit@0.2.0" (instance $e (export "exit" (func (param "status" (result))))))
+               (core func $exit (canon lower (func $e "exit")))"#,
+            "(call $exit (local.get 0))",
+        )
+    } else {
+        (
+            "(core module $none (func (export \"exit\") (param i32)))
+          (core instance $none (instantiate $none))
+          (alias core export $none \"exit\" (core func $exit))",
+            "",
+        )
+    };
+    let (returns, lift) = match version {
+        "0.2.0" => (
+            "",
+            r#"(func $run (result (result)) (canon lift (core func $i "run")))"#,
+        ),
+        _ => (
+            "(core func $return (canon task.return (result (result))))",
+            r#"(func $run async (result (result))
+                (canon lift (core func $i "start") async (callback (core func $i "callback"))))"#,
+        ),
+    };
+    let given = if returns.is_empty() {
+        ""
+    } else {
+        r#"(export "return" (func $return))"#
+    };
+    let (core, start) = if returns.is_empty() {
+        ("", "")
+    } else {
+        (
+            r#"(import "" "return" (func $return (param i32)))"#,
+            r#"(func (export "start") (result i32) (call $return (call $run)) (i32.const 0))
+               (func (export "callback") (param i32 i32 i32) (result i32) unreachable)"#,
+        )
+    };
+    format!(
+        r#"(component {import} {returns}
+        (core module $m {core}
+            (import "" "exit" (func $exit (param i32)))
+            (func $run (export "run") (result i32) (local i32)
+                (local.set 0 (i32.const {code})) {call} (local.get 0))
+            {start})
+        (core instance $i (instantiate $m (with "" (instance (export "exit" (func $exit)) {given}))))
+        {lift}
+        (instance $run (export "run" (func $run)))
+        (export "wasi:cli/run@{version}" (instance $run)))"#
+    )
+}
+
+/// Hunts an exit code of 1 and not one word: what an uncaught exception is in JavaScript and Python. And a line about it
+/// where a program chose its exit code itself.
+#[test]
+fn a_run_that_returns_an_error_is_told() {
+    let scratch = Scratch::new();
+    for version in ["0.2.0", "0.3.0"] {
+        let failing = scratch.write("failing.wat", ending(version, false, 1));
+        let simulated = ["sim", "--seed", "1"].map(OsString::from);
+        let mut lines = vec![vec![failing.clone().into_os_string()]];
+        if version == "0.2.0" {
+            lines.push(
+                simulated
+                    .into_iter()
+                    .chain([failing.clone().into_os_string()])
+                    .collect(),
+            );
+        }
+        for line in lines {
+            let ended = hart(line).exits(1);
+            let said: Vec<&str> = ended.stderr.lines().collect();
+            let [line] = said[..] else {
+                panic!("{ended:#?}")
+            };
+            for part in [
+                "hart: ",
+                "failing.wat",
+                "`run` returned an error",
+                "standard error",
+            ] {
+                assert!(line.contains(part), "{part}: {ended:#?}");
+            }
+        }
+        let fine = scratch.write("fine.wat", ending(version, false, 0));
+        assert_eq!(hart([fine]).exits(0).stderr, "");
+    }
+    let exits = scratch.write("exits.wat", ending("0.2.0", true, 1));
+    assert_eq!(hart([exits]).exits(1).stderr, "");
 }

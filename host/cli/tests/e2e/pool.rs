@@ -18,37 +18,27 @@ fn guest(name: &str, options: &[&str], arguments: &[&str]) -> Finished {
 }
 
 fn setting<'a>(stats: &'a Value, name: &str) -> &'a str {
-    assert_ne!(reason(stats, name), "", "{stats:#}");
-    text_of(stats, name, "value")
-}
-
-/// Why it is what it is.
-fn reason<'a>(stats: &'a Value, name: &str) -> &'a str {
-    text_of(stats, name, "reason")
-}
-
-fn text_of<'a>(stats: &'a Value, name: &str, what: &str) -> &'a str {
     let settings = stats["settings"].as_array().expect("a list of settings");
     let setting = settings.iter().find(|setting| setting["name"] == name);
     let setting = setting.unwrap_or_else(|| panic!("no {name}: {stats:#}"));
-    setting[what].as_str().expect("a text")
+    assert_ne!(setting["reason"].as_str(), Some(""), "{stats:#}");
+    setting["value"].as_str().expect("a text")
 }
 
-/// Hunts a pool that is made whole for a program that needs one place of it, one that stays small, and options that
+/// Hunts a large pool for a program that needs one slot of it, a small one for a program that spawns, and options that
 /// change nothing.
 #[test]
-fn statistics_show_the_settings_and_options_change_them() {
+pub(crate) fn statistics_show_the_settings_and_options_change_them() {
     let alone = guest("hello", &["--stats=json"], &[]).exits(0).stats();
-    assert_eq!(setting(&alone, "instances"), "1000");
-    let small = "16 of them from the start";
-    assert!(reason(&alone, "instances").contains(small), "{alone:#}");
-    let grown = guest("tree", &[], &["9"]).exits(0);
-    assert_eq!(grown.stdout, "511\n");
+    assert_eq!(setting(&alone, "instances"), "4");
+    let spawns = guest("tree", &["--stats=json"], &["9"]).exits(0);
+    assert_eq!(spawns.stdout, "511\n");
+    assert_eq!(setting(&spawns.stats(), "instances"), "1000");
     let options = [
         "--stats=json",
         "--instances",
         "70",
-        "--profile",
+        "--pool",
         "dense",
         "--memory-reserve=1M",
     ];

@@ -35,7 +35,7 @@ fn a_short_task_gets_past_a_spinner() {
 /// Hunts a lone spinner that nobody interrupts because nobody waits for its worker: its deadline
 /// does.
 #[test]
-fn a_lone_spinner_dies_at_its_timeout() {
+pub(crate) fn a_lone_spinner_dies_at_its_timeout() {
     for mode in MODES {
         for workers in ["1", "2"] {
             let options = [
@@ -56,7 +56,7 @@ fn a_lone_spinner_dies_at_its_timeout() {
 /// Hunts CPU time that is not charged while a guest runs without being interrupted, and children
 /// whose time is nobody's.
 #[test]
-fn spinners_die_at_their_limit_of_cpu_time() {
+pub(crate) fn spinners_die_at_their_limit_of_cpu_time() {
     for mode in MODES {
         let options = ["--workers", "2", "--preempt", mode, "-W", "cpu-time=200ms"];
         let ended = hart(guest("spinner", &options, &["forever"])).exits(124);
@@ -72,7 +72,7 @@ fn spinners_die_at_their_limit_of_cpu_time() {
 
 /// Hunts a limit on fuel that is not enforced, or not named.
 #[test]
-fn a_spinner_runs_out_of_fuel() {
+pub(crate) fn a_spinner_runs_out_of_fuel() {
     let options = ["-W", "fuel=50_000_000"];
     let ended = hart(guest("spinner", &options, &[])).exits(1);
     assert!(ended.stderr.contains("fuel"), "{ended:#?}");
@@ -87,7 +87,7 @@ fn signals_end_spinners() {
             for arguments in [&["forever"][..], &["many", "3"]] {
                 let options = ["--workers", "1", "--preempt", mode, "--stats=json"];
                 let running = Running::hart(guest("spinner", &options, arguments));
-                running.wait_for_handler(signal);
+                running.wait_for_the_guest();
                 running.signal(signal);
                 let ended = running.wait().exits(code);
                 assert!(ended.stderr.contains("interrupted"), "{ended:#?}");
@@ -100,11 +100,10 @@ fn signals_end_spinners() {
 /// Hunts a second Ctrl-C that waits like the first: with `--preempt none` the guest cannot be
 /// cancelled, and the process has to go all the same.
 #[test]
-fn the_second_signal_leaves_at_once() {
+pub(crate) fn the_second_signal_leaves_at_once() {
     for (second, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143)] {
         let running = Running::hart(guest("spinner", &["--preempt", "none"], &[]));
-        // The last one to be watched for.
-        running.wait_for_handler(libc::SIGTERM);
+        running.wait_for_the_guest();
         running.signal(libc::SIGINT);
         // Signals of one kind that come together are one.
         running.wait_until_handled(libc::SIGINT);

@@ -23,7 +23,7 @@ fn file(name: &str) -> PathBuf {
 
 // Hunts whatever reaches a run from outside: cores, addresses, hash seeds, clocks, other threads.
 #[test]
-fn another_process_on_other_cores_does_the_same() {
+pub(crate) fn another_process_on_other_cores_does_the_same() {
     for (guest, args) in [
         ("pipeline", ["3", "500"]),
         ("pipeline-async", ["3", "500"]),
@@ -74,7 +74,7 @@ fn guests_that_wait_asynchronously_sleep_in_virtual_time() {
 
 // Hunts exit codes that get lost on the way.
 #[test]
-fn exit_codes_are_the_guests() {
+pub(crate) fn exit_codes_are_the_guests() {
     sim(&[], "hello", &[]).exits(0);
     // WASI 0.2 knows success and failure only.
     sim(&[], "exit", &["7"]).exits(1);
@@ -85,7 +85,7 @@ fn exit_codes_are_the_guests() {
 
 // Hunts an update that a guest loses, a replay command that does something else, and a run that leaves traces.
 #[test]
-fn a_seed_that_fails_is_found_and_replayed() {
+pub(crate) fn a_seed_that_fails_is_found_and_replayed() {
     let found = sim(
         &["--seeds", "0..1000", "--scratch", "/data"],
         "counter",
@@ -104,7 +104,7 @@ fn a_seed_that_fails_is_found_and_replayed() {
 
 // Hunts a page or a trace that a name of a guest's choice breaks out of.
 #[test]
-fn pictures_escape_what_guests_say() {
+pub(crate) fn pictures_escape_what_guests_say() {
     let (page, trace) = (file("sim-page.html"), file("sim-trace.json"));
     let evil = file("sim-<b>&.wasm");
     std::fs::copy(hart_build::guest("hello"), &evil).unwrap();
@@ -132,7 +132,7 @@ fn pictures_escape_what_guests_say() {
 
 // Hunts curves that do not rise, and pictures that are none.
 #[test]
-fn scale_curves_are_printed_and_drawn() {
+pub(crate) fn scale_curves_are_printed_and_drawn() {
     let picture = file("sim-scale.svg");
     let drawn = hart([
         "sim",

@@ -9,6 +9,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+/// A program that never ends by itself.
+pub(crate) const SPINNER: &str = r#"(component
+    (core module $m (func (export "run") (result i32) (loop $l (br $l)) unreachable))
+    (core instance $i (instantiate $m))
+    (func $run (result (result)) (canon lift (core func $i "run")))
+    (instance $run (export "run" (func $run)))
+    (export "wasi:cli/run@0.2.0" (instance $run)))"#;
+
 /// How long anything may take before it counts as hanging: far more than it needs on a busy machine.
 const GUARD: Duration = Duration::from_secs(240);
 
@@ -98,6 +106,30 @@ impl Running {
         }
     }
 
+    /// Starts any program with nothing on its standard input, and with these outputs where they are given.
+    pub(crate) fn start_with(
+        command: &mut Command,
+        stdout: Option<Stdio>,
+        stderr: Option<Stdio>,
+    ) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(stdout.unwrap_or_else(Stdio::piped))
+            .stderr(stderr.unwrap_or_else(Stdio::piped))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let nothing = || thread::spawn(String::new);
+        let stdout = child.stdout.take().map_or_else(nothing, read);
+        let stderr = child.stderr.take().map_or_else(nothing, read);
+        Self {
+            stdin: None,
+            child,
+            stdout,
+            stderr,
+            started: Instant::now(),
+        }
+    }
+
     /// Sends it a signal, as Ctrl-C does.
     pub(crate) fn signal(&self, signal: i32) {
         // SAFETY: `kill` reads no memory, and the child has not been waited for, so that its
@@ -122,6 +154,30 @@ impl Running {
             thread::sleep(Duration::from_millis(5));
         }
         panic!("{otherwise}");
+    }
+
+    /// Waits until its guest computes: a worker has used so much CPU time that it cannot have been hart's own start.
+    pub(crate) fn wait_for_the_guest(&self) {
+        const TICKS: u64 = 10;
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let computes = |stat: std::io::Result<String>| {
+            let stat = stat.unwrap_or_default();
+            let worker = stat.contains("(hart-worker)");
+            // Of what follows the name, the twelfth is user time, in hundredths of a second.
+            let rest = stat.rsplit(')').next().unwrap_or_default();
+            let user = rest.split_whitespace().nth(11);
+            worker && user.is_some_and(|user| user.parse().is_ok_and(|ticks: u64| ticks >= TICKS))
+        };
+        while self.started.elapsed() < GUARD {
+            let threads = std::fs::read_dir(&tasks).into_iter().flatten().flatten();
+            if { threads }
+                .any(|thread| computes(std::fs::read_to_string(thread.path().join("stat"))))
+            {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("its guest never computes");
     }
 
     /// Waits until `signal`, which was sent, is with its handler.

@@ -150,7 +150,7 @@ fn traced(options: &[&str], file: &Path, guest: &Path, args: &[&str]) -> Finishe
 
 /// Hunts polls that are not drawn or drawn twice at once, tasks without their names, arrows that viewers drop.
 #[test]
-fn real_runs_are_drawn() {
+pub(crate) fn real_runs_are_drawn() {
     let scratch = Scratch::new();
     let file = scratch.path().join("run.json");
     let options = ["run", "--workers", "2", "--stats=json"];

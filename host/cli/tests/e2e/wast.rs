@@ -1,6 +1,6 @@
 //! The scripts below `tests/wast`, and the runner that runs them.
 
-use crate::support::{hart, root};
+use crate::support::{Scratch, hart, root};
 use std::path::PathBuf;
 
 fn scripts(directory: &str) -> Vec<PathBuf> {
@@ -132,7 +132,7 @@ fn racing() -> PathBuf {
 
 /// Hunts a seed that is not told, and a replay that does something else.
 #[test]
-fn a_script_that_fails_under_a_seed_is_replayed() {
+pub(crate) fn a_script_that_fails_under_a_seed_is_replayed() {
     let racing = racing();
     let line = ["wast".as_ref(), "--sim".as_ref(), "--seeds".as_ref()];
     let found = hart(
@@ -177,4 +177,50 @@ fn options_of_simulated_scripts_are_checked() {
         assert_eq!(refused.stderr.lines().count(), 1, "{refused:#?}");
         assert!(refused.stderr.contains(says), "{refused:#?}");
     }
+}
+
+/// Fault: messages that wasmtime's own runner takes and this one does not: its words about what is missing, and traps
+/// about which it is not particular.
+#[test]
+fn messages_are_taken_as_wasmtime_takes_them() {
+    let scratch = Scratch::new();
+    let stream = r#"(component
+        (core module $libc (memory (export "m") 1))
+        (core instance $libc (instantiate $libc))
+        (type $s (stream u8))
+        (core func $new (canon stream.new $s))
+        (core func $drop (canon stream.drop-readable $s))
+        (core func $write (canon stream.write $s async (memory (core memory $libc "m"))))
+        (core module $m
+            (import "" "new" (func $new (result i64)))
+            (import "" "drop" (func $drop (param i32)))
+            (import "" "write" (func $write (param i32 i32 i32) (result i32)))
+            (func $again (param i32)
+                (drop (call $write (local.get 0) (i32.const 0) (i32.const 1))))
+            (func (export "f") (local $p i64) (local $w i32)
+                (local.set $p (call $new))
+                (local.set $w (i32.wrap_i64 (i64.shr_u (local.get $p) (i64.const 32))))
+                (call $drop (i32.wrap_i64 (local.get $p)))
+                (call $again (local.get $w))
+                (call $again (local.get $w))))
+        (core instance $i (instantiate $m (with "" (instance
+            (export "new" (func $new)) (export "drop" (func $drop)) (export "write" (func $write))))))
+        (func (export "f") (canon lift (core func $i "f"))))"#;
+    let good = format!(
+        r#"(assert_unlinkable (component (import "nobody" (func))) "component imports function `nobody`")
+        (assert_unlinkable (component (import "nobody" (func))) "was not found in the linker")
+        {stream}
+        (assert_trap (invoke "f") "cannot write, in words of another")"#
+    );
+    let path = scratch.write("good.wast", good);
+    hart(["wast".as_ref(), path.as_os_str()]).exits(0);
+    let other = format!(r#"{stream} (assert_trap (invoke "f") "cannot read")"#);
+    let path = scratch.write("wrong.wast", other);
+    hart(["wast".as_ref(), path.as_os_str()]).exits(1);
+}
+
+/// As above; and memories there that cannot grow to what a script expects.
+#[test]
+fn scripts_pass_in_the_dense_pool() {
+    all_pass(&["--pool", "dense"]);
 }

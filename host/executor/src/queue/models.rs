@@ -1,7 +1,7 @@
 //! Models of the run queue, for loom.
 
 use super::*;
-use crate::sync::Arc;
+use crate::{sync::Arc, task::stub};
 use loom::thread;
 
 /// Takes what can be taken now, as a worker would; how many, and whether it was asked to notify.
@@ -24,7 +24,7 @@ fn push_against_push_and_take() {
         let queue = Arc::new(RunQueue::new());
         let pushers = [(); 2].map(|()| {
             let queue = queue.clone();
-            thread::spawn(move || queue.push(TaskRef::stub()))
+            thread::spawn(move || queue.push(stub()))
         });
         let (early, _) = drain(&queue);
         for pusher in pushers {
@@ -42,7 +42,7 @@ fn push_against_push_and_take() {
 fn take_against_release() {
     loom::model(|| {
         let queue = Arc::new(RunQueue::new());
-        queue.push(TaskRef::stub());
+        queue.push(stub());
         let mut taker = queue.try_take().unwrap();
         let theirs = queue.clone();
         let other = thread::spawn(move || match theirs.try_take() {
@@ -65,8 +65,8 @@ fn take_against_release() {
 fn take_against_take() {
     loom::model(|| {
         let queue = Arc::new(RunQueue::new());
-        queue.push(TaskRef::stub());
-        queue.push(TaskRef::stub());
+        queue.push(stub());
+        queue.push(stub());
         let theirs = queue.clone();
         let other = thread::spawn(move || drain(&theirs).0);
         let ours = drain(&queue).0;
@@ -77,10 +77,16 @@ fn take_against_take() {
 
 // === a worker's queue ===
 
+/// The owner's side. Each model's main thread is the owner.
+fn own(queue: &LocalQueue) -> LocalOwner<'_> {
+    // SAFETY: no other thread of a model calls this for the same queue.
+    unsafe { queue.owner() }
+}
+
 /// Pops everything, as the owner.
 fn pop_all(queue: &LocalQueue) -> usize {
     let (mut in_a_row, mut popped) = (0, 0);
-    while queue.pop(&mut in_a_row).0.is_some() {
+    while own(queue).pop(&mut in_a_row).0.is_some() {
         popped += 1;
     }
     popped
@@ -93,9 +99,9 @@ fn steal(victim: &LocalQueue, last_resort: bool) -> usize {
 
 /// As [`steal`], and whether the thief has to notify: the owner found the backlog held.
 fn steal_and_notify(victim: &LocalQueue, last_resort: bool) -> (usize, bool) {
-    let own = LocalQueue::new();
-    let stolen = victim.steal_half(&own, last_resort);
-    assert_eq!(pop_all(&own), stolen.more);
+    let thief = LocalQueue::new();
+    let stolen = victim.steal_half(own(&thief), last_resort);
+    assert_eq!(pop_all(&thief), stolen.more);
     let tasks = usize::from(stolen.first.is_some()) + stolen.more;
     (tasks, stolen.wanted)
 }
@@ -107,14 +113,14 @@ fn ring_push_and_pop_against_steal() {
     loom::model(|| {
         let queue = Arc::new(LocalQueue::new());
         for _ in 0..3 {
-            queue.push_back(TaskRef::stub());
+            own(&queue).push_back(stub());
         }
         let victim = queue.clone();
         let thief = thread::spawn(move || steal(&victim, false));
         let mut popped = 0;
         for _ in 0..3 {
-            popped += usize::from(queue.pop(&mut 0).0.is_some());
-            queue.push_back(TaskRef::stub());
+            popped += usize::from(own(&queue).pop(&mut 0).0.is_some());
+            own(&queue).push_back(stub());
         }
         let stolen = thief.join().unwrap();
         assert_eq!(popped + stolen + pop_all(&queue), 6);
@@ -128,13 +134,13 @@ fn ring_pop_against_two_thieves() {
     loom::model(|| {
         let queue = Arc::new(LocalQueue::new());
         for _ in 0..3 {
-            queue.push_back(TaskRef::stub());
+            own(&queue).push_back(stub());
         }
         let thieves = [(); 2].map(|()| {
             let victim = queue.clone();
             thread::spawn(move || steal(&victim, false))
         });
-        let popped = usize::from(queue.pop(&mut 0).0.is_some());
+        let popped = usize::from(own(&queue).pop(&mut 0).0.is_some());
         let stolen: usize = thieves.map(|thief| thief.join().unwrap()).iter().sum();
         assert_eq!(popped + stolen + pop_all(&queue), 3);
     });
@@ -147,18 +153,18 @@ fn overflow_and_refill_against_steal() {
     loom::model(|| {
         let queue = Arc::new(LocalQueue::new());
         for _ in 0..ring::RING + 1 {
-            queue.push_back(TaskRef::stub());
+            own(&queue).push_back(stub());
         }
         assert_eq!(queue.backlog().len(), 1);
         for _ in 0..ring::RING {
-            assert!(queue.pop(&mut 0).0.is_some());
+            assert!(own(&queue).pop(&mut 0).0.is_some());
         }
-        queue.push_back(TaskRef::stub());
+        own(&queue).push_back(stub());
         assert_eq!(queue.backlog().len(), 2);
         let victim = queue.clone();
         let thief = thread::spawn(move || steal(&victim, true));
         // The refill puts both into the ring, takes one, and says so.
-        let (popped, missed) = queue.pop(&mut 0);
+        let (popped, missed) = own(&queue).pop(&mut 0);
         let stolen = thief.join().unwrap();
         let popped = usize::from(popped.is_some());
         // One is left here: the thief that found none may sleep now, and has to be told.
@@ -173,11 +179,11 @@ fn overflow_and_refill_against_steal() {
 fn next_task_against_last_resort() {
     loom::model(|| {
         let queue = Arc::new(LocalQueue::new());
-        queue.push_next(TaskRef::stub());
+        own(&queue).push_next(stub());
         let victim = queue.clone();
         let thief = thread::spawn(move || steal(&victim, true));
-        queue.push_next(TaskRef::stub());
-        let popped = usize::from(queue.pop(&mut 0).0.is_some());
+        own(&queue).push_next(stub());
+        let popped = usize::from(own(&queue).pop(&mut 0).0.is_some());
         let stolen = thief.join().unwrap();
         assert_eq!(popped + stolen + pop_all(&queue), 2);
     });
@@ -190,11 +196,11 @@ fn whoever_sees_the_take_sees_the_requeue() {
     loom::model(|| {
         let queue = Arc::new(LocalQueue::new());
         // Announced: the thief knows of it, because it is there before the thread is.
-        queue.push_next(TaskRef::stub());
+        own(&queue).push_next(stub());
         let victim = queue.clone();
         let thief = thread::spawn(move || steal(&victim, true));
-        queue.push_back(TaskRef::stub());
-        let first = queue.pop(&mut 0).0.is_some();
+        own(&queue).push_back(stub());
+        let first = own(&queue).pop(&mut 0).0.is_some();
         let stolen = thief.join().unwrap();
         assert!(first);
         assert!(stolen == 1, "a task that nobody looks at: it found neither");
@@ -210,16 +216,16 @@ fn whoever_sees_the_take_sees_the_requeue_in_the_backlog() {
     loom::model(|| {
         let queue = Arc::new(LocalQueue::new());
         // Both announced: they are there before the thread is.
-        queue.push_next(TaskRef::stub());
-        queue.backlog().push(TaskRef::stub());
+        own(&queue).push_next(stub());
+        queue.backlog().push(stub());
         let victim = queue.clone();
         let thieves = thread::spawn(move || {
             // One that finds a task, and after it one that sleeps if it finds none.
             let first = steal(&victim, false);
             (first, steal(&victim, true))
         });
-        queue.push_back(TaskRef::stub());
-        let (task, missed) = queue.pop(&mut 0);
+        own(&queue).push_back(stub());
+        let (task, missed) = own(&queue).pop(&mut 0);
         assert!(task.is_some());
         let (_, second) = thieves.join().unwrap();
         let left = pop_all(&queue);
@@ -233,8 +239,8 @@ fn whoever_sees_the_take_sees_the_requeue_in_the_backlog() {
 fn refill_of_several_requeued() {
     loom::model(|| {
         let queue = Arc::new(LocalQueue::new());
-        queue.push_next(TaskRef::stub());
-        queue.backlog().push(TaskRef::stub());
+        own(&queue).push_next(stub());
+        queue.backlog().push(stub());
         let victim = queue.clone();
         let thieves = thread::spawn(move || {
             let (_, notifies) = steal_and_notify(&victim, false);
@@ -242,10 +248,10 @@ fn refill_of_several_requeued() {
             (second, notifies || notifies_too)
         });
         let mut notified = false;
-        let mut hand = Some(TaskRef::stub());
+        let mut hand = Some(stub());
         for _ in 0..2 {
-            queue.push_back(hand.take().unwrap());
-            let (task, missed) = queue.pop(&mut 0);
+            own(&queue).push_back(hand.take().unwrap());
+            let (task, missed) = own(&queue).pop(&mut 0);
             (hand, notified) = (task, notified | missed);
         }
         let (second, notifies) = thieves.join().unwrap();

@@ -1,24 +1,20 @@
-//! The part of a task that knows its types: allocation, the stage, and what the vtable points to.
+//! The part of a task that knows its types: the allocation, the stage, and the functions in the table.
 
 use super::{
     Id, Metadata,
-    header::{Header, TaskRef, Vtable},
-    join::JoinError,
-    memory::Memory,
+    catch::{catch, quietly},
+    header::{Header, Vtable},
+    hooks::{Hooks, Memory, Prefix, attached},
+    join_error::JoinError,
+    reference::TaskRef,
+    run,
     state::State,
 };
-use crate::{
-    error::SpawnError,
-    executor::Strong,
-    group::GroupInner,
-    live::{Listed, Live},
-    pool::Block,
-    sync::{Arc, UnsafeCell},
-};
-use alloc::boxed::Box;
+use crate::sync::UnsafeCell;
 use core::{
     alloc::Layout,
     future::Future,
+    marker::PhantomData,
     mem,
     pin::Pin,
     ptr::NonNull,
@@ -27,15 +23,15 @@ use core::{
 
 /// A task. `repr(C)`: a pointer to it is a pointer to its header.
 #[repr(C)]
-struct Task<F: Future, A> {
-    header: Header,
+struct Task<F: Future, M, H> {
+    prefix: Prefix<H>,
     stage: UnsafeCell<Stage<F>>,
-    memory: A,
+    memory: M,
 }
 
 /// The layout of a task.
-pub(crate) fn task_layout<F: Future, A>() -> Layout {
-    Layout::new::<Task<F, A>>()
+pub(crate) fn task_layout<F: Future, M, H>() -> Layout {
+    Layout::new::<Task<F, M, H>>()
 }
 
 enum Stage<F: Future> {
@@ -44,101 +40,77 @@ enum Stage<F: Future> {
     Taken,
 }
 
-/// Everything about a new task but its future.
-pub(crate) struct SpawnParts {
-    pub(crate) executor: Strong,
-    pub(crate) group: Option<Arc<GroupInner>>,
-    pub(crate) listed: Listed,
-    /// Memory from the pool.
-    pub(crate) block: Option<Block>,
+/// Everything about a new task except its future.
+pub(crate) struct NewTask<H> {
     pub(crate) id: Id,
     pub(crate) metadata: Metadata,
+    /// Whether it is of the fair lane.
+    pub(crate) fair: bool,
+    /// Whether its memory goes back to a pool.
+    pub(crate) pooled: bool,
+    pub(crate) attached: H,
 }
 
-/// Allocates a task in the state of [`State::spawned`]; its three references.
+/// Makes a task in `memory`, in the state of [`State::spawned`]; its three references.
+///
+/// # Safety
+///
+/// `memory` has the layout [`task_layout`], nobody else uses it, and `source` takes it back.
 #[inline]
-pub(crate) fn allocate<F, A>(
-    parts: SpawnParts,
+pub(crate) unsafe fn emplace<F, M, H>(
+    memory: NonNull<u8>,
+    new: NewTask<H>,
     future: F,
-    source: A,
-) -> Result<[TaskRef; 3], SpawnError>
+    source: M,
+) -> [TaskRef; 3]
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
-    A: Memory,
+    M: Memory,
+    H: Hooks,
 {
-    let pooled = parts.block.as_ref().is_some_and(|block| block.pooled);
-    let memory = match parts.block {
-        Some(block) => Some(block.memory),
-        None => source.allocate(task_layout::<F, A>()),
-    };
-    let memory = memory.ok_or(SpawnError::Alloc)?.cast::<Task<F, A>>();
-    let task = memory.as_ptr();
+    let task = memory.cast::<Task<F, M, H>>().as_ptr();
+    let header = Header::new(
+        State::spawned(new.pooled, new.fair),
+        const { &VtableOf::<F, M, H>::VTABLE },
+        new.id,
+        new.metadata,
+    );
     // Field by field, so that nothing is put together elsewhere first and copied.
-    // SAFETY: the source just gave us this much memory, so aligned, and nobody else.
-    let header = unsafe { &raw mut (*task).header };
+    // SAFETY: the memory is large enough, aligned, and ours.
+    let to_header = unsafe { &raw mut (*task).prefix.header };
     // SAFETY: as above.
-    let stage = unsafe { &raw mut (*task).stage };
+    unsafe { to_header.write(header) };
     // SAFETY: as above.
-    let owner = unsafe { &raw mut (*task).memory };
+    let to_attached = unsafe { &raw mut (*task).prefix.attached };
     // SAFETY: as above.
-    unsafe {
-        header.write(Header::new(
-            State::spawned(pooled),
-            const { &VtableOf::<F, A>::VTABLE },
-            Some(parts.executor),
-            parts.group,
-            parts.listed,
-            parts.id,
-            parts.metadata,
-        ));
-    }
+    unsafe { to_attached.write(new.attached) };
     // SAFETY: as above.
-    unsafe { stage.write(UnsafeCell::new(Stage::Future(future))) };
+    let to_stage = unsafe { &raw mut (*task).stage };
     // SAFETY: as above.
-    unsafe { owner.write(source) };
+    unsafe { to_stage.write(UnsafeCell::new(Stage::Future(future))) };
+    // SAFETY: as above.
+    let to_memory = unsafe { &raw mut (*task).memory };
+    // SAFETY: as above.
+    unsafe { to_memory.write(source) };
     let header = memory.cast::<Header>();
     // SAFETY: `State::spawned` counts three references, and these are they.
-    Ok([(); 3].map(|()| unsafe { TaskRef::from_counted(header) }))
+    [(); 3].map(|()| unsafe { TaskRef::from_counted(header) })
 }
 
-/// A stub for a run queue: complete, and of no executor.
-pub(super) fn stub() -> TaskRef {
-    static VTABLE: Vtable = Vtable {
-        poll: |_, _| unreachable!("a stub is never polled"),
-        cancel: |_, _| unreachable!("a stub is complete"),
-        take_output: |_, _| unreachable!("a stub has no handle"),
-        drop_output: |_| unreachable!("a stub has no output"),
-        // SAFETY: the stub was made by `Box::new` below, and this is its last reference.
-        free: |header, _| drop(unsafe { Box::from_raw(header.as_ptr()) }),
-    };
-    let header = Header::new(
-        State::stub(),
-        &VTABLE,
-        None,
-        None,
-        Listed::NOWHERE,
-        Id(0),
-        Metadata::new(),
-    );
-    let header = NonNull::from(Box::leak(Box::new(header)));
-    // SAFETY: `State::stub` counts one reference, and this is it.
-    unsafe { TaskRef::from_counted(header) }
-}
+struct VtableOf<F, M, H>(PhantomData<(F, M, H)>);
 
-struct VtableOf<F, A>(core::marker::PhantomData<(F, A)>);
-
-impl<F, A> VtableOf<F, A>
-where
-    F: Future,
-    A: Memory,
-{
+impl<F: Future, M: Memory, H: Hooks> VtableOf<F, M, H> {
     const VTABLE: Vtable = Vtable {
-        poll: poll::<F, A>,
-        cancel: cancel::<F, A>,
-        take_output: take_output::<F, A>,
-        drop_output: drop_output::<F, A>,
-        free: free::<F, A>,
+        poll: poll::<F, M, H>,
+        fail: fail::<F, M, H>,
+        take_output: take_output::<F, M, H>,
+        drop_output: drop_output::<F, M, H>,
+        schedule: schedule::<H>,
+        schedule_last: schedule_last::<H>,
+        cancel: run::cancel::<H>,
+        free: free::<H>,
+        free_on: free_on::<F, M, H>,
     };
 }
 
@@ -146,13 +118,13 @@ where
 ///
 /// # Safety
 ///
-/// `header` is the header of a live `Task<F, A>`, and the caller alone has the right to its stage.
-unsafe fn with_stage<F: Future, A, R>(
+/// `header` is the header of a live `Task<F, M, H>`, and the caller alone has the right to its stage.
+unsafe fn with_stage<F: Future, M, H, R>(
     header: NonNull<Header>,
     f: impl FnOnce(&mut Stage<F>) -> R,
 ) -> R {
-    let task = header.cast::<Task<F, A>>().as_ptr();
-    // SAFETY: the task is live; only the field is borrowed, because others look at the header.
+    let task = header.cast::<Task<F, M, H>>().as_ptr();
+    // SAFETY: the task is live. Only the field is borrowed: others look at the header meanwhile.
     let stage = unsafe { &(*task).stage };
     // SAFETY: nobody else touches the stage.
     stage.with_mut(|stage| f(unsafe { &mut *stage }))
@@ -161,30 +133,30 @@ unsafe fn with_stage<F: Future, A, R>(
 /// # Safety
 ///
 /// As [`with_stage`].
-unsafe fn poll<F: Future, A>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool {
+unsafe fn poll<F: Future, M, H>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool {
     let poll = |stage: &mut Stage<F>| match stage {
         // SAFETY: the task is never moved, and its future is dropped in place, before its memory goes.
         Stage::Future(future) => unsafe { Pin::new_unchecked(future) }.poll(cx),
         Stage::Output(_) | Stage::Taken => unreachable!("a complete task is not polled"),
     };
     // SAFETY: the caller's.
-    let polled = catch(|| unsafe { with_stage::<F, A, _>(header, poll) });
+    let polled = catch(|| unsafe { with_stage::<F, M, H, _>(header, poll) });
     let output = match polled {
         Ok(Poll::Pending) => return false,
         Ok(Poll::Ready(output)) => Ok(output),
         Err(panic) => Err(panic),
     };
     // SAFETY: the caller's.
-    unsafe { store_output::<F, A>(header, output) };
+    unsafe { store_output::<F, M, H>(header, output) };
     true
 }
 
 /// # Safety
 ///
 /// As [`with_stage`].
-unsafe fn cancel<F: Future, A>(header: NonNull<Header>, error: JoinError) {
+unsafe fn fail<F: Future, M, H>(header: NonNull<Header>, error: JoinError) {
     // SAFETY: the caller's.
-    unsafe { store_output::<F, A>(header, Err(error)) };
+    unsafe { store_output::<F, M, H>(header, Err(error)) };
 }
 
 /// Drops the future, then stores the output. If dropping the future panics, that is the result.
@@ -192,20 +164,20 @@ unsafe fn cancel<F: Future, A>(header: NonNull<Header>, error: JoinError) {
 /// # Safety
 ///
 /// As [`with_stage`].
-unsafe fn store_output<F: Future, A>(
+unsafe fn store_output<F: Future, M, H>(
     header: NonNull<Header>,
     output: Result<F::Output, JoinError>,
 ) {
     let mut output = output;
     // SAFETY: the caller's.
-    let dropped = catch(|| unsafe { drop_in_stage::<F, A>(header) });
+    let dropped = catch(|| unsafe { drop_in_stage::<F, M, H>(header) });
     if let Err(panic) = dropped {
         // What the future left may panic when it is dropped, too.
         let replaced = mem::replace(&mut output, Err(panic));
         quietly(|| drop(replaced));
     }
     // SAFETY: the caller's. The stage is `Taken`, so nothing is dropped by the assignment.
-    unsafe { with_stage::<F, A, _>(header, |stage| *stage = Stage::Output(output)) };
+    unsafe { with_stage::<F, M, H, _>(header, |stage| *stage = Stage::Output(output)) };
 }
 
 /// Drops what is in the stage, in place (a future is pinned), and leaves `Taken`, also if that panics.
@@ -213,7 +185,7 @@ unsafe fn store_output<F: Future, A>(
 /// # Safety
 ///
 /// As [`with_stage`].
-unsafe fn drop_in_stage<F: Future, A>(header: NonNull<Header>) {
+unsafe fn drop_in_stage<F: Future, M, H>(header: NonNull<Header>) {
     struct LeaveTaken<F: Future>(*mut Stage<F>);
 
     impl<F: Future> Drop for LeaveTaken<F> {
@@ -230,16 +202,16 @@ unsafe fn drop_in_stage<F: Future, A>(header: NonNull<Header>) {
         unsafe { leave.0.drop_in_place() };
     };
     // SAFETY: the caller's.
-    unsafe { with_stage::<F, A, _>(header, drop_stage) };
+    unsafe { with_stage::<F, M, H, _>(header, drop_stage) };
 }
 
 /// # Safety
 ///
 /// As [`with_stage`]; `to` points to a valid `Option<Result<F::Output, JoinError>>` of the caller's.
-unsafe fn take_output<F: Future, A>(header: NonNull<Header>, to: *mut ()) {
+unsafe fn take_output<F: Future, M, H>(header: NonNull<Header>, to: *mut ()) {
     // SAFETY: the caller's.
     let stage = unsafe {
-        with_stage::<F, A, _>(header, |stage| match stage {
+        with_stage::<F, M, H, _>(header, |stage| match stage {
             // A future must not be moved, and there is none in a complete task.
             Stage::Future(_) => None,
             complete => Some(mem::replace(complete, Stage::Taken)),
@@ -254,27 +226,64 @@ unsafe fn take_output<F: Future, A>(header: NonNull<Header>, to: *mut ()) {
 /// # Safety
 ///
 /// As [`with_stage`].
-unsafe fn drop_output<F: Future, A>(header: NonNull<Header>) {
+unsafe fn drop_output<F: Future, M, H>(header: NonNull<Header>) {
     // SAFETY: the caller's.
-    quietly(|| unsafe { drop_in_stage::<F, A>(header) });
+    quietly(|| unsafe { drop_in_stage::<F, M, H>(header) });
 }
 
 /// # Safety
 ///
-/// `header` is the header of a `Task<F, A>` whose last reference was released.
-unsafe fn free<F: Future, A: Memory>(header: NonNull<Header>, owner: Option<&Live>) {
+/// The task was made with hooks of this type. One counted reference is given to the queue; the caller has another.
+unsafe fn schedule<H: Hooks>(header: NonNull<Header>) {
+    // SAFETY: the caller's.
+    let attached = unsafe { attached::<H>(header) };
+    // SAFETY: the caller's.
+    attached.schedule(unsafe { TaskRef::from_counted(header) });
+}
+
+/// # Safety
+///
+/// The task was made with hooks of this type. The counted reference is given to the queue.
+unsafe fn schedule_last<H: Hooks>(header: NonNull<Header>) {
+    // SAFETY: the caller's.
+    H::schedule_last(unsafe { TaskRef::from_counted(header) });
+}
+
+/// # Safety
+///
+/// The task was made with hooks of this type. Its last reference was released.
+unsafe fn free<H: Hooks>(header: NonNull<Header>) {
+    // SAFETY: nobody refers to the task, so it is there until we free it.
+    let core = unsafe { attached::<H>(header) }.core();
+    let core = core.map(|core| NonNull::from(core).cast());
+    // SAFETY: as above.
+    let vtable = unsafe { header.as_ref() }.vtable;
+    // SAFETY: the caller's.
+    unsafe { (vtable.free_on)(header, core) };
+}
+
+/// # Safety
+///
+/// `header` is the header of a `Task<F, M, H>` whose last reference was released; `core` is the calling one.
+unsafe fn free_on<F: Future, M: Memory, H: Hooks>(
+    header: NonNull<Header>,
+    core: Option<NonNull<()>>,
+) {
+    // SAFETY: the core stays as long as the executor, which its worker keeps.
+    let core = core.map(|core| unsafe { core.cast::<H::Core>().as_ref() });
     // SAFETY: nobody refers to the task, so the stage is ours.
-    quietly(|| unsafe { drop_in_stage::<F, A>(header) });
-    let task = header.cast::<Task<F, A>>();
-    let (listed, pooled) = {
-        // SAFETY: nobody refers to the task, and its memory is still there.
-        let header = unsafe { header.as_ref() };
-        (header.listed(), header.state.is_pooled())
-    };
+    quietly(|| unsafe { drop_in_stage::<F, M, H>(header) });
+    let task = header.cast::<Task<F, M, H>>();
+    // SAFETY: nobody refers to the task, and its memory is still there.
+    let pooled = unsafe { header.as_ref() }.state.is_pooled();
     // Wakers and names are foreign code, too.
     // SAFETY: nobody refers to the task, and its header is not looked at again.
     quietly(|| unsafe { header.drop_in_place() });
-    // SAFETY: nobody refers to the task.
+    // SAFETY: nobody refers to the task, and its memory is still there.
+    let attached = unsafe { &raw const (*task.as_ptr()).prefix.attached };
+    // SAFETY: moved out, and not read again.
+    let attached = unsafe { attached.read() };
+    // SAFETY: as for `attached`.
     let source = unsafe { &raw const (*task.as_ptr()).memory };
     // SAFETY: moved out, and not read again.
     let source = unsafe { source.read() };
@@ -283,34 +292,8 @@ unsafe fn free<F: Future, A: Memory>(header: NonNull<Header>, owner: Option<&Liv
     unsafe {
         (&raw mut (*task.as_ptr()).stage).drop_in_place();
     }
-    // SAFETY: the memory came from there, with this layout.
-    unsafe { source.free(task.cast(), task_layout::<F, A>(), listed, pooled, owner) };
-}
-
-/// Runs foreign code; its panic becomes the error. Without `std` a panic ends the program. Under loom a
-/// panic is how the model reports, and must get through.
-#[cfg(all(feature = "std", not(loom)))]
-pub(super) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, JoinError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).map_err(JoinError::panicked)
-}
-
-#[cfg(not(all(feature = "std", not(loom))))]
-pub(super) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, JoinError> {
-    Ok(f())
-}
-
-/// Runs foreign code whose panic nobody is there to be told of.
-#[cfg(all(feature = "std", not(loom)))]
-pub(super) fn quietly(f: impl FnOnce()) {
-    let mut result = catch(f);
-    // A payload may panic when it is dropped, and so may that panic's. The second one is let go.
-    if let Err(panic) = result {
-        result = catch(|| drop(panic));
-    }
-    mem::forget(result);
-}
-
-#[cfg(not(all(feature = "std", not(loom))))]
-pub(super) fn quietly(f: impl FnOnce()) {
-    f();
+    let layout = task_layout::<F, M, H>();
+    // SAFETY: the memory came from there, with this layout, and nobody uses it any more.
+    unsafe { source.free(task.cast(), layout, pooled, &attached, core) };
+    attached.release(core);
 }

@@ -1,13 +1,14 @@
-//! The state of a task, in one word: eight flags and the reference count.
+//! The state of a task, in one word: nine flags and the reference count.
 //!
-//! | flag | who sets it | meaning |
+//! | flag | set by | meaning |
 //! | --- | --- | --- |
-//! | `RUNNING` | whoever takes the future: a poller or a canceller | it alone may touch the stage |
+//! | `RUNNING` | the poller or canceller that takes the future | it alone may touch the stage |
 //! | `QUEUED` | a wake | in a queue, or (while `RUNNING`) to be polled again |
-//! | `COMPLETE` | whoever had `RUNNING` | the stage holds the result; final |
+//! | `COMPLETE` | the one that had `RUNNING` | the stage holds the result; final |
 //! | `CANCELLED` | `cancel`, `close` | the future is not polled again |
 //! | `CLOSED` | `close` | why it was cancelled |
-//! | `POOLED` | set at birth | where the memory goes back to |
+//! | `POOLED` | set at birth | the memory goes back to a pool |
+//! | `FAIR` | set at birth | the task has a group, and so the links of the fair lane |
 //! | `JOIN_INTEREST` | set at birth, cleared by the join handle's drop | the result belongs to the handle |
 //! | `JOIN_WAKER` | the handle; cleared by the handle or, once complete, by the completer | the waker field is set |
 //!
@@ -36,12 +37,14 @@
 //!    or of `finish_poll`).
 //! 4. The waker field. While `JOIN_WAKER` is clear, the handle alone may touch it. While it is set and
 //!    the task is not complete, nobody may. Once the task is complete, a set `JOIN_WAKER` gives it to
-//!    the completer, who clears the flag when it is done; whichever of completer and handle comes last
-//!    drops the waker.
+//!    the completer, which clears the flag when it is done. The later of completer and handle drops the waker.
 
 #[cfg(all(loom, test))]
 mod models;
 
+use super::transition::{
+    Cancel, Completed, Detached, FinishPoll, HandleDropped, Join, Reason, Released, StartPoll, Wake,
+};
 use crate::sync::{
     AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
@@ -55,125 +58,21 @@ const CANCELLED: usize = 1 << 3;
 const JOIN_INTEREST: usize = 1 << 4;
 const JOIN_WAKER: usize = 1 << 5;
 const CLOSED: usize = 1 << 6;
-/// Set at birth: the task's memory goes back to a pool.
 const POOLED: usize = 1 << 7;
-const REF_ONE: usize = 1 << 8;
+const FAIR: usize = 1 << 8;
+const REF_ONE: usize = 1 << 9;
 const REF_MAX: usize = usize::MAX / REF_ONE / 2;
 
 pub(crate) struct State(AtomicUsize);
 
-/// What a worker that took a task from a queue does with it.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum StartPoll {
-    /// Poll it; the queue's reference is now the poller's.
-    Poll,
-    /// It was cancelled or is being cancelled: drop the queue's reference.
-    Skip,
-}
-
-/// What a poller does after a poll that returned `Pending`.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum FinishPoll {
-    /// Nothing; its reference is released.
-    Idle,
-    /// It was woken meanwhile: queue it; the reference is the queue's.
-    Requeue,
-    /// It was cancelled meanwhile: drop the future and complete it.
-    Cancel(Reason),
-}
-
-/// What a wake does.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wake {
-    /// Nothing: it is queued, will be polled again, or is complete.
-    Nothing,
-    /// Put it in a queue; the reference is the queue's.
-    Schedule,
-}
-
-/// What a canceller does.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Cancel {
-    /// It was idle or queued, and is now the canceller's: drop the future and complete it.
-    DropFuture,
-    /// It is being polled; the poller will do it.
-    Requested,
-    /// It has completed: nothing changes.
-    TooLate,
-}
-
-/// Why a task was cancelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    Cancelled,
-    Closed,
-}
-
-/// What the completer does.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Completed {
-    /// Nothing more: its references are released.
-    Done(Released),
-    /// Nobody will join: drop the result, then release the references.
-    DropOutput,
-    /// Wake the waker in the field, call [`State::release_join_waker`], then release the references.
-    WakeJoiner {
-        /// Nobody will join: drop the result, too.
-        drop_output: bool,
-    },
-}
-
-/// What a polled join handle may do.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Join {
-    /// The result may be taken.
-    Complete,
-    /// The waker field is the handle's: write it, then call [`State::publish_join_waker`].
-    WriteWaker,
-    /// The waker field is set and may be compared, not written.
-    CompareWaker,
-}
-
-/// What a dropped join handle does; in the end it releases its reference.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct HandleDropped {
-    pub(crate) drop_output: bool,
-    pub(crate) drop_waker: bool,
-}
-
-/// What a dropped join handle does that never touched the waker field, or is done with it.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Detached {
-    /// Nothing more: its reference is released.
-    Done(Released),
-    /// The task is complete: see [`State::drop_handle`].
-    Complete,
-}
-
-/// Whether a released reference was the last one.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Released {
-    Shared,
-    /// Free the task.
-    Last,
-}
-
 impl State {
     /// A spawned task: queued, with a handle; the references of its queue, of the list of live tasks
     /// and of the handle.
-    pub(crate) fn spawned(pooled: bool) -> Self {
+    pub(crate) fn spawned(pooled: bool, fair: bool) -> Self {
         let pooled = if pooled { POOLED } else { 0 };
+        let fair = if fair { FAIR } else { 0 };
         Self(AtomicUsize::new(
-            QUEUED | JOIN_INTEREST | pooled | (3 * REF_ONE),
+            QUEUED | JOIN_INTEREST | pooled | fair | (3 * REF_ONE),
         ))
     }
 
@@ -188,6 +87,8 @@ impl State {
         let mut now = self.0.load(Relaxed);
         loop {
             let (then, result) = next(now);
+            // AcqRel pairs with itself: a transition sees what happened before those that it follows. Acquire where it fails:
+            // the next guess is as good as a transition for the answers that change nothing.
             match self.0.compare_exchange_weak(now, then, AcqRel, Acquire) {
                 Ok(_) => return result,
                 Err(actual) => now = actual,
@@ -226,14 +127,14 @@ impl State {
         })
     }
 
-    /// Whether nobody will join. Final once it is so.
+    /// Whether the join handle is gone. Final once it is.
     pub(crate) fn is_detached(&self) -> bool {
         // Acquire pairs with the Release of the handle's drop; the stage was never the handle's.
         self.0.load(Acquire) & JOIN_INTEREST == 0
     }
 
-    /// The stage holds the result, or is empty where nobody will join: publishes it, and releases `refs` references
-    /// where nothing is left to do. The Release pairs with the Acquire of [`start_join`](Self::start_join).
+    /// The stage holds the result, or is empty if there is no handle: publishes it, and releases `refs` references
+    /// if nothing is left to do. The Release pairs with the Acquire of [`start_join`](Self::start_join).
     pub(crate) fn complete(&self, refs: usize, output_dropped: bool) -> Completed {
         self.update(|now| {
             debug_assert!(now & RUNNING != 0 && now & COMPLETE == 0);
@@ -252,7 +153,7 @@ impl State {
 
     // === wakes ===
 
-    /// A wake by somebody who keeps its reference.
+    /// A wake whose caller keeps its reference.
     pub(crate) fn wake_by_ref(&self) -> Wake {
         self.update(|now| {
             if now & COMPLETE != 0 {
@@ -355,8 +256,8 @@ impl State {
         })
     }
 
-    /// As [`drop_handle`](Self::drop_handle), for a handle that has left nothing in the waker field, and so
-    /// with one atomic operation where the task is not complete.
+    /// As [`drop_handle`](Self::drop_handle), for a handle that has left nothing in the waker field: one atomic
+    /// operation if the task is not complete.
     pub(crate) fn detach(&self) -> Detached {
         self.update(|now| {
             debug_assert!(now & JOIN_INTEREST != 0 && now & JOIN_WAKER == 0);
@@ -406,16 +307,23 @@ impl State {
     }
 
     pub(crate) fn release_refs(&self, refs: usize) -> Released {
-        // Release, so that whoever frees the task sees all that was done with these references; Acquire, for who
-        // frees it.
+        // AcqRel pairs with itself: the release of the last reference, after which the task is freed, sees everything
+        // that was done with the others.
         released(self.0.fetch_sub(refs * REF_ONE, AcqRel), refs)
     }
 
     pub(crate) fn is_pooled(&self) -> bool {
+        // Relaxed: the flag never changes.
         self.0.load(Relaxed) & POOLED != 0
     }
 
+    pub(crate) fn is_fair(&self) -> bool {
+        // Relaxed: the flag never changes.
+        self.0.load(Relaxed) & FAIR != 0
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
+        // Acquire pairs with the Release of `complete`.
         self.0.load(Acquire) & COMPLETE != 0
     }
 }
@@ -437,7 +345,7 @@ fn reason(now: usize) -> Reason {
     }
 }
 
-/// Wakers may be cloned and leaked at will; a count that wrapped would free the task under them.
+/// Safe code may clone and leak wakers without end; a count that wraps would free the task under them.
 fn check_refs(before: usize) {
     assert!(
         before / REF_ONE < REF_MAX,
@@ -458,6 +366,7 @@ impl fmt::Debug for State {
             (JOIN_INTEREST, "join interest"),
             (JOIN_WAKER, "join waker"),
             (POOLED, "pooled"),
+            (FAIR, "fair"),
         ] {
             if now & flag != 0 {
                 list.entry(&name);

@@ -1,6 +1,6 @@
 //! Wakers: counted references to a task.
 
-use super::header::{Header, TaskRef};
+use super::{header::Header, reference::TaskRef};
 use core::{
     mem::ManuallyDrop,
     ops::Deref,

@@ -1,13 +1,10 @@
 //! Bounded passes of a worker.
 
-use super::{Step, Worker};
-use crate::scheduler::Slot;
+use super::{state::Worker, step::TICK_POLLS};
+use crate::{events, executor::Slot};
 
-/// Polls in a [`Worker::tick`].
-const TICK_POLLS: usize = 256;
-
-/// Where guests run, a tick ends after this many nanoseconds, whatever it has polled. A guess: ten slices
-/// of the default length.
+/// A tick that polls groups ends after this many nanoseconds, whatever it has polled. Chosen: ten slices of the default
+/// length. Not measured.
 const TICK_NANOSECONDS: u64 = 10_000_000;
 
 /// What a tick did.
@@ -32,88 +29,45 @@ pub struct Tick {
     /// Tasks polled.
     pub polled: usize,
     /// Tasks that completed in this tick.
-    #[cfg(feature = "counters")]
     pub completed: usize,
     /// Tasks that were spawned by what this tick polled.
-    #[cfg(feature = "counters")]
     pub spawned: usize,
     /// Wakes from outside every worker since any worker's last report: each is reported once.
-    #[cfg(feature = "counters")]
     pub woken_external: usize,
     /// Tasks that were queued by wakes from what this tick polled.
-    #[cfg(feature = "counters")]
     pub woken_internal: usize,
-}
-
-/// What one worker has done so far.
-///
-/// # Examples
-///
-/// ```
-/// use hart_executor::{Executor, Worker};
-///
-/// let executor = Executor::new();
-/// let mut worker = Worker::new(&executor).unwrap();
-/// drop(executor.spawn(async {}));
-/// worker.tick();
-/// let stats = executor.workers()[worker.id()];
-/// assert_eq!((stats.polls, stats.completed, stats.stolen), (1, 1, 1));
-/// ```
-#[cfg(feature = "counters")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WorkerStats {
-    /// The worker.
-    pub id: crate::WorkerId,
-    /// Tasks polled.
-    pub polls: u64,
-    /// Of these, how many completed.
-    pub completed: u64,
-    /// How often it found work elsewhere, in the injector or another worker's queue.
-    pub steals: u64,
-    /// How many tasks that moved.
-    pub stolen: u64,
-    /// How often it slept.
-    pub parks: u64,
-    /// Tasks spawned on it.
-    pub spawned: u64,
-    /// Wakes that queued a task, on it.
-    pub woken: u64,
-}
-
-#[cfg(feature = "counters")]
-impl WorkerStats {
-    pub(crate) fn read(id: crate::WorkerId, counts: &crate::scheduler::Counts) -> Self {
-        Self {
-            id,
-            polls: counts.polls.get() as u64,
-            completed: counts.completed.get() as u64,
-            steals: counts.steals.get() as u64,
-            stolen: counts.stolen.get() as u64,
-            parks: counts.parks.get() as u64,
-            spawned: counts.spawned.get() as u64,
-            woken: counts.woken.get() as u64,
-        }
-    }
 }
 
 /// The counts of a slot when a tick began.
 struct Before {
-    #[cfg_attr(
-        not(feature = "counters"),
-        expect(dead_code, reason = "only counters are compared")
-    )]
     completed: usize,
-    #[cfg_attr(
-        not(feature = "counters"),
-        expect(dead_code, reason = "only counters are compared")
-    )]
     spawned: usize,
-    #[cfg_attr(
-        not(feature = "counters"),
-        expect(dead_code, reason = "only counters are compared")
-    )]
     woken: usize,
+}
+
+/// How much is done at once while another executor waits for the thread.
+pub(super) struct Limit {
+    polls: usize,
+    /// When the first turn of a group had ended.
+    started: Option<u64>,
+}
+
+impl Limit {
+    pub(super) fn new() -> Self {
+        Self {
+            polls: 0,
+            started: None,
+        }
+    }
+
+    /// There was one more poll; `now` is when it ended, if that was the turn of a group: the fast lane reads no clock.
+    pub(super) fn is_reached(&mut self, now: Option<u64>) -> bool {
+        self.polls += 1;
+        let long = now.is_some_and(|now| {
+            now.saturating_sub(*self.started.get_or_insert(now)) >= TICK_NANOSECONDS
+        });
+        long || self.polls >= TICK_POLLS
+    }
 }
 
 impl Before {
@@ -129,38 +83,12 @@ impl Before {
 impl Worker {
     /// Polls up to 256 tasks, then, if none is left here, tries to steal for the next tick. Never sleeps.
     ///
-    /// Where guests run, it ends after 10 ms however few it polled.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use hart_executor::{Executor, Worker};
-    ///
-    /// let executor = Executor::new();
-    /// let mut worker = Worker::new(&executor).unwrap();
-    /// drop(executor.spawn(async {}));
-    /// assert_eq!(worker.tick().polled, 1);
-    /// assert_eq!(worker.tick().polled, 0);
-    /// ```
+    /// If it polls groups, it ends after 10 ms however few it polled.
     pub fn tick(&mut self) -> Tick {
         self.tick_n(TICK_POLLS)
     }
 
     /// As [`tick`](Self::tick), with up to `n` polls.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use hart_executor::{Executor, Worker};
-    ///
-    /// let executor = Executor::new();
-    /// let mut worker = Worker::new(&executor).unwrap();
-    /// for _ in 0..3 {
-    ///     drop(executor.spawn(async {}));
-    /// }
-    /// let tick = worker.tick_n(2);
-    /// assert_eq!((tick.polled, tick.has_remaining), (2, true));
-    /// ```
     pub fn tick_n(&mut self, n: usize) -> Tick {
         let _entered = self.enter();
         self.now = None;
@@ -172,8 +100,8 @@ impl Worker {
         let mut taken = 0;
         let mut started = None;
         while taken < n {
-            // A tick polls what is at hand; from a queue that is empty it goes to the injector, but only
-            // at its beginning and its end does it look at other workers.
+            // A tick polls what is at hand; from a queue that is empty it goes to the injector, but it looks at other
+            // workers only at its beginning and its end, and before the turn of a group.
             let fair = self.lane_waits();
             if self.shared().is_closed() {
                 break;
@@ -195,7 +123,7 @@ impl Worker {
                 }
             }
         }
-        let at_hand = self.hand.is_some() || !self.slot().queue.is_empty();
+        let at_hand = self.stolen_next.is_some() || !self.slot().queue.is_empty();
         if !at_hand && !self.lane_waits() && !self.shared().is_closed() {
             self.search(1);
         }
@@ -203,39 +131,19 @@ impl Worker {
     }
 
     fn finish_tick(&mut self, polled: usize, before: &Before) -> Tick {
-        // Who knows when the next tick is.
+        // The next tick may be long after this one.
         self.stand_down();
+        self.passed = self.slot().counts.polls.get();
         let slot = self.slot();
         let has_remaining = !slot.queue.is_empty() || self.shared().lane_has_due();
-        #[cfg(not(feature = "counters"))]
-        {
-            let _ = before;
-            Tick {
-                has_remaining,
-                polled,
-            }
+        events::tick(self.id, polled, has_remaining);
+        Tick {
+            has_remaining,
+            polled,
+            completed: slot.counts.completed.get().wrapping_sub(before.completed),
+            spawned: slot.counts.spawned.get().wrapping_sub(before.spawned),
+            woken_external: self.shared().take_external_wakes(),
+            woken_internal: slot.counts.woken.get().wrapping_sub(before.woken),
         }
-        #[cfg(feature = "counters")]
-        {
-            Tick {
-                has_remaining,
-                polled,
-                completed: slot.counts.completed.get().wrapping_sub(before.completed),
-                spawned: slot.counts.spawned.get().wrapping_sub(before.spawned),
-                woken_external: self.shared().take_external_wakes(),
-                woken_internal: slot.counts.woken.get().wrapping_sub(before.woken),
-            }
-        }
-    }
-
-    /// Parks after a step said so.
-    pub(super) fn park(&self, until: Option<u64>) {
-        self.slot().counts.parks.add(1);
-        self.shared().platform().park(self.id, until);
     }
 }
-
-const _: () = {
-    // `Step` is what `run` loops over; ticks are for those who bring their own loop.
-    assert!(size_of::<Step>() <= 24);
-};

@@ -2,8 +2,10 @@
 //! executor asks of it, and a guard against tests that hang.
 #![allow(dead_code, reason = "no test file uses all of it")]
 
+pub(crate) mod bed;
+
 use allocator_api2::alloc::{AllocError, Allocator, Global};
-use hart_executor::{Core, Executor, Platform, Worker, WorkerId};
+use hart_executor::{CurrentWorker, Executor, Platform, Worker, WorkerId};
 use std::{
     alloc::Layout,
     cell::Cell,
@@ -65,7 +67,7 @@ impl Drop for Counted {
 // === a machine that writes down ===
 
 thread_local! {
-    static CORE: Cell<Option<Core>> = const { Cell::new(None) };
+    static CORE: Cell<Option<CurrentWorker>> = const { Cell::new(None) };
 }
 
 type Hook = Box<dyn Fn(WorkerId) + Send + Sync>;
@@ -107,7 +109,7 @@ impl Machine {
     }
 }
 
-// SAFETY: the cell is a variable of the calling thread, which nothing but `set_core` writes.
+// SAFETY: the cell is a variable of the calling thread, which nothing but `set_current_worker` writes.
 unsafe impl Platform for Machine {
     fn park(&self, worker: WorkerId, _: Option<u64>) {
         let hook = self.on_park.lock().unwrap().clone();
@@ -130,12 +132,12 @@ unsafe impl Platform for Machine {
         self.now()
     }
 
-    fn core(&self) -> Option<Core> {
+    fn current_worker(&self) -> Option<CurrentWorker> {
         CORE.with(Cell::get)
     }
 
-    fn set_core(&self, core: Option<Core>) -> Option<Core> {
-        CORE.with(|cell| cell.replace(core))
+    unsafe fn set_current_worker(&self, worker: Option<CurrentWorker>) -> Option<CurrentWorker> {
+        CORE.with(|cell| cell.replace(worker))
     }
 
     fn contended(&self) {
@@ -197,6 +199,11 @@ pub(crate) struct Wakers(Arc<Mutex<Vec<Waker>>>);
 impl Wakers {
     pub(crate) fn keep(&self, cx: &Context<'_>) {
         self.0.lock().unwrap().push(cx.waker().clone());
+    }
+
+    /// Room for so many.
+    pub(crate) fn reserve(&self, wakers: usize) {
+        self.0.lock().unwrap().reserve(wakers);
     }
 
     pub(crate) fn take(&self) -> Vec<Waker> {

@@ -1,65 +1,124 @@
 //! Making a [`Host`].
 
-use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use wasmtime::Config;
 use wasmtime::component::Linker;
 
-use super::cache::{self, Cache};
-use super::engine::{Deterministic, Kind, Wanted};
-use super::kept::Kept;
-use super::pool::{PoolScan, Profile};
-use super::pressure::{Available, Pressure};
-use super::room::Room;
-use super::site::{Blueprint, Imports, Site};
-use super::state::GuestState;
-use super::{Handle, Host, HostInner};
-use crate::runtime::Relief;
-use crate::signal::Signal;
-use crate::simulate::Machine;
-use crate::sync::lock;
-use crate::{BuildError, Limits, Preemption, Runtime, RuntimeBuilder};
-
-pub(super) type Data = Box<dyn Fn() -> Box<dyn Any + Send> + Send + Sync>;
+use crate::base::error::BuildError;
+use crate::base::sync::lock;
+use crate::engine::cache::{self, Cache};
+use crate::engine::config::{Deterministic, OwnConfig, Wanted};
+use crate::engine::profile::{PoolScan, Profile};
+use crate::engine::slots::{self, Kind};
+use crate::host::backend::{Backend, Blueprint, Imports};
+use crate::host::handle::{Handle, Host, HostInner, RunData};
+use crate::instance::program::{Child, ChildData};
+use crate::instance::registry::Registry;
+use crate::instance::store::GuestState;
+use crate::instance::warm::WarmInstances;
+use crate::quota::limits::Limits;
+use crate::quota::memory_pressure::{Available, Pressure};
+use crate::quota::process_limits::ProcessLimits;
+use crate::quota::relief::Relief;
+use crate::runtime::builder::RuntimeBuilder;
+use crate::runtime::handle::Runtime;
+use crate::sched::io_threads::Io;
+use crate::sched::machine::Machine;
+use crate::sched::preemption::Preemption;
 
 /// Settings of a [`Host`]. From [`Host::builder`].
 #[must_use = "a builder does nothing until `build`"]
-pub struct HostBuilder {
+pub struct HostBuilder<T: 'static = ()> {
     runtime: RuntimeBuilder,
     preemption: Preemption,
     limits: Limits,
     instances: u32,
-    grows: bool,
     profile: Profile,
     scan: PoolScan,
     cache: Cache,
     memory_reserve: Option<u64>,
     available_memory: Option<Available>,
     backtrace_details: bool,
-    imports: Vec<Imports>,
-    async_imports: Vec<Imports>,
-    data: Option<Data>,
+    config: Vec<Box<OwnConfig>>,
+    imports: Vec<Imports<T>>,
+    async_imports: Vec<Imports<T>>,
+    data: Option<Box<RunData<T>>>,
+    child_data: Arc<ChildData<T>>,
+}
+
+impl Host {
+    /// A host with settings, without data of the embedder's: see [`HostBuilder::with_data`] for one with.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::with_data(|_, ()| ()).data(|| ())
+    }
 }
 
 impl HostBuilder {
     /// The default of [`instances`](Self::instances).
-    pub const DEFAULT_INSTANCES: u32 = 1000;
+    pub const DEFAULT_INSTANCES: u32 = slots::DEFAULT_INSTANCES;
+}
 
-    pub(super) fn new() -> Self {
+impl<T: Send + 'static> HostBuilder<T> {
+    /// A host whose stores have data of the embedder's own, for its [`imports`](Self::imports): [`GuestState::data`].
+    ///
+    /// The root of a run has what [`RunBuilder::data`](crate::RunBuilder::data) says, or [`data`](Self::data). A task that
+    /// a guest spawns has what `child_data` makes of that of the task which spawns it. It is called while that one calls
+    /// `spawn`, on a worker: it must not take long. Tasks that may use an instance again (`task-options.reuse`) have a new
+    /// one all the same.
+    ///
+    /// ```
+    /// use hart_host::{Cache, HostBuilder};
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// /// Each run counts for itself, with all its tasks.
+    /// struct Calls(Arc<AtomicU32>);
+    ///
+    /// let host = HostBuilder::with_data(|_child, parent: &Calls| Calls(parent.0.clone()))
+    ///     .imports(|linker| {
+    ///         linker.root().func_wrap("call", |store, ()| {
+    ///             store.data().data().0.fetch_add(1, Ordering::Relaxed);
+    ///             Ok(())
+    ///         })
+    ///     })
+    ///     .cache(Cache::Off)
+    ///     .build()?;
+    /// let component = host.load(br#"
+    ///     (component
+    ///         (import "call" (func $call))
+    ///         (core func $lowered (canon lower (func $call)))
+    ///         (core module $m
+    ///             (import "" "call" (func $call))
+    ///             (func (export "twice") call $call call $call))
+    ///         (core instance $i (instantiate $m
+    ///             (with "" (instance (export "call" (func $lowered))))))
+    ///         (func (export "twice") (canon lift (core func $i "twice"))))
+    /// "#)?;
+    /// let calls = Arc::new(AtomicU32::new(0));
+    /// let run = host.invoke(&component, "twice()")?.data(Calls(calls.clone()));
+    /// run.start()?.wait()?;
+    /// assert_eq!(calls.load(Ordering::Relaxed), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_data<F>(child_data: F) -> Self
+    where
+        F: Fn(&Child<'_>, &T) -> T + Send + Sync + 'static,
+    {
         Self {
+            child_data: Arc::new(child_data),
             runtime: Runtime::builder(),
             preemption: Preemption::default(),
             limits: Limits::new(),
-            instances: Self::DEFAULT_INSTANCES,
-            grows: false,
+            instances: HostBuilder::DEFAULT_INSTANCES,
             profile: Profile::default(),
             scan: PoolScan::default(),
             cache: Cache::default(),
             memory_reserve: None,
             available_memory: None,
             backtrace_details: false,
+            config: Vec::new(),
             imports: Vec::new(),
             async_imports: Vec::new(),
             data: None,
@@ -85,40 +144,39 @@ impl HostBuilder {
     }
 
     /// The tokio runtime whose drivers WASI uses; see
-    /// [`RuntimeBuilder::tokio`]. Default: a small one of the host's own.
+    /// [`RuntimeBuilder::tokio`]. Default: a small one of the host's own. [`build`](Self::build) refuses one without
+    /// timers or I/O.
     pub fn tokio(mut self, handle: tokio::runtime::Handle) -> Self {
         self.runtime = self.runtime.tokio(handle);
         self
     }
 
-    /// Places in the pool of instances: how many guest tasks can have started and not ended. Others
-    /// wait, tenants in turn (and runs that have no tenant). So that nobody's tasks can keep everybody else out by
-    /// never ending, one tenant, or such a run, gets no further place while it holds twice as many as are free: two
-    /// thirds of the pool where it is alone, unless its tasks wait for each other. Default 1,000; at most 100,000.
-    /// Fewer where the system allows no more: [`Host::settings`] tells. Components that use component-model async
-    /// have a second pool, cut in the same way when the first of them is loaded.
+    /// Slots in the pool of instances: how many guest tasks can have started and not ended. Default 1,000; at most
+    /// 100,000. Fewer where the system allows no more: [`Host::settings`] tells.
+    ///
+    /// Others wait, tenants in turn (and runs that have no tenant). So that nobody's tasks can keep everybody else out by
+    /// never ending, one tenant, or such a run, gets no further slot while it holds twice as many as are free: two
+    /// thirds of the pool where it is alone, unless its tasks wait for each other. A component of which one instance
+    /// takes more than that (one slot for each linear memory, or for eight tables) cannot be run.
+    ///
+    /// So that parents and children never wait for each other's slots, a task starts only where one more is free for
+    /// each level that may nest below it ([`Limits::depth`]). A task that never ends keeps its slot: where those of a
+    /// run leave too few, what it spawns later waits until one of them is cancelled.
+    ///
+    /// Components that use component-model async have a second pool, cut in the same way when the first of them is
+    /// loaded.
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances;
         self
     }
 
-    /// Whether the pool begins with a few of its places and gets the others once those are taken. Default: no.
+    /// File descriptors that all guests together may hold: open files and sockets; see [`Limits::files`] for what counts.
     ///
-    /// The host is built sooner, in a quarter of the time where there are 1,000 places (`hart-bench startup --only pool`):
-    /// worth it for a program that runs a component and ends, which may need one place only. A worker makes the others,
-    /// once they are needed; who spawns meanwhile waits. If the system refuses them then, those that wait for nothing else
-    /// end with an error that says so, and it is tried again after a second.
-    ///
-    /// The pool of an engine cannot grow, so the others are on an engine of their own, on which everything that is loaded
-    /// is there once more, its code too. An embedder sees that in these ways: hooks of [`imports`](Self::imports) and
-    /// [`async_imports`](Self::async_imports) are called once more, on a worker; [`Host::engine`] and
-    /// [`Host::engine_for`] are that of the small pool; [`Component::as_wasmtime`](crate::Component::as_wasmtime) is one of
-    /// two; and what [`Host::drive`] is given may be an instance of either, in which exports are to be looked up by name.
-    ///
-    /// Hosts of fewer than 32 places do not grow, nor do those of [`Profile::Dense`], simulated ones, those under
-    /// `ulimit -v`, and those for which vm.max_map_count leaves no room for a few places more.
-    pub fn grows(mut self, grows: bool) -> Self {
-        self.grows = grows;
+    /// Default, and at most: what the system allows the process (`RLIMIT_NOFILE`, when the host is made), less a quarter
+    /// of it, and less 64 at least, which are left for the embedder. So that they are left in any case, guests get none
+    /// either where the lowest free number is one of these last: an embedder that holds more itself leaves guests fewer.
+    pub fn files(mut self, files: u64) -> Self {
+        self.runtime = self.runtime.files(files);
         self
     }
 
@@ -184,6 +242,44 @@ impl HostBuilder {
         self
     }
 
+    /// Settings of the embedder's own for wasmtime: proposals, flags of the compiler, a profiler. It is called for each of
+    /// the host's engines, of which there may be two.
+    ///
+    /// hart's own settings come after it and win:
+    ///
+    /// | what | is set by |
+    /// | --- | --- |
+    /// | interruption by epochs or fuel | [`preemption`](Self::preemption) |
+    /// | component-model async | what the component uses |
+    /// | the allocator of instances, reservation and guards of memories, copy-on-write images | [`profile`](Self::profile), [`instances`](Self::instances), the system |
+    /// | sizes of stacks | fixed |
+    /// | details and length of backtraces | [`backtrace_details`](Self::backtrace_details) |
+    /// | canonical NaNs and deterministic SIMD | on a simulated machine only |
+    /// | shared memories | off: who waits for one cannot be preempted |
+    ///
+    /// What cannot hold beside these ends [`build`](Self::build) with [`BuildError::Config`]: a host without the component
+    /// model, for instance, or one for another machine than this.
+    ///
+    /// ```
+    /// use hart_host::{Cache, Host};
+    ///
+    /// let host = Host::builder()
+    ///     .config(|config| {
+    ///         config.wasm_relaxed_simd(false);
+    ///     })
+    ///     .cache(Cache::Off)
+    ///     .build()?;
+    /// # drop(host);
+    /// # Ok::<(), hart_host::BuildError>(())
+    /// ```
+    pub fn config<F>(mut self, config: F) -> Self
+    where
+        F: Fn(&mut Config) + Send + Sync + 'static,
+    {
+        self.config.push(Box::new(config));
+        self
+    }
+
     /// Records what workers do, for [`Runtime::trace`]; see [`RuntimeBuilder::trace`].
     pub fn trace(mut self, events: usize) -> Self {
         self.runtime = self.runtime.trace(events);
@@ -216,7 +312,7 @@ impl HostBuilder {
     /// ```
     pub fn imports<F>(mut self, imports: F) -> Self
     where
-        F: Fn(&mut Linker<GuestState>) -> wasmtime::Result<()> + Send + Sync + 'static,
+        F: Fn(&mut Linker<GuestState<T>>) -> wasmtime::Result<()> + Send + Sync + 'static,
     {
         self.imports.push(Box::new(imports));
         self
@@ -226,23 +322,21 @@ impl HostBuilder {
     /// which `func_wrap_concurrent` adds.
     ///
     /// Such components have what [`imports`](Self::imports) adds as well. The hook is called when the first
-    /// one is loaded, and, in a host that [grows](Self::grows), once more when it does.
+    /// one is loaded.
     pub fn async_imports<F>(mut self, imports: F) -> Self
     where
-        F: Fn(&mut Linker<GuestState>) -> wasmtime::Result<()> + Send + Sync + 'static,
+        F: Fn(&mut Linker<GuestState<T>>) -> wasmtime::Result<()> + Send + Sync + 'static,
     {
         self.async_imports.push(Box::new(imports));
         self
     }
 
-    /// Makes the embedder's own data for the store of every task; its imports find it with
-    /// [`GuestState::data`].
-    pub fn data<F, D>(mut self, data: F) -> Self
+    /// Makes the data of the root of every run that is given none by [`RunBuilder::data`](crate::RunBuilder::data).
+    pub fn data<F>(mut self, data: F) -> Self
     where
-        F: Fn() -> D + Send + Sync + 'static,
-        D: Any + Send,
+        F: Fn() -> T + Send + Sync + 'static,
     {
-        self.data = Some(Box::new(move || Box::new(data())));
+        self.data = Some(Box::new(data));
         self
     }
 
@@ -252,13 +346,10 @@ impl HostBuilder {
     ///
     /// [`BuildError::Setting`] for zero workers, instances or slice, and where the system does not allow even
     /// one instance; [`BuildError::Engine`] if wasmtime
-    /// or the system refuses the pool; [`BuildError::Imports`] if a hook fails;
+    /// or the system refuses the pool; [`BuildError::Config`] as [`config`](Self::config) says; [`BuildError::Imports`] if a hook fails;
     /// [`BuildError::Thread`] if the system has no more threads.
-    pub fn build(self) -> Result<Host, BuildError> {
-        let blocking = self
-            .limits
-            .blocking_threads
-            .unwrap_or(Limits::DEFAULT_BLOCKING_THREADS);
+    pub fn build(self) -> Result<Host<T>, BuildError> {
+        let blocking = self.blocking_threads();
         self.build_with(Deterministic::No, |runtime| {
             runtime.blocking_threads(blocking).build()
         })
@@ -271,11 +362,17 @@ impl HostBuilder {
     /// # Errors
     ///
     /// As [`build`](Self::build).
-    pub fn build_on(self, machine: Arc<dyn Machine>) -> Result<Host, BuildError> {
+    pub fn build_on(self, machine: Arc<dyn Machine>) -> Result<Host<T>, BuildError> {
         self.build_with(Deterministic::Yes, |runtime| runtime.build_on(machine))
     }
 
-    fn build_with<F>(self, deterministic: Deterministic, runtime: F) -> Result<Host, BuildError>
+    fn blocking_threads(&self) -> u64 {
+        self.limits
+            .blocking_threads
+            .unwrap_or(Limits::DEFAULT_BLOCKING_THREADS)
+    }
+
+    fn build_with<F>(self, deterministic: Deterministic, runtime: F) -> Result<Host<T>, BuildError>
     where
         F: FnOnce(RuntimeBuilder) -> Result<Runtime, BuildError> + Send,
     {
@@ -284,58 +381,67 @@ impl HostBuilder {
                 "a slice of zero would never let a guest run: give it a length".into(),
             ));
         }
-        let blueprint = Arc::new(Blueprint {
+        let blocking = self.blocking_threads();
+        let blueprint = Blueprint {
             wanted: Wanted {
                 preemption: self.preemption,
                 instances: self.instances,
                 profile: self.profile,
                 scan: self.scan,
+                memory: self
+                    .limits
+                    .memory
+                    .filter(|bytes| *bytes > Limits::DEFAULT_MEMORY),
                 backtrace_details: self.backtrace_details,
                 deterministic,
-                // Who goes first when it has grown is up to threads.
-                grows: self.grows && deterministic == Deterministic::No,
+                own: self.config,
             },
             imports: self.imports,
             async_imports: self.async_imports,
-        });
+        };
         let parts = || blueprint.parts(Kind::Plain);
         let runtime = || runtime(self.runtime);
         // Where memory is limited, threads would take a part of what the pool was found to have, and tokio panics
         // when there is none left for its own.
-        let (parts, runtime) = if deterministic == Deterministic::Yes || Room::memory_is_limited() {
-            (parts()?, runtime()?)
-        } else {
-            let (parts, runtime) = beside(parts, runtime);
-            (parts?, runtime?)
-        };
+        let (parts, runtime) =
+            if deterministic == Deterministic::Yes || ProcessLimits::memory_is_limited() {
+                (parts()?, runtime()?)
+            } else {
+                let (parts, runtime) = beside(parts, runtime);
+                (parts?, runtime?)
+            };
         let inner = &runtime.owner.inner;
+        let threads = match deterministic {
+            // There, files answer on the thread that polls the guest.
+            Deterministic::Yes => 0,
+            Deterministic::No => usize::try_from(blocking).unwrap_or(usize::MAX),
+        };
         let now = inner.clock.now();
         let pressure = Arc::new(match deterministic {
             Deterministic::Yes => Pressure::none(now),
             Deterministic::No => Pressure::new(self.memory_reserve, self.available_memory, now),
         });
+        let plain = Backend::new(parts, inner, self.preemption, &pressure)?;
+        let warm = WarmInstances::new(inner.clone(), plain.admission.clone());
+        let relief: Weak<dyn Relief> = Arc::downgrade(&(warm.clone() as Arc<dyn Relief>));
         let host = Arc::new(HostInner {
             runtime: inner.clone(),
-            plain: Site::new(parts, &blueprint, inner, self.preemption, &pressure)?,
+            registry: Arc::new(Registry::default()),
+            io: Io::new(threads),
+            plain,
             concurrent: OnceLock::new(),
             making: Mutex::new(()),
             cache: cache::open(&self.cache),
+            guarded: cache::to_be_guarded(&self.cache),
             blueprint,
             pressure,
             preemption: self.preemption,
             limits: self.limits,
             data: self.data,
-            runs: Mutex::default(),
-            runs_started: AtomicU64::new(0),
-            live_guests: AtomicU64::new(0),
-            guests: AtomicU64::new(0),
-            idle: Signal::default(),
-            draining: AtomicBool::new(false),
+            child_data: self.child_data,
             alarm: Mutex::default(),
-            closed: AtomicBool::new(false),
-            kept: Kept::new(inner.clone()),
+            warm,
         });
-        let relief: Weak<dyn Relief> = Arc::downgrade(&(host.kept.clone() as Arc<dyn Relief>));
         // A runtime has one host, which is made here.
         let _ = inner.relief.set(relief);
         Ok(Host {
@@ -365,7 +471,7 @@ fn beside<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send
     })
 }
 
-impl fmt::Debug for HostBuilder {
+impl<T> fmt::Debug for HostBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostBuilder")
             .field("preemption", &self.preemption)

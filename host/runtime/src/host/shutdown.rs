@@ -8,9 +8,9 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::HostInner;
-use crate::clock::Expire;
-use crate::sync::lock;
+use crate::base::sync::lock;
+use crate::host::handle::{Host, HostInner};
+use crate::sched::clock::timers::Expire;
 
 /// Resolves when nothing of the host's runs is left. From [`Host::shutdown`](crate::Host::shutdown). The host
 /// closes when the grace is over, whether or not anybody still waits for this.
@@ -20,17 +20,17 @@ pub struct Shutdown {
 }
 
 /// Rings when the grace is over.
-struct Alarm {
+struct Alarm<T: 'static> {
     rung: AtomicBool,
-    host: Weak<HostInner>,
+    host: Weak<HostInner<T>>,
 }
 
-impl Expire for Alarm {
+impl<T: Send + 'static> Expire for Alarm<T> {
     fn expire(self: Arc<Self>) {
         // Release: pairs with the Acquire of the one who waits.
         self.rung.store(true, Ordering::Release);
         if let Some(host) = self.host.upgrade() {
-            host.idle.notify();
+            host.registry.idle.notify();
             // Whether or not anybody waits for it. Not here: the clock has other things to do.
             let runtime = host.runtime.clone();
             runtime.spawn_aside("shutdown", async move { host.close() });
@@ -38,9 +38,17 @@ impl Expire for Alarm {
     }
 }
 
+impl<T: Send + 'static> Host<T> {
+    /// Refuses new runs, lets those that there are finish for at most `grace`, then closes. The future
+    /// resolves when nothing is left of them.
+    pub fn shutdown(&self, grace: Duration) -> Shutdown {
+        Shutdown::new(self.inner().clone(), grace)
+    }
+}
+
 impl Shutdown {
-    pub(super) fn new(host: Arc<HostInner>, grace: Duration) -> Self {
-        host.drain();
+    pub(crate) fn new<T: Send + 'static>(host: Arc<HostInner<T>>, grace: Duration) -> Self {
+        host.registry.drain();
         let alarm = Arc::new(Alarm {
             rung: AtomicBool::new(false),
             host: Arc::downgrade(&host),
@@ -55,21 +63,23 @@ impl Shutdown {
             .checked_add(grace)
             .map(|at| host.runtime.clock.at(at, Arc::downgrade(&target)));
         let future = Box::pin(async move {
-            host.idle
-                .wait(|| alarm.rung.load(Ordering::Acquire) || host.is_idle())
+            let registry = &host.registry;
+            registry
+                .idle
+                .wait(|| alarm.rung.load(Ordering::Acquire) || registry.is_idle())
                 .await;
             host.close();
             if let Some(timer) = timer {
                 host.runtime.clock.forget(timer);
             }
-            host.idle.wait(|| host.is_idle()).await;
+            registry.idle.wait(|| registry.is_idle()).await;
         });
         Self { future }
     }
 
     /// Blocks this thread until nothing is left.
     pub fn wait(self) {
-        crate::block::on(self);
+        crate::base::block::on(self);
     }
 }
 

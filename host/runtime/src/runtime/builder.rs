@@ -1,18 +1,16 @@
 //! Making a [`Runtime`].
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::time::Duration;
 
-use hart_executor::Executor;
-
-use super::crew::Crew;
-use super::threads::Threads;
-use super::{Inner, Owner, Runtime, WorkerCounters};
-use crate::clock::Clock;
-use crate::platform::HostPlatform;
-use crate::simulate::SharedMachine;
-use crate::trace::Recorder;
-use crate::{BuildError, Limits};
+use crate::base::error::BuildError;
+use crate::quota::limits::Limits;
+use crate::runtime::handle::{Owner, Runtime};
+use crate::sched::core::Core;
+use crate::sched::kernel_slice;
+use crate::sched::machine::SharedMachine;
+use crate::sched::threads::Threads;
 
 /// The most workers that a runtime may have. Guessed; no machine that we know has more cores.
 const MAX_WORKERS: usize = 4096;
@@ -24,6 +22,7 @@ pub struct RuntimeBuilder {
     workers: Option<usize>,
     tokio: Option<tokio::runtime::Handle>,
     blocking_threads: u64,
+    files: Option<u64>,
     trace: Option<usize>,
 }
 
@@ -33,8 +32,16 @@ impl Default for RuntimeBuilder {
             workers: None,
             tokio: None,
             blocking_threads: Limits::DEFAULT_BLOCKING_THREADS,
+            files: None,
             trace: None,
         }
+    }
+}
+
+impl Runtime {
+    /// A runtime with settings.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
     }
 }
 
@@ -46,17 +53,23 @@ impl RuntimeBuilder {
     }
 
     /// The tokio runtime whose drivers WASI uses for time, sockets and blocking file operations. It
-    /// must have its time and I/O drivers enabled and be driven by threads of its own (a current-thread
-    /// runtime works only while something blocks on it). Default: a small one of our own.
+    /// must have its time and I/O drivers enabled, or [`build`](Self::build) refuses it, and be driven by threads of
+    /// its own (a current-thread runtime works only while something blocks on it). Default: a small one of our own.
     pub fn tokio(mut self, handle: tokio::runtime::Handle) -> Self {
         self.tokio = Some(handle);
         self
     }
 
-    /// How many threads may block in file operations, where the tokio runtime is our own.
-    /// Default 16.
+    /// How many threads may block in what is given to `tokio::task::spawn_blocking`, where the tokio runtime is our own:
+    /// file operations and name look-ups, of guests that are no [`Host`](crate::Host)'s. Default 16.
     pub fn blocking_threads(mut self, threads: u64) -> Self {
         self.blocking_threads = threads;
+        self
+    }
+
+    /// What all guests may hold of the process's file descriptors.
+    pub(crate) fn files(mut self, files: u64) -> Self {
+        self.files = Some(files);
         self
     }
 
@@ -71,8 +84,8 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Setting`] for zero workers or threads, [`BuildError::Thread`] if the system has
-    /// no more threads.
+    /// [`BuildError::Setting`] for zero workers or threads, and for a tokio runtime that lacks a driver or has been
+    /// shut down; [`BuildError::Thread`] if the system has no more threads.
     pub fn build(self) -> Result<Runtime, BuildError> {
         let workers = self.checked_workers()?;
         let blocking = usize::try_from(self.blocking_threads).unwrap_or(usize::MAX);
@@ -82,20 +95,23 @@ impl RuntimeBuilder {
             ));
         }
         let (tokio, drivers) = match self.tokio {
-            Some(handle) => (handle, None),
+            Some(handle) => {
+                check_drivers(&handle)?;
+                (handle, None)
+            }
             None => {
                 let drivers = tokio::runtime::Builder::new_multi_thread()
                     .worker_threads(1)
                     .max_blocking_threads(blocking)
                     .thread_name("hart-io")
-                    .on_thread_start(super::kernel_slice::shorten)
+                    .on_thread_start(kernel_slice::shorten)
                     .enable_all()
                     .build()
                     .map_err(BuildError::Thread)?;
                 (drivers.handle().clone(), Some(drivers))
             }
         };
-        let inner = inner(workers, Some(tokio), None, self.trace);
+        let inner = Core::new(workers, Some(tokio), None, self.trace, self.files);
         let threads = Threads::start(inner.crew.clone(), &inner.clock, &inner.platform, drivers)
             .map_err(BuildError::Thread)?;
         Ok(Runtime {
@@ -107,7 +123,7 @@ impl RuntimeBuilder {
     pub(crate) fn build_on(self, machine: SharedMachine) -> Result<Runtime, BuildError> {
         let workers = self.checked_workers()?;
         // The machine sees everything by itself.
-        let inner = inner(workers, None, Some(machine), None);
+        let inner = Core::new(workers, None, Some(machine), None, self.files);
         let threads = Threads::none(inner.crew.clone());
         Ok(Runtime {
             owner: Arc::new(Owner { inner, threads }),
@@ -125,37 +141,24 @@ impl RuntimeBuilder {
     }
 }
 
-/// What a runtime consists of; nothing runs yet.
-fn inner(
-    workers: usize,
-    tokio: Option<tokio::runtime::Handle>,
-    machine: Option<SharedMachine>,
-    trace: Option<usize>,
-) -> Arc<Inner> {
-    let recorder = trace.map(|events| Arc::new(Recorder::new(Crew::most_numbers(workers), events)));
-    let platform = Arc::new(match (machine.clone(), recorder.clone()) {
-        (Some(machine), _) => HostPlatform::simulated(machine),
-        (None, None) => HostPlatform::threads(),
-        (None, Some(recorder)) => HostPlatform::traced(recorder),
-    });
-    let executor = Executor::with_platform(workers, platform.clone());
-    let clock = Arc::new(Clock::new(machine.clone()));
-    platform.set_clock(clock.clone());
-    let crew = Arc::new(Crew::new(workers, executor.clone(), tokio));
-    Arc::new(Inner {
-        machine,
-        recorder,
-        executor,
-        platform,
-        clock,
-        counters: (0..crew.numbers())
-            .map(|_| WorkerCounters::default())
-            .collect(),
-        crew,
-        engines: Mutex::new(Vec::new()),
-        meters_fuel: AtomicBool::new(false),
-        closed: AtomicBool::new(false),
-        next_id: AtomicU64::new(1),
-        relief: OnceLock::new(),
-    })
+/// Refuses a tokio runtime on which the first guest that sleeps or reads would panic. tokio says whether a driver is
+/// there in no other way: it is tried, and where there is none, the panic's message is seen as well.
+fn check_drivers(handle: &tokio::runtime::Handle) -> Result<(), BuildError> {
+    let refused = |missing: &str| {
+        Err(BuildError::Setting(format!(
+            "the tokio runtime has no {missing}, which guests' clocks and files need: build it with `enable_all`, and keep it while the host lives"
+        )))
+    };
+    let _entered = handle.enter();
+    let has = |driver: fn() -> bool| catch_unwind(driver).unwrap_or(false);
+    if !has(|| {
+        drop(tokio::time::sleep(Duration::ZERO));
+        true
+    }) {
+        return refused("timers");
+    }
+    if !has(|| tokio::net::UnixStream::pair().is_ok()) {
+        return refused("I/O driver");
+    }
+    Ok(())
 }

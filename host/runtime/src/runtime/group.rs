@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,17 +10,29 @@ use std::time::Duration;
 use hart_executor::JoinHandle;
 use wasmtime::{ResourceLimiter, Store};
 
-use super::Inner;
-use crate::account::{Account, Share};
-use crate::clock::Expire;
-use crate::task::{Control, Driven, Kill, Limited, Stop, TaskLimits, arm, arm_with, yield_once};
-use crate::trace::Traced;
-use crate::{BuildError, LimitKind, LimitReached, Limits, RunStats, Tenant, text};
+use crate::base::error::BuildError;
+use crate::base::stats::RunStats;
+use crate::base::text;
+use crate::quota::account::Account;
+use crate::quota::kill::Kill;
+use crate::quota::limits::{LimitReached, Limits};
+use crate::quota::share::Share;
+use crate::runtime::handle::Runtime;
+use crate::runtime::task::{State, Task, TaskError};
+use crate::runtime::tenant::Tenant;
+use crate::sched::clock::timers::Expire;
+use crate::sched::core::Core;
+use crate::sched::task::arm::{arm, arm_with};
+use crate::sched::task::control::{Control, TaskLimits};
+use crate::sched::task::driven::{Driven, Stop, yield_once};
+use crate::sched::task::limiter::Limited;
+use crate::sched::task::reached::limit_of;
+use crate::sched::trace::task::Traced;
 
 /// Makes a [`Group`]. From [`Runtime::group`](crate::Runtime::group).
 #[must_use = "a builder does nothing until `build`"]
 pub struct GroupBuilder {
-    runtime: Arc<Inner>,
+    runtime: Arc<Core>,
     name: String,
     share: Share,
     limits: Limits,
@@ -32,7 +43,7 @@ pub struct GroupBuilder {
 /// on when it is dropped.
 #[derive(Clone)]
 pub struct Group {
-    runtime: Arc<Inner>,
+    runtime: Arc<Core>,
     account: Arc<Account>,
     id: u64,
 }
@@ -42,38 +53,17 @@ pub struct Cx {
     control: Arc<Control>,
 }
 
-/// A task of a group: a future of its output. Dropping it detaches.
-#[must_use = "dropping it detaches the task and loses its output"]
-pub struct Task<T> {
-    state: State<T>,
-}
-
-enum State<T> {
-    Spawned {
-        control: Arc<Control>,
-        handle: JoinHandle<Result<T, Stop>>,
-    },
-    Refused(TaskError),
-}
-
-/// Why a task has no output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TaskError {
-    /// It was cancelled.
-    Cancelled,
-    /// The runtime was closed.
-    Closed,
-    /// It reached a limit, or could not start because of one.
-    Limit(LimitReached),
-    /// It panicked; the text is the panic's message.
-    Panicked(String),
+impl Runtime {
+    /// A new group of tasks: the unit of fair share, limits and accounting.
+    pub fn group(&self) -> GroupBuilder {
+        GroupBuilder::new(self.owner.inner.clone())
+    }
 }
 
 // === impl GroupBuilder ===
 
 impl GroupBuilder {
-    pub(super) fn new(runtime: Arc<Inner>) -> Self {
+    pub(crate) fn new(runtime: Arc<Core>) -> Self {
         Self {
             runtime,
             name: String::new(),
@@ -132,7 +122,14 @@ impl GroupBuilder {
             ));
         }
         let tenant = self.tenant.map(|tenant| tenant.account);
-        let account = Account::open(&self.runtime, self.name, self.share, self.limits, tenant)?;
+        let account = Account::open(
+            &self.runtime.executor,
+            self.name,
+            self.share,
+            self.limits,
+            tenant,
+            &self.runtime.files,
+        )?;
         Ok(Group {
             id: self.runtime.next_id(),
             runtime: self.runtime,
@@ -254,14 +251,22 @@ impl fmt::Debug for Group {
 
 impl Cx {
     /// Arms `store` for this task: its guest is preempted, killed and limited as the group says.
-    /// Before anything is instantiated in it; both budgets of a new store are "trap at once".
+    /// Before anything is instantiated in it; both budgets of a new store are "trap at once". The store's handles and
+    /// what one host call may copy are limited, too, as [`Limits::handles`] and [`Limits::hostcall_fuel`] say: of each
+    /// store by itself.
     ///
-    /// The store may then be used by this task only.
+    /// The store may then be used by this task only, with the `_async` functions of wasmtime: a guest can be preempted
+    /// wherever it comes back from the host, and epochs are incremented while tasks are polled. Anywhere else nothing
+    /// preempts, limits or ends its guest. Where that can be seen, it is refused: a guest that comes to a preemption
+    /// point, or grows a memory or a table, outside of its task ends with an error. A store that goes to another task is
+    /// to be armed again there. The store's call hook is taken.
     ///
     /// # Errors
     ///
-    /// If the store's engine was not [attached](crate::Runtime::attach) to the runtime.
+    /// If the store's engine was not [attached](crate::Runtime::attach) to the runtime, if it is called from another
+    /// task, or after its task has ended.
     pub fn arm<T: 'static>(&self, store: &mut Store<T>) -> wasmtime::Result<()> {
+        self.control.surround();
         arm(&self.control, store)
     }
 
@@ -269,13 +274,14 @@ impl Cx {
     ///
     /// # Errors
     ///
-    /// If the store's engine was not [attached](crate::Runtime::attach) to the runtime.
+    /// As [`arm`](Self::arm).
     pub fn arm_with<T, L, F>(&self, store: &mut Store<T>, limiter: F) -> wasmtime::Result<()>
     where
         T: 'static,
         L: ResourceLimiter + 'static,
         F: FnMut(&mut T) -> &mut Limited<L> + Send + Sync + 'static,
     {
+        self.control.surround();
         arm_with(&self.control, store, limiter)
     }
 
@@ -289,6 +295,45 @@ impl Cx {
         &self.control.account.group
     }
 
+    /// The limit that ended a call of the task's guest, of which `error` tells; `None` if it was something else.
+    ///
+    /// Limits of memory and of time end the task itself, which says so when it is joined
+    /// ([`TaskError::Limit`]). Others are the embedder's to see, in the error of its call: those of fuel, of
+    /// handles and of what one host call may copy.
+    ///
+    /// ```
+    /// # use hart_host::{LimitKind, LimitReached, Limits, Preemption, Runtime, configure};
+    /// # use wasmtime::{Config, Engine, Store, component::{Component, Linker}};
+    /// # let runtime = Runtime::builder().workers(1).build()?;
+    /// # let mut config = Config::new();
+    /// # let fuel = Preemption::Fuel { slice: 1000 };
+    /// # configure(&mut config, fuel);
+    /// # let engine = Engine::new(&config)?;
+    /// # runtime.attach(&engine, fuel)?;
+    /// # let component = Component::new(&engine, r#"
+    /// #     (component
+    /// #         (core module $m (func (export "f") (loop $ever (br $ever))))
+    /// #         (core instance $i (instantiate $m))
+    /// #         (func (export "spin") (canon lift (core func $i "f"))))
+    /// # "#)?;
+    /// # let linker = Linker::<()>::new(&engine);
+    /// let group = runtime.group().limits(Limits::new().task_fuel(50_000)).build()?;
+    /// let task = group.spawn(async move |cx| {
+    ///     let mut store = Store::new(&engine, ());
+    ///     cx.arm(&mut store)?;
+    ///     let instance = linker.instantiate_async(&mut store, &component).await?;
+    ///     let spin = instance.get_typed_func::<(), ()>(&mut store, "spin")?;
+    ///     let error = spin.call_async(&mut store, ()).await.unwrap_err();
+    ///     Ok::<_, wasmtime::Error>(cx.limit_reached(&error))
+    /// });
+    /// let limit = task.wait()??.expect("it has used all its fuel");
+    /// assert_eq!(limit.limit, LimitKind::TaskFuel);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn limit_reached(&self, error: &wasmtime::Error) -> Option<LimitReached> {
+        limit_of(error, &self.control)
+    }
+
     /// Why the task is being ended, if it is.
     pub fn killed(&self) -> Option<Kill> {
         self.control.killed()
@@ -296,7 +341,7 @@ impl Cx {
 
     /// Lets others run: the task goes to the back of its group's queue.
     pub async fn yield_now(&self) {
-        self.control.yielded.store(true, Ordering::Relaxed);
+        self.control.yields();
         yield_once().await;
     }
 }
@@ -306,101 +351,6 @@ impl fmt::Debug for Cx {
         f.debug_struct("Cx")
             .field("killed", &self.killed())
             .finish_non_exhaustive()
-    }
-}
-
-// === impl Task ===
-
-impl<T> Task<T> {
-    /// Ends the task: at once if it does not run, at the guest's next preemption point if it does. A
-    /// task that has ended keeps its output.
-    pub fn cancel(&self) {
-        if let State::Spawned { control, .. } = &self.state {
-            control.kill(Kill::Cancelled);
-            control.runtime.reap(control.clone());
-        }
-    }
-
-    /// Whether the task has ended.
-    pub fn is_finished(&self) -> bool {
-        match &self.state {
-            State::Spawned { handle, .. } => handle.is_complete(),
-            State::Refused(_) => true,
-        }
-    }
-
-    /// Blocks this thread until the task has ended.
-    ///
-    /// # Errors
-    ///
-    /// As the future.
-    pub fn wait(self) -> Result<T, TaskError> {
-        crate::block::on(self)
-    }
-}
-
-impl<T> Future for Task<T> {
-    type Output = Result<T, TaskError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.get_mut().state {
-            State::Refused(error) => Poll::Ready(Err(error.clone())),
-            State::Spawned { control, handle } => {
-                Pin::new(handle).poll(cx).map(|joined| match joined {
-                    Ok(Ok(output)) => Ok(output),
-                    Ok(Err(Stop::Killed(kill))) => Err(kill.into()),
-                    Ok(Err(Stop::Panicked(text))) => Err(TaskError::Panicked(text)),
-                    Ok(Err(Stop::Trapped)) => Err(TaskError::Panicked("a simulated trap".into())),
-                    Err(error) if error.is_closed() => Err(TaskError::Closed),
-                    Err(error) if error.is_panic() => {
-                        Err(TaskError::Panicked("in a destructor".into()))
-                    }
-                    Err(_) => Err(control
-                        .killed()
-                        .map_or(TaskError::Cancelled, TaskError::from)),
-                })
-            }
-        }
-    }
-}
-
-impl<T> fmt::Debug for Task<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task")
-            .field("finished", &self.is_finished())
-            .finish()
-    }
-}
-
-// === impl TaskError ===
-
-impl From<Kill> for TaskError {
-    fn from(kill: Kill) -> Self {
-        match kill {
-            Kill::Cancelled => Self::Cancelled,
-            Kill::Closed => Self::Closed,
-            Kill::Limit(limit) => Self::Limit(limit),
-        }
-    }
-}
-
-impl fmt::Display for TaskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cancelled => f.write_str("the task was cancelled"),
-            Self::Closed => f.write_str("the runtime was closed"),
-            Self::Limit(limit) => limit.fmt(f),
-            Self::Panicked(text) => write!(f, "the task panicked: {text}"),
-        }
-    }
-}
-
-impl std::error::Error for TaskError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Limit(limit) => Some(limit),
-            _ => None,
-        }
     }
 }
 
@@ -437,13 +387,5 @@ impl<F: Future> Future for Armed<F> {
             Some(kill) if result.is_ok() => Err(Stop::Killed(kill)),
             _ => result,
         })
-    }
-}
-
-impl Expire for Control {
-    fn expire(self: Arc<Self>) {
-        let timeout = self.account.limits.timeout.unwrap_or_default();
-        self.kill(Kill::Limit(LimitReached::time(LimitKind::Timeout, timeout)));
-        self.runtime.clone().reap(self);
     }
 }

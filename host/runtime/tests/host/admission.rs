@@ -27,7 +27,7 @@ fn tree(host: &Host, depth: u32) -> (String, hart_host::RunStats) {
     )
 }
 
-/// Fault: parents that hold all places and join children which wait for one.
+/// Fault: parents that hold all slots and join children which wait for one.
 #[test]
 fn a_deep_tree_completes_in_a_pool_of_a_thousand() {
     let host = Host::builder().cache(Cache::Off).build().unwrap();
@@ -127,7 +127,7 @@ fn runs_take_turns_at_the_pool() {
     assert_nothing_left(&host);
 }
 
-/// Fault: tasks that never end hold so many places that nobody else's root gets one.
+/// Fault: tasks that never end hold so many slots that nobody else's root gets one.
 #[test]
 fn a_fork_bomb_leaves_room_for_others() {
     for mode in MODES {
@@ -153,6 +153,35 @@ fn a_fork_bomb_leaves_room_for_others() {
         bomb.cancel();
         assert!(matches!(bomb.wait(), Err(RunError::Cancelled)));
         assert_nothing_left(&host);
+    }
+}
+
+/// Fault: a child that waits though what never ends leaves it room; one that gets a slot which is kept for children of
+/// others; one that is not let in when a slot comes free.
+#[test]
+fn what_never_ends_keeps_its_slot_until_it_is_cancelled() {
+    let leaves = spawn(&spin()).say(b'x');
+    for mode in MODES {
+        // Children are let in where two slots are free: one for what they spawn.
+        let limits = Limits::new().depth(2).timeout(HANG);
+        let ground = builder().instances(4).limits(limits).preemption(mode);
+        let host = ground.build().unwrap();
+        let lab = lab(&host);
+        let one = spawn(&leaves).join(0);
+        // The third child waits: the root and two spinners leave one slot.
+        let full = one.clone().spawn(&leaves).join(1);
+        let full = full.spawn(&say(b'y')).sleep(20).finished(2);
+        let ends = [
+            (one.spawn(&say(b'y')).join(1), "k(x)k(y)"),
+            (full.clone(), "k(x)k(x)0"),
+            (full.clone().cancel(0).join(2), "k(x)k(x)0k(y)"),
+            (full.clone().cancel(1).poll(2), "k(x)k(x)0p"),
+            (full.cancel(2).join(2), "k(x)k(x)0c"),
+        ];
+        for (script, expected) in ends {
+            assert_eq!(output(&host, &lab, &script), expected, "{mode}");
+            assert_nothing_left(&host);
+        }
     }
 }
 
@@ -215,7 +244,7 @@ fn tenants_take_turns_at_the_pool() {
         }
     };
     cancel(crowd);
-    // One whose roots never end leaves a place, too.
+    // One whose roots never end leaves a slot, too.
     let spinners: Vec<_> = (0..20).map(|_| start(&many, &spin())).collect();
     eventually("they have what they can get", || host.pool().in_use == 2);
     let one = start(&few, &say(b'x'));
@@ -273,10 +302,10 @@ fn tasks_that_wait_for_a_place_can_be_cancelled() {
     drop((holder, other));
 }
 
-/// Fault: a component that takes more of the pool than one place: the pool's own refusal reaches a user,
+/// Fault: a component that takes more of the pool than one slot: the pool's own refusal reaches a user,
 /// or its instances are counted as one.
 #[test]
-fn a_component_takes_as_many_places_as_it_needs() {
+fn a_component_takes_as_many_slots_as_it_needs() {
     let memories = "(memory 1) ".repeat(5);
     let big = format!(
         r#"(component
@@ -343,7 +372,7 @@ fn where_memory_is_short_guests_wait_and_none_for_ever() {
     let reserve = settings.iter().find(|each| each.name == "memory-reserve");
     assert_eq!(reserve.unwrap().value, "1000 bytes");
 
-    // Whoever has a place waits for others of its run, one of which may always go.
+    // Whoever has a slot waits for others of its run, one of which may always go.
     let (said, stats) = tree(&host, 4);
     assert_eq!((said.as_str(), stats.tasks), ("15", 16));
 
@@ -351,7 +380,7 @@ fn where_memory_is_short_guests_wait_and_none_for_ever() {
     let started = Instant::now();
     let run_of = |script: &Script| run(&host, &lab, script).start().unwrap();
     let spinning: Vec<_> = (0..30).map(|_| run_of(&spin())).collect();
-    eventually("three have a place", || host.pool().in_use >= 3);
+    eventually("three have a slot", || host.pool().in_use >= 3);
     let in_use = host.pool().in_use;
     let whiles = started.elapsed().as_millis() / 100;
     assert!(
@@ -361,7 +390,7 @@ fn where_memory_is_short_guests_wait_and_none_for_ever() {
     assert!(host.queued_spawns() > 0);
 
     left.store(1000, Ordering::Relaxed);
-    eventually("all have a place", || host.pool().in_use == 30);
+    eventually("all have a slot", || host.pool().in_use == 30);
     for run in &spinning {
         run.cancel();
     }

@@ -61,10 +61,19 @@ fn load_and_add(host: &Host) -> String {
     run.start().unwrap().wait().unwrap().to_wave().unwrap()
 }
 
-/// An entry as the cache writes it: a checksum of the code, then the code.
-fn entry_of(code: &[u8]) -> Vec<u8> {
-    let checksum = crc32fast::hash(code).to_le_bytes();
-    [&checksum[..], code].concat()
+/// Bytes of an entry before the code: its key and a checksum.
+const BEFORE: usize = 32 + 4;
+
+/// An entry as the cache writes it: its key, a checksum of that and the code, then the code.
+fn entry_of(key: &[u8], code: &[u8]) -> Vec<u8> {
+    let key = &key[..32];
+    let checksum = crc32fast::hash(&[key, code].concat()).to_le_bytes();
+    [key, &checksum, code].concat()
+}
+
+/// wasmtime's part of what `precompile` makes.
+fn code(host: &Host) -> Vec<u8> {
+    host.precompile(ADD.as_bytes()).unwrap().split_off(64)
 }
 
 /// Fault: a damaged entry that crashes the host, is an error, or stays there to be met again: one that was cut short, is
@@ -76,9 +85,9 @@ fn an_entry_that_cannot_be_used_is_made_anew() {
     assert_eq!(load_and_add(&directory.host(epoch)), "42");
     let entry = directory.entry();
     let good = std::fs::read(&entry).unwrap();
-    let code = directory.host(epoch).precompile(ADD.as_bytes()).unwrap();
+    let entry_of = |code: &[u8]| entry_of(&good, code);
     let other_mode = builder().preemption(Preemption::fuel()).build().unwrap();
-    let other_mode = other_mode.precompile(ADD.as_bytes()).unwrap();
+    let (code, other_mode) = (code(&directory.host(epoch)), code(&other_mode));
     let mut other_version = code.clone();
     let at = other_version.windows(2).position(|pair| pair == b"48");
     other_version[at.unwrap()..][..2].copy_from_slice(b"47");
@@ -100,7 +109,7 @@ fn an_entry_that_cannot_be_used_is_made_anew() {
         entry_of(&other_mode),
         entry_of(&other_version),
     ];
-    for length in [1, 4, 5, 100, good.len() / 2, good.len() - 1] {
+    for length in [1, 32, 35, BEFORE, 100, good.len() / 2, good.len() - 1] {
         damaged.push(cut(&good, length));
     }
     for length in [1, 8, 64, 200, code.len() / 2, code.len() - 1] {
@@ -126,8 +135,8 @@ fn a_flipped_bit_is_found() {
     let entry = directory.entry();
     let good = std::fs::read(&entry).unwrap();
     let bits = good.len() * 8;
-    let of_the_checksum = (0..32).step_by(5);
-    for bit in of_the_checksum.chain((32..bits).step_by(bits / 60 + 1)) {
+    let before = (0..BEFORE * 8).step_by(11);
+    for bit in before.chain((BEFORE * 8..bits).step_by(bits / 60 + 1)) {
         let mut flipped = good.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         std::fs::write(&entry, &flipped).unwrap();
@@ -176,4 +185,83 @@ fn an_entry_may_change_at_any_time() {
             ended.unwrap();
         }
     });
+}
+
+/// Fault: the code of one component that is run as another's: an entry under another's name, whole and with a checksum
+/// that is right.
+#[test]
+fn an_entry_under_another_name_is_not_used() {
+    let directory = Directory::new("names");
+    let host = directory.host(Preemption::epoch());
+    let subtract = ADD.replace("i32.add", "i32.sub");
+    assert_eq!(load_and_add(&host), "42");
+    let add = directory.entry();
+    host.load(subtract.as_bytes()).unwrap();
+    let entries = directory.entries();
+    let other = entries.iter().find(|entry| **entry != add).unwrap();
+    std::fs::copy(other, &add).unwrap();
+    assert_eq!(load_and_add(&host), "42");
+    assert!(std::fs::read(&add).unwrap() != std::fs::read(other).unwrap());
+}
+
+/// Fault: a load that waits for ever for a pipe in the cache, or that follows a link out of it.
+#[test]
+#[cfg(unix)]
+fn what_is_no_file_is_not_read() {
+    let directory = Directory::new("pipes");
+    let host = directory.host(Preemption::epoch());
+    assert_eq!(load_and_add(&host), "42");
+    let entry = directory.entry();
+    let elsewhere = Directory::new("elsewhere");
+    std::fs::create_dir(&elsewhere.0).unwrap();
+    let code = elsewhere.0.join("code");
+    std::fs::rename(&entry, &code).unwrap();
+    std::os::unix::fs::symlink(&code, &entry).unwrap();
+    assert_eq!(load_and_add(&host), "42");
+    let now = entry.symlink_metadata().unwrap();
+    assert!(now.is_file(), "the link is still there");
+
+    std::fs::remove_file(&entry).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&entry).status();
+    assert!(made.unwrap().success());
+    // Nobody writes to it. Whoever waits for that does so for ever.
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = done.send(load_and_add(&host));
+    });
+    let loaded = is_done.recv_timeout(std::time::Duration::from_secs(60));
+    assert_eq!(loaded.unwrap(), "42");
+    assert!(entry.symlink_metadata().unwrap().is_file());
+}
+
+/// Fault: a guest that writes its own native code: the cache in a directory that it was granted, by whatever path.
+#[test]
+#[cfg(unix)]
+fn no_guest_may_write_to_the_cache() {
+    use hart_host::{DirAccess, RunError};
+
+    let outside = Directory::new("granted");
+    let cache = outside.0.join("deep/down/cache");
+    let link = outside.0.join("link");
+    std::fs::create_dir_all(&outside.0).unwrap();
+    let host = builder()
+        .cache(Cache::Directory(cache.clone()))
+        .build()
+        .unwrap();
+    std::os::unix::fs::symlink(outside.0.join("deep"), &link).unwrap();
+    let component = host.load(ADD.as_bytes()).unwrap();
+    let run = |granted: &std::path::Path, access| {
+        let run = host.invoke(&component, "add(40, 2)").unwrap();
+        run.dir(granted, "/", access).start().map(drop)
+    };
+    let beside = outside.0.join("beside");
+    std::fs::create_dir(&beside).unwrap();
+    for granted in [&outside.0, &outside.0.join("deep"), &link, &cache] {
+        let Err(RunError::Setup(said)) = run(granted, DirAccess::ReadWrite) else {
+            panic!("{} was granted", granted.display());
+        };
+        assert!(said.contains("cache of compiled code"), "{said}");
+        run(granted, DirAccess::ReadOnly).unwrap();
+    }
+    run(&beside, DirAccess::ReadWrite).unwrap();
 }

@@ -123,7 +123,7 @@ fn a_closed_host_makes_no_second_engine() {
     }
 }
 
-/// A host with few places, and its adversary.
+/// A host with few slots, and its adversary.
 fn adversary(preemption: Preemption, limits: Limits) -> (Host, Component) {
     let host = builder()
         .preemption(preemption)
@@ -142,7 +142,7 @@ fn returns(host: &Host, component: &Component, wave: &str, number: u32) {
 }
 
 /// Fault: a join that holds the whole store, so that nothing else in it goes on; a join that is lost when very many
-/// are pending, or when tasks end that have no place yet.
+/// are pending, or when tasks end that have no slot yet.
 #[test]
 fn a_thousand_pending_joins_leave_the_store_to_others() {
     for mode in MODES {
@@ -184,7 +184,6 @@ fn misuse_ends_with_a_word_about_it() {
         let traps = [
             ("block(0)", "cannot block a synchronous task"),
             ("never(0)", "deadlock detected"),
-            ("leak(2000)", "handle"),
             ("twice(1)", "task"),
         ];
         for (wave, word) in traps {
@@ -196,6 +195,10 @@ fn misuse_ends_with_a_word_about_it() {
             }
             assert_nothing_left(&host);
         }
+        let error = invoke(&host, &adversary, "leak(2000)").unwrap_err();
+        let limit = error.limit().map(|limit| limit.limit);
+        assert_eq!(limit, Some(LimitKind::Handles), "{error}");
+        assert_nothing_left(&host);
         // What is left when the call has returned goes with its store.
         returns(&host, &adversary, "leak(900)", 900);
         returns(&host, &adversary, "early(7)", 7);
@@ -278,7 +281,7 @@ fn a_spinning_event_loop_has_its_share_and_no_more() {
 }
 
 /// Fault: an event loop with a pending join that counts as blocked while it computes. Where only that is in the way,
-/// all of its run would seem to be blocked, and its queued child would get a place that is kept for others.
+/// all of its run would seem to be blocked, and its queued child would get a slot that is kept for others.
 #[test]
 fn one_that_computes_beside_a_pending_join_is_not_blocked() {
     for mode in MODES {
@@ -300,7 +303,7 @@ fn one_that_computes_beside_a_pending_join_is_not_blocked() {
                 }
             })
         });
-        // It and its child have two of three places, and the child's child would take the last one.
+        // It and its child have two of three slots, and the child's child would take the last one.
         let computes = start("compute(1)");
         eventually("both joins are pending", || host.queued_spawns() == 1);
         let before = computes.stats().preemptions;
@@ -328,7 +331,6 @@ fn one_that_computes_beside_a_pending_join_is_not_blocked() {
 
 /// Fault: a blocking thread that is gone for good because only WASI 0.2 is kept from opening named pipes.
 #[test]
-#[cfg(unix)]
 fn pipes_that_nobody_writes_are_refused() {
     use hart_host::DirAccess;
 
@@ -450,16 +452,16 @@ fn composition(instances: usize, calls: usize, nanoseconds: u64) -> String {
     )
 }
 
-/// Fault: a composition whose instances all wait in the middle of calls holds more stacks than its places stand for,
+/// Fault: a composition whose instances all wait in the middle of calls holds more stacks than its slots stand for,
 /// and others find the pool exhausted.
 #[test]
-fn compositions_take_places_for_their_stacks() {
+fn compositions_take_slots_for_their_stacks() {
     for profile in [Profile::Fast, Profile::Dense] {
-        take_places(&builder().instances(100).profile(profile).build().unwrap());
+        take_slots(&builder().instances(100).profile(profile).build().unwrap());
     }
 }
 
-fn take_places(host: &Host) {
+fn take_slots(host: &Host) {
     for (instances, calls) in [(1, 30), (20, 1), (7, 7)] {
         let text = composition(instances, calls, 1_000_000);
         let component = host.load(text.as_bytes()).unwrap();
@@ -482,7 +484,7 @@ fn take_places(host: &Host) {
     assert_eq!(
         host.pool().in_use,
         6,
-        "ten instances and one stack more, and two stacks are a place"
+        "ten instances and one stack more, and two stacks are a slot"
     );
     run.cancel();
     assert!(matches!(run.wait(), Err(RunError::Cancelled)));
@@ -490,7 +492,7 @@ fn take_places(host: &Host) {
     let many = host.load(composition(300, 1, 1).as_bytes()).unwrap();
     let refused = host.call(&many, "go", Vec::new()).start().unwrap_err();
     assert!(
-        refused.to_string().contains("places of the pool"),
+        refused.to_string().contains("slots of the pool"),
         "{refused}"
     );
 }
@@ -498,73 +500,7 @@ fn take_places(host: &Host) {
 /// Fault: output that WASI 0.3 lets a guest write past its limit, one stream after the other.
 #[test]
 fn output_is_limited_for_streams_as_well() {
-    let text = r#"(component
-        (import "wasi:cli/types@0.3.0" (instance $types
-            (type $e (enum "io" "illegal-byte-sequence" "pipe"))
-            (export "error-code" (type (eq $e)))))
-        (alias export $types "error-code" (type $error))
-        (import "wasi:cli/stdout@0.3.0" (instance $stdout
-            (alias outer 1 $error (type $e))
-            (export "error-code" (type $error (eq $e)))
-            (export "write-via-stream" (func (param "data" (stream u8))
-                (result (future (result (error $error))))))))
-        (core module $libc (memory (export "memory") 2))
-        (core instance $libc (instantiate $libc))
-        (type $bytes (stream u8))
-        (core func $new (canon stream.new $bytes))
-        (core func $write (canon stream.write $bytes async (memory (core memory $libc "memory"))))
-        (core func $close (canon stream.drop-writable $bytes))
-        (core func $via (canon lower (func $stdout "write-via-stream")))
-        (core func $return (canon task.return (result u32)))
-        (core func $set-new (canon waitable-set.new))
-        (core func $join (canon waitable.join))
-        (core module $m
-            (import "" "new" (func $new (result i64)))
-            (import "" "write" (func $write (param i32 i32 i32) (result i32)))
-            (import "" "close" (func $close (param i32)))
-            (import "" "via" (func $via (param i32) (result i32)))
-            (import "" "return" (func $return (param i32)))
-            (import "" "set-new" (func $set-new (result i32)))
-            (import "" "join" (func $join (param i32 i32)))
-            (global $set (mut i32) (i32.const 0))
-            (global $left (mut i32) (i32.const 0))
-            (global $writer (mut i32) (i32.const 0))
-            (global $written (mut i32) (i32.const 0))
-            ;; Writes `count` times 1000 bytes, each through a stream of its own.
-            (func (export "flood") (param $count i32) (result i32)
-                (global.set $set (call $set-new))
-                (global.set $left (local.get $count))
-                (call $next))
-            (func $next (result i32)
-                (local $both i64) (local $code i32)
-                (loop $again
-                    (if (i32.eqz (global.get $left)) (then
-                        (call $return (global.get $written))
-                        (return (i32.const 0))))
-                    (global.set $left (i32.sub (global.get $left) (i32.const 1)))
-                    (local.set $both (call $new))
-                    (drop (call $via (i32.wrap_i64 (local.get $both))))
-                    (global.set $writer (i32.wrap_i64 (i64.shr_u (local.get $both) (i64.const 32))))
-                    (local.set $code (call $write (global.get $writer) (i32.const 0) (i32.const 1000)))
-                    (if (i32.ne (local.get $code) (i32.const -1)) (then
-                        (call $end (local.get $code))
-                        (br $again))))
-                (call $join (global.get $writer) (global.get $set))
-                (i32.or (i32.const 2) (i32.shl (global.get $set) (i32.const 4))))
-            (func $end (param $code i32)
-                (global.set $written (i32.add (global.get $written) (i32.shr_u (local.get $code) (i32.const 4))))
-                (call $close (global.get $writer)))
-            (func (export "callback") (param $event i32) (param $stream i32) (param $code i32) (result i32)
-                (if (i32.ne (local.get $event) (i32.const 3)) (then unreachable))
-                (call $join (global.get $writer) (i32.const 0))
-                (call $end (local.get $code))
-                (call $next)))
-        (core instance $i (instantiate $m (with "" (instance
-            (export "new" (func $new)) (export "write" (func $write)) (export "close" (func $close))
-            (export "via" (func $via)) (export "return" (func $return))
-            (export "set-new" (func $set-new)) (export "join" (func $join))))))
-        (func (export "flood") async (param "count" u32) (result u32)
-            (canon lift (core func $i "flood") async (callback (core func $i "callback")))))"#;
+    let text = include_str!("concurrent/flood.wat");
     for mode in MODES {
         let host = builder().preemption(mode).build().unwrap();
         let component = host.load(text.as_bytes()).unwrap();

@@ -397,12 +397,12 @@ fn a_pool_beyond_what_is_granted() {
         .instances(10_000)
         .build()
         .unwrap();
-    let places = host.pool().instances;
-    assert!((100..600).contains(&places), "{places}");
+    let slots = host.pool().instances;
+    assert!((100..600).contains(&slots), "{slots}");
     let setting = &host.settings()[0];
     assert_eq!(
         (setting.name, &setting.value),
-        ("instances", &places.to_string())
+        ("instances", &slots.to_string())
     );
     assert!(setting.reason.contains("ulimit -d"), "{setting}");
     let lab = lab(&host);

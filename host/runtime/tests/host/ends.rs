@@ -298,30 +298,6 @@ fn a_shutdown_ends_the_host_whoever_waits() {
     assert_nothing_left(&host);
 }
 
-/// Fault: a destructor of the embedder's that panics and leaves a run without an end.
-#[test]
-fn a_panic_in_a_destructor_ends_the_run() {
-    struct Panics;
-    impl Drop for Panics {
-        fn drop(&mut self) {
-            panic!("in a destructor, on purpose");
-        }
-    }
-    let host = builder().data(|| Panics).build().unwrap();
-    let lab = lab(&host);
-    let error = run(&host, &lab, &say(b'x'))
-        .start()
-        .unwrap()
-        .wait()
-        .unwrap_err();
-    assert!(error.to_string().contains("on purpose"), "{error}");
-    let waits = run(&host, &lab, &sleep(250)).start().unwrap();
-    eventually("it runs", || host.pool().stacks == 1);
-    waits.cancel();
-    assert!(waits.wait().is_err());
-    assert_eq!(host.live_guests(), 0);
-}
-
 /// Fault: a guest's names that move the cursor where a `main` returns the error of a run.
 #[test]
 fn what_debug_shows_of_an_error_is_escaped() {

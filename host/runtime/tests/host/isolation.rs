@@ -1,4 +1,4 @@
-//! A place in the pool shows nothing of its last user: memories, tables, globals, heaps and stacks, in every sort of
+//! A slot in the pool shows nothing of its last user: memories, tables, globals, heaps and stacks, in every sort of
 //! pool.
 
 use crate::support::*;
@@ -104,7 +104,7 @@ fn profiles() -> Vec<(String, Host)> {
     .collect()
 }
 
-/// Fault: a guest that finds in its memories, its table or its globals what the last one in its place has left there: in what
+/// Fault: a guest that finds in its memories, its table or its globals what the last one in its slot has left there: in what
 /// is zeroed by hand, in what is given back to the system, in what was grown, under an image or where another
 /// component's was.
 #[test]
@@ -119,7 +119,7 @@ fn a_place_shows_nothing_of_its_last_user() {
         for pages in [0, 1, 40] {
             for end in ["mark", "trap", "spin"] {
                 for marks in &components {
-                    // All places, and the queue of those that are not reset yet.
+                    // All slots, and the queue of those that are not reset yet.
                     for _ in 0..4 {
                         let run = host
                             .call(marks, end, vec![Val::U32(pages)])
@@ -188,7 +188,7 @@ const HEAP: &str = r#"(component
     (func (export "mark") (param "rounds" u32) (canon lift (core func $i "mark")))
     (func (export "look") (param "rounds" u32) (result u32) (canon lift (core func $i "look"))))"#;
 
-/// Fault: a heap whose objects begin with what the last guest has left in that place, and not with their defaults.
+/// Fault: a heap whose objects begin with what the last guest has left there, and not with their defaults.
 #[test]
 fn a_heap_shows_nothing_of_its_last_user() {
     for (name, host) in profiles() {
@@ -304,7 +304,7 @@ fn a_stack_shows_nothing_of_its_last_user() {
     for (name, host) in profiles() {
         let component = with_probe(&host);
         // Within what is zeroed by hand, and beyond.
-        for deep in [10, 200] {
+        for deep in [40, 200] {
             let deep = vec![Val::U32(deep)];
             for end in ["mark", "trap"] {
                 for _ in 0..8 {

@@ -318,6 +318,16 @@
             (local.set $at (local.get $start))
             (global.set $spawned (i32.const 0))
             (br $next)))
+          ;; k count: takes so many pollables and keeps them
+          (if (i32.eq (local.get $op) (i32.const 107)) (then
+            (local.set $arg (i32.load16_u (local.get $at)))
+            (local.set $at (i32.add (local.get $at) (i32.const 2)))
+            (block $enough (loop $more
+              (br_if $enough (i32.eqz (local.get $arg)))
+              (drop (call $subscribe-duration (i64.const 3600000000000)))
+              (local.set $arg (i32.sub (local.get $arg) (i32.const 1)))
+              (br $more)))
+            (br $next)))
           (if (i32.eq (local.get $op) (i32.const 104)) (then
             (loop $ever
               (drop (call $subscribe-duration (i64.const 3600000000000)))

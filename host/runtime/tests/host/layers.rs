@@ -161,19 +161,11 @@ fn armed_stores_are_preempted_killed_and_limited() {
         let cpu = own.call(Limits::new().cpu_time(short), "spin", usize::MAX);
         assert_eq!(limit(cpu.wait().unwrap_err()), LimitKind::CpuTime);
 
-        // Memory: the embedder sees the limit in its own error, because its own code called the guest.
-        let error = own
-            .call(Limits::new().memory(1 << 20), "grow", usize::MAX)
-            .wait()
-            .unwrap()
-            .unwrap_err();
-        assert_eq!(
-            error
-                .downcast_ref::<hart_host::LimitReached>()
-                .unwrap()
-                .limit,
-            LimitKind::Memory
-        );
+        // Memory in the same way, though the embedder's own code called the guest and got an error.
+        let memory = own.call(Limits::new().memory(1 << 20), "grow", usize::MAX);
+        assert_eq!(limit(memory.wait().unwrap_err()), LimitKind::Memory);
+        let memory = own.call(Limits::new().task_memory(1 << 20), "grow", usize::MAX);
+        assert_eq!(limit(memory.wait().unwrap_err()), LimitKind::TaskMemory);
         // The embedder's own limiter has its say too.
         let error = own
             .call(Limits::new(), "grow", 1 << 20)
@@ -243,4 +235,130 @@ fn every_task_has_an_end() {
     eventually("nothing is counted as live", || {
         group.stats().live_tasks == 0
     });
+}
+
+/// Fault: a tokio runtime that lacks what guests need, taken, and a panic in the first guest that sleeps.
+#[test]
+fn a_tokio_runtime_without_drivers_is_refused() {
+    let with = |timers: bool, io: bool| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1);
+        if timers {
+            builder.enable_time();
+        }
+        if io {
+            builder.enable_io();
+        }
+        builder.build().unwrap()
+    };
+    for (timers, io, missing) in [
+        (false, false, Some("timers")),
+        (false, true, Some("timers")),
+        (true, false, Some("I/O")),
+        (true, true, None),
+    ] {
+        let tokio = with(timers, io);
+        let handle = tokio.handle().clone();
+        let runtime = Runtime::builder().workers(1).tokio(handle.clone()).build();
+        let host = crate::support::builder().tokio(handle).build();
+        for refused in [runtime.map(drop).err(), host.map(drop).err()] {
+            match (missing, refused) {
+                (None, None) => {}
+                (Some(missing), Some(BuildError::Setting(said))) => {
+                    assert!(
+                        said.contains(missing) && said.contains("enable_all"),
+                        "{said}"
+                    );
+                }
+                (_, other) => panic!("timers {timers}, I/O {io}: {other:?}"),
+            }
+        }
+    }
+    let gone = with(true, true);
+    let handle = gone.handle().clone();
+    drop(gone);
+    let refused = Runtime::builder().workers(1).tokio(handle).build();
+    assert!(
+        matches!(refused, Err(BuildError::Setting(_))),
+        "{refused:?}"
+    );
+}
+
+/// Fault: a store that leaves its task, whose guest then runs on for ever and stops for nobody.
+#[test]
+fn a_store_that_leaves_its_task_is_refused() {
+    let own = own(Preemption::epoch());
+    let group = own.runtime.group().build().unwrap();
+    // Another task that waits, so that there are epochs.
+    let (away, comes) = futures::channel::oneshot::channel();
+    let (engine, linker, component) = (
+        own.engine.clone(),
+        own.linker.clone(),
+        own.component.clone(),
+    );
+    let first = group.spawn(async move |cx| {
+        let limiter = Limited::new(StoreLimits::default());
+        let mut store = Store::new(&engine, State { count: 0, limiter });
+        cx.arm(&mut store)?;
+        let instance = linker.instantiate_async(&mut store, &component).await?;
+        let spin = instance.get_typed_func::<(), ()>(&mut store, "spin")?;
+        let _ = away.send((store, spin, cx));
+        Ok::<(), wasmtime::Error>(())
+    });
+    first.wait().unwrap().unwrap();
+    let second = group.spawn(async move |own| {
+        let (mut store, spin, foreign) = comes.await.expect("it was sent");
+        // What belongs to another task cannot be armed with.
+        let foreign = foreign.arm(&mut store).expect_err("its task has ended");
+        let left = spin.call_async(&mut store, ()).await.expect_err("it spins");
+        let _ = own;
+        (foreign.to_string(), format!("{left:?}"))
+    });
+    let beside = group.spawn(async move |cx| {
+        for _ in 0..10_000 {
+            cx.yield_now().await;
+        }
+    });
+    let (foreign, left) = second.wait().unwrap();
+    assert!(foreign.contains("Cx::arm"), "{foreign}");
+    assert!(left.contains("outside of that task"), "{left}");
+    beside.wait().unwrap();
+}
+
+/// Fault: one that was armed again in its new task, refused all the same.
+#[test]
+fn a_store_that_is_armed_again_may_go_to_another_task() {
+    for mode in crate::support::MODES {
+        let own = own(mode);
+        let group = own.runtime.group().build().unwrap();
+        let (away, comes) = futures::channel::oneshot::channel();
+        let (engine, linker, component) = (
+            own.engine.clone(),
+            own.linker.clone(),
+            own.component.clone(),
+        );
+        let first = group.spawn(async move |cx| {
+            let limiter = Limited::new(StoreLimits::default());
+            let mut store = Store::new(&engine, State { count: 0, limiter });
+            cx.arm(&mut store)?;
+            let instance = linker.instantiate_async(&mut store, &component).await?;
+            let spin = instance.get_typed_func::<(), ()>(&mut store, "spin")?;
+            let _ = away.send((store, spin));
+            Ok::<(), wasmtime::Error>(())
+        });
+        first.wait().unwrap().unwrap();
+        let second = group.spawn(async move |cx| {
+            let (mut store, spin) = comes.await.expect("it was sent");
+            cx.arm(&mut store)?;
+            spin.call_async(&mut store, ()).await
+        });
+        let beside = group.spawn(async move |cx| {
+            for _ in 0..100 {
+                cx.yield_now().await;
+            }
+        });
+        beside.wait().unwrap();
+        second.cancel();
+        assert_eq!(second.wait().unwrap_err(), TaskError::Cancelled);
+    }
 }

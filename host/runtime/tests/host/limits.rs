@@ -136,7 +136,7 @@ fn the_queue_of_spawns_is_bounded() {
         .limits(limits)
         .build()
         .unwrap();
-    // One has a place and keeps it, three wait.
+    // One has a slot and keeps it, three wait.
     let script = Script::default().times(5, &spawn(&sleep(200))).explain();
     let said = output(&host, &lab(&host), &script);
     assert!(said.contains("`queued`"), "{said}");

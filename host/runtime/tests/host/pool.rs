@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use crate::support::*;
-use hart_host::{Cache, Host, LoadError, Profile, RunError};
+use hart_host::{
+    Cache, Host, HostBuilder, Limits, LoadError, Profile, Run, RunError, instances_for, wasmtime,
+};
 
 /// Fault: a choice that nobody can see, or that says nothing of why.
 #[test]
@@ -47,15 +49,15 @@ fn pools_that_take_all_there_is() {
         .take_while(Result::is_ok)
         .map(Result::unwrap)
         .collect();
-    let places: u64 = built.iter().map(|host| host.pool().instances).sum();
+    let slots: u64 = built.iter().map(|host| host.pool().instances).sum();
     let most = std::fs::read_to_string("/proc/sys/vm/max_map_count");
     if let Some(most) = most.ok().and_then(|text| text.trim().parse::<u64>().ok()) {
-        assert!(places * 6 < most, "{places} places, and {most} mappings");
+        assert!(slots * 6 < most, "{slots} slots, and {most} mappings");
     }
     assert!(!built.is_empty());
 }
 
-/// Fault: the pool refuses an instance for which there is a place, because another worker is still giving that back to
+/// Fault: the pool refuses an instance for which there is a slot, because another worker is still giving that back to
 /// the system.
 #[test]
 fn a_place_that_is_being_given_back_is_waited_for() {
@@ -150,9 +152,9 @@ fn too_many_memories_or_tables_say_how_many() {
     }
 }
 
-/// Fault: a component for which the pool has too few places, refused as if nothing could be done.
+/// Fault: a component for which the pool has too few slots, refused as if nothing could be done.
 #[test]
-fn what_takes_more_places_than_there_are_names_the_setting() {
+fn what_takes_more_slots_than_there_are_names_the_setting() {
     let tables = "(table 1 funcref)".repeat(9);
     let text = format!("(component (core module {tables}))");
     refuses(
@@ -168,40 +170,123 @@ fn what_takes_more_places_than_there_are_names_the_setting() {
             (func (export \"f\") (canon lift (core func $i \"f\"))))";
         let component = host.load(text.as_bytes()).unwrap();
         let Err(RunError::Setup(said)) = host.call(&component, "f", Vec::new()).start() else {
-            panic!("there is one place")
+            panic!("there is one slot")
         };
         assert!(
-            said.contains("takes 2 places") && said.contains("instances` to 2"),
+            said.contains("takes 2 slots") && said.contains("instances` to 2"),
             "{said}"
         );
     }
 }
 
-/// Fault: bookkeeping that nobody counts: in the dense profile wasmtime does not.
+/// Fault: a pool for one run in which that run has no room, so that it is refused; one for few tasks where the run may
+/// spawn many; a large one for a program that cannot spawn.
 #[test]
-fn an_instance_that_is_too_large_says_how_large() {
-    let module = |name: &str, globals: usize| {
-        let globals = "(global i64 (i64.const 0))".repeat(globals);
-        format!("(core module ${name} {globals}) (core instance (instantiate ${name}))")
+fn a_pool_for_one_run_has_room_for_it() {
+    let several = |memories: usize, imports: &str| {
+        let modules = "(core instance (instantiate $m))".repeat(memories);
+        let text = format!(
+            r#"(component
+                {imports}
+                (core module $m (memory 1) (func (export "f")))
+                (core instance $i (instantiate $m))
+                {modules}
+                (func (export "f") (canon lift (core func $i "f"))))"#
+        );
+        wat::parse_str(text).unwrap()
     };
-    // One module with too many, and two that have too many together.
-    let one = format!("(component {})", module("a", 100_000));
-    let two = format!(
-        "(component {} {})",
-        module("a", 50_000),
-        module("b", 50_000)
+    for memories in [0, 1, 3, 10, 30] {
+        let bytes = several(memories, "");
+        let instances = instances_for(&bytes);
+        assert!(instances < 100, "{instances}");
+        let host = builder().instances(instances).build().unwrap();
+        let code = host.precompile(&bytes).unwrap();
+        assert_eq!(instances_for(&code), instances);
+        let component = host.load(&bytes).unwrap();
+        let run = host.invoke(&component, "f()").unwrap().start().unwrap();
+        run.wait().unwrap();
+        assert_nothing_left(&host);
+    }
+    let spawns = several(1, r#"(import "hart:exec/tasks@0.1.0" (instance))"#);
+    for bytes in [&spawns[..], b"(component)", b"\0asm", b""] {
+        assert_eq!(instances_for(bytes), HostBuilder::DEFAULT_INSTANCES);
+    }
+}
+
+/// Fault: a slot that stands for fewer memories than its guest takes: the pool refuses it.
+#[test]
+fn guests_with_a_heap_take_a_place_for_it() {
+    let host = builder().instances(100).imports(|linker| {
+        let mut root = linker.root();
+        root.func_wrap_async("wait", |_, ()| {
+            Box::new(std::future::pending::<wasmtime::Result<()>>())
+        })
+    });
+    let host = host.build().unwrap();
+    let waits = host.load(
+        br#"(component
+            (import "wait" (func $wait))
+            (core func $lowered (canon lower (func $wait)))
+            (core module $m
+                (import "" "wait" (func $wait))
+                (type $cell (struct (field i32)))
+                (memory 1)
+                (func (export "f") (drop (struct.new $cell (i32.const 1))) (call $wait)))
+            (core instance $i (instantiate $m
+                (with "" (instance (export "wait" (func $lowered))))))
+            (func (export "f") (canon lift (core func $i "f"))))"#,
     );
-    for profile in [Profile::Fast, Profile::Dense] {
-        refuses(
-            profile,
-            &one,
-            &["of bookkeeping", "1048576 are the most", "split it"],
-        );
-        refuses(
-            profile,
-            &two,
-            &["an instance takes", "1048576 are the most", "split it"],
-        );
+    let waits = waits.unwrap();
+    let start = |_| host.call(&waits, "f", Vec::new()).start().unwrap();
+    let runs: Vec<Run> = (0..20).map(start).collect();
+    eventually("all of them run", || host.pool().component_instances == 20);
+    assert_eq!(host.pool().in_use, 40);
+    for run in &runs {
+        run.cancel();
+    }
+    for run in runs {
+        assert!(matches!(run.wait(), Err(RunError::Cancelled)));
+    }
+    assert_nothing_left(&host);
+}
+
+/// Fault: bookkeeping that nobody counts, or because of which a large program is refused: for globals, for functions in
+/// tables, of one module or of many together.
+#[test]
+fn bookkeeping_is_memory_of_the_run() {
+    let module = |name: &str, items: &str| {
+        format!("(core module ${name} {items}) (core instance ${name} (instantiate ${name}))")
+    };
+    let globals = |count: usize| "(global i64 (i64.const 0))".repeat(count);
+    let functions = {
+        let names: String = (0..40_000).map(|function| format!(" {function}")).collect();
+        format!(
+            "{} (table 40000 funcref) (elem (i32.const 0) func{names})",
+            "(func)".repeat(40_000)
+        )
+    };
+    let entry = r#"(core module $f (func (export "f"))) (core instance $f (instantiate $f))
+        (func (export "f") (canon lift (core func $f "f")))"#;
+    // How much each takes, at least.
+    let mut cases = vec![
+        (Profile::Fast, module("a", &functions), 40_000 * 32),
+        (Profile::Dense, module("a", &globals(100_000)), 100_000 * 16),
+    ];
+    let two = module("a", &globals(50_000)) + &module("b", &globals(50_000));
+    cases.push((Profile::Fast, two, 100_000 * 16));
+    for (profile, modules, bytes) in cases {
+        let host = builder().profile(profile).build().unwrap();
+        let text = format!("(component {modules} {entry})");
+        let component = host.load(text.as_bytes()).unwrap();
+        let run = |memory: u64| -> Result<_, RunError> {
+            let run = host.invoke(&component, "f()").unwrap();
+            run.limits(Limits::new().memory(memory)).start()?.wait()
+        };
+        let enough = run(16 << 20).unwrap();
+        assert!(enough.stats.peak_memory >= bytes, "{:?}", enough.stats);
+        let short = run(bytes / 2);
+        assert!(matches!(short, Err(RunError::OutOfMemory(_))), "{short:?}");
+        assert_nothing_left(&host);
     }
 }
 

@@ -181,8 +181,8 @@ fn an_idle_instance_is_given_back_by_and_by() {
     assert!(run.wait().is_err());
 }
 
-/// Fault: places that nobody uses and nobody gets: a run that waits, or that finds the pool exhausted in spite of its
-/// place.
+/// Fault: slots that nobody uses and nobody gets: a run that waits, or that finds the pool exhausted in spite of its
+/// slot.
 #[test]
 fn idle_instances_make_way() {
     for profile in [Profile::Fast, Profile::Dense] {
@@ -204,7 +204,7 @@ fn idle_instances_make_way() {
             eventually("both were joined", || first.stats().joins == 2);
             let waits = spawn(&a().yield_forever()).spawn(&a().yield_forever());
             let second = run(&host, &lab, &waits.join(0)).start().unwrap();
-            eventually("all places are taken", || {
+            eventually("all slots are taken", || {
                 host.pool().in_use == 4 && second.stats().spawns == 2
             });
             let third = spawn(&a()).join(0);

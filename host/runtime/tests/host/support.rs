@@ -21,7 +21,12 @@ pub const MODES: [Preemption; 2] = [
 
 /// A host for tests: no cache, so that no thread of the cache is left behind.
 pub fn builder() -> HostBuilder {
-    Host::builder()
+    for_tests(Host::builder())
+}
+
+/// The same with data of the test's own.
+pub fn for_tests<T: Send + 'static>(builder: HostBuilder<T>) -> HostBuilder<T> {
+    builder
         .workers(2)
         .instances(100)
         .cache(Cache::Off)
@@ -33,12 +38,16 @@ pub fn host() -> Host {
 }
 
 /// The guest of `lab.wat`.
-pub fn lab(host: &Host) -> Component {
+pub fn lab<T: Send + 'static>(host: &Host<T>) -> Component<T> {
     host.load(include_bytes!("lab.wat")).expect("the lab loads")
 }
 
 /// A run of the lab that follows `script`; ended by a timeout if it hangs.
-pub fn run(host: &Host, lab: &Component, script: &Script) -> RunBuilder {
+pub fn run<T: Send + 'static>(
+    host: &Host<T>,
+    lab: &Component<T>,
+    script: &Script,
+) -> RunBuilder<T> {
     let bytes = script.0.iter().map(|byte| Val::U8(*byte)).collect();
     host.call(lab, "script", vec![Val::List(bytes)])
 }
@@ -76,9 +85,9 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Nothing of any run is left: no task, no place, no instance, no stack.
+/// Nothing of any run is left: no task, no slot, no instance, no stack.
 #[track_caller]
-pub fn assert_nothing_left(host: &Host) {
+pub fn assert_nothing_left<T: Send + 'static>(host: &Host<T>) {
     let stats = host.stats();
     assert_eq!(
         (stats.live_guests, stats.live_runs, stats.queued_spawns),
@@ -171,6 +180,8 @@ steps! {
     repeat = b'r'();
     /// Takes pollables for ever and keeps them.
     hoard = b'h'();
+    /// Takes so many pollables and keeps them.
+    keep = b'k'(count: u16);
     /// Fills so many pages of memory with one instruction, for ever.
     fill = b'f'(pages: u16);
     /// Ends the script with an error.
@@ -225,7 +236,6 @@ pub fn tree(depth: u32) -> Script {
 }
 
 /// A directory of this process's with a named `pipe` and a `file`.
-#[cfg(unix)]
 pub fn with_a_pipe(name: &str) -> std::path::PathBuf {
     let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();

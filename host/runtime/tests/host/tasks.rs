@@ -194,7 +194,7 @@ fn orphans_stay_in_the_scopes_above() {
     assert_nothing_left(&host);
 }
 
-/// Fault: tasks that go on when their root has ended, holding places and cores.
+/// Fault: tasks that go on when their root has ended, holding slots and cores.
 #[test]
 fn the_end_of_the_root_is_the_end_of_its_run() {
     for mode in MODES {

@@ -18,13 +18,9 @@
 mod fan_out;
 pub(crate) mod memory;
 mod sleepers;
+mod suite;
 
 use crate::measure::Bench;
-
-const SUITE: &str = "async";
-
-/// Tasks that one instance holds.
-const TASKS: u32 = 10_000;
 
 pub(crate) fn run(bench: &mut Bench) {
     sleepers::run(bench);

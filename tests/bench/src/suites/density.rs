@@ -11,7 +11,9 @@
 //! `cost/*` says what the dense profile costs in speed, beside the other one.
 
 mod cost;
+mod suite;
 
+use self::suite::{SUITE, WORKERS};
 use crate::{
     child,
     measure::Bench,
@@ -34,10 +36,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-const SUITE: &str = "density";
-
-const WORKERS: usize = 2;
 
 /// Time for all guests to be started and parked, and for the look.
 fn time_to_park(guests: u32) -> Duration {
@@ -196,8 +194,8 @@ fn left(wake: Instant) -> u32 {
 }
 
 fn hart(profile: Profile, guests: u32, guest: &[u8]) -> Found {
-    let host = |places| {
-        let builder = Host::builder().workers(WORKERS).instances(places);
+    let host = |slots| {
+        let builder = Host::builder().workers(WORKERS).instances(slots);
         let built = builder.profile(profile).cache(Cache::Off).build();
         built.expect("it is made smaller where it must be")
     };

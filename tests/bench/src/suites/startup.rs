@@ -1,7 +1,7 @@
 //! How long `hart run` of a small program takes, from starting the process to its end.
 //!
 //! The peer is `wasmtime run`, or, where there is no `wasmtime`, this program doing what it does: see [`peer`]. The row
-//! `startup/pool` says what is saved by a pool that begins small, as that of `hart run` does.
+//! `startup/pool` says what is saved by a pool of few slots, which `hart run` makes for a component that cannot spawn.
 
 use crate::{
     child,
@@ -9,7 +9,7 @@ use crate::{
     wasi::State,
 };
 use hart_host::{
-    Host,
+    Host, HostBuilder,
     wasmtime::{
         Cache, CacheConfig, Config, Engine, Store,
         component::{Component, Linker},
@@ -102,21 +102,26 @@ pub(crate) fn run(bench: &mut Bench) {
     let _ = std::fs::remove_dir_all(&directory);
 }
 
-/// How long a host of the usual size takes to be built.
+/// How long a host takes to be built: of few slots, and of as many as by default.
 fn pool(bench: &mut Bench) {
-    let build = |grows: bool| {
+    let build = |instances: u32| {
         let builder = Host::builder().workers(1).cache(hart_host::Cache::Off);
         let mut host = None;
-        let time = time(|| host = builder.grows(grows).build().ok());
+        let time = time(|| host = builder.instances(instances).build().ok());
         host.expect("the defaults fit this machine");
         time
     };
     let case = Case {
         suite: SUITE,
         name: "pool",
-        peer_name: "all places",
+        peer_name: "all slots",
     };
-    bench.compare(&case, &mut || build(true), &mut || build(false));
+    let few = hart_host::instances_for(
+        &std::fs::read(hart_build::guest("hello")).expect("it was just built"),
+    );
+    bench.compare(&case, &mut || build(few), &mut || {
+        build(HostBuilder::DEFAULT_INSTANCES)
+    });
 }
 
 fn start(command: &mut Command, cache: &Path) -> Duration {

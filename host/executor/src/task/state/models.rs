@@ -18,7 +18,7 @@ fn idle(wakers: usize) -> State {
 #[test]
 fn wake_against_poll() {
     loom::model(|| {
-        let shared = Arc::new((State::spawned(false), AtomicUsize::new(0)));
+        let shared = Arc::new((State::spawned(false, false), AtomicUsize::new(0)));
         assert_eq!(shared.0.start_poll(), StartPoll::Poll);
         let theirs = shared.clone();
         let waker = thread::spawn(move || {
@@ -64,7 +64,7 @@ fn wake_against_wake() {
 #[test]
 fn cancel_against_poll() {
     loom::model(|| {
-        let state = Arc::new(State::spawned(false));
+        let state = Arc::new(State::spawned(false, false));
         let theirs = state.clone();
         let canceller = thread::spawn(move || {
             let cancel = theirs.cancel(Reason::Cancelled);
@@ -98,7 +98,7 @@ fn cancel_against_poll() {
 #[test]
 fn join_against_completion() {
     loom::model(|| {
-        let shared = Arc::new((State::spawned(false), loom::cell::UnsafeCell::new(0)));
+        let shared = Arc::new((State::spawned(false, false), loom::cell::UnsafeCell::new(0)));
         assert_eq!(shared.0.start_poll(), StartPoll::Poll);
         let theirs = shared.clone();
         let completer = thread::spawn(move || match theirs.0.complete(1, false) {
@@ -148,7 +148,7 @@ fn join_against_completion() {
 #[test]
 fn detach_against_completion() {
     loom::model(|| {
-        let state = Arc::new(State::spawned(false));
+        let state = Arc::new(State::spawned(false, false));
         assert_eq!(state.start_poll(), StartPoll::Poll);
         let theirs = state.clone();
         let completer = thread::spawn(move || {

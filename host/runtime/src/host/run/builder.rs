@@ -3,56 +3,60 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Weak;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use wasmtime::component::Val;
 use wasmtime_wasi::WasiCtxBuilder;
 
-use super::Run;
-use crate::account::{Account, Share};
-use crate::host::admission::depth_for;
-use crate::host::bindings::Rights;
-use crate::host::component::Component;
-use crate::host::guest::{Guest, Traits};
-use crate::host::outcome::Ended;
-use crate::host::shared::RunShared;
-use crate::host::start::{Body, Start};
-use crate::host::stdio::Stdio;
-use crate::host::wasi::{DirAccess, Grants, Recipe};
-use crate::host::{Host, HostInner};
-use crate::sync::lock;
-use crate::task::{Control, Kill, TaskLimits};
-use crate::{LimitKind, LimitReached, Limits, Preemption, RunError, Tenant, text};
+use crate::base::text;
+use crate::engine::component::Interface;
+use crate::engine::wave;
+use crate::host::handle::{Host, HostInner};
+use crate::host::run::handle::Run;
+use crate::host::run::prepared::{Prepared, Terms};
+use crate::instance::error::RunError;
+use crate::instance::lifecycle::{Body, Work};
+use crate::instance::program::Reused;
+use crate::instance::store::Component;
+use crate::quota::limits::Limits;
+use crate::quota::share::Share;
+use crate::runtime::tenant::Tenant;
+use crate::sched::preemption::Preemption;
+use crate::wasi::grants::{DirAccess, Grants};
+use crate::wasi::http::allowed::AllowedHost;
+use crate::wasi::stdio::Stdio;
 
 /// What a run is to do, what it is granted and what it may use. From
 /// [`Host::command`](crate::Host::command), [`Host::invoke`](crate::Host::invoke) or
 /// [`Host::call`](crate::Host::call). Nothing is granted unless it is said here.
 #[must_use = "a run begins with `start`"]
-pub struct RunBuilder {
-    host: Arc<HostInner>,
-    component: Component,
-    target: Target,
+pub struct RunBuilder<T: 'static = ()> {
+    host: Arc<HostInner<T>>,
+    component: Component<T>,
+    target: Target<T>,
+    data: Option<T>,
     name: Option<String>,
     grants: Grants,
     limits: Limits,
     share: Share,
     tenant: Option<Tenant>,
+    prefer_wasi03: bool,
+    waits: Option<bool>,
 }
 
-pub(in crate::host) enum Target {
+pub(crate) enum Target<T: 'static> {
     Command,
     Call { export: String, args: Vec<Val> },
-    Drive(Body),
+    Drive(Body<T>),
 }
 
-impl RunBuilder {
-    pub(in crate::host) fn new(host: &Host, component: &Component, target: Target) -> Self {
+impl<T: Send + 'static> RunBuilder<T> {
+    pub(crate) fn new(host: &Host<T>, component: &Component<T>, target: Target<T>) -> Self {
         Self {
             host: host.inner().clone(),
             component: component.clone(),
             target,
+            data: None,
             name: None,
             grants: Grants::default(),
             limits: Limits::new(),
@@ -61,6 +65,8 @@ impl RunBuilder {
                 Preemption::Fuel { .. } | Preemption::None => Share::default(),
             },
             tenant: None,
+            prefer_wasi03: false,
+            waits: None,
         }
     }
 
@@ -68,6 +74,14 @@ impl RunBuilder {
     /// argument, or `run`.
     pub fn name(mut self, name: impl AsRef<str>) -> Self {
         self.name = Some(text::name(name.as_ref()));
+        self
+    }
+
+    /// The embedder's data in the store of the run's root: see
+    /// [`HostBuilder::with_data`](crate::HostBuilder::with_data). Default: what
+    /// [`HostBuilder::data`](crate::HostBuilder::data) makes.
+    pub fn data(mut self, data: T) -> Self {
+        self.data = Some(data);
         self
     }
 
@@ -87,20 +101,36 @@ impl RunBuilder {
         self
     }
 
-    /// Adds an environment variable.
+    /// Sets an environment variable. The last value of a name wins, also over what
+    /// [`inherit_env`](Self::inherit_env) added before.
+    ///
+    /// ```no_run
+    /// # let host = hart_host::Host::builder().build()?;
+    /// # let component = host.load(b"")?;
+    /// // The guest has this process's variables, with another `HOME`.
+    /// let run = host.command(&component).inherit_env().env("HOME", "/");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn env(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.grants.env.push((key.into(), value.into()));
+        self.grants.set_env(key.into(), value.into());
         self
     }
 
-    /// Adds all of this process's environment variables that are text.
+    /// Sets all of this process's environment variables, except those whose name or value is not UTF-8, which guests'
+    /// variables have to be: a warning of `tracing` names each of these.
     pub fn inherit_env(mut self) -> Self {
-        let own = std::env::vars_os();
-        self.grants.env.extend(
-            own.filter_map(|(key, value)| {
-                Some((key.into_string().ok()?, value.into_string().ok()?))
-            }),
-        );
+        for (key, value) in std::env::vars_os() {
+            match (key.into_string(), value.into_string()) {
+                (Ok(key), Ok(value)) => self.grants.set_env(key, value),
+                (key, _) => {
+                    let key = key.unwrap_or_else(|key| key.to_string_lossy().into_owned());
+                    tracing::warn!(
+                        "the environment variable {} is left out: it is not UTF-8",
+                        text::line(&key)
+                    );
+                }
+            }
+        }
         self
     }
 
@@ -140,6 +170,13 @@ impl RunBuilder {
         self
     }
 
+    /// Lets guests send HTTP requests to this host, by `wasi:http`. May be called again for others. Default: none, whatever
+    /// [`allow_network`](Self::allow_network) says, which is about sockets.
+    pub fn allow_http(mut self, host: AllowedHost) -> Self {
+        self.grants.http.push(host);
+        self
+    }
+
     /// What the run may use. What is not set here is as in the host's own limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -167,6 +204,47 @@ impl RunBuilder {
         self
     }
 
+    /// Where the component exports `wasi:cli/run` of WASI 0.2 and of 0.3 (see
+    /// [`Component::commands`](crate::Component::commands)), a [command](crate::Host::command) runs that of 0.3.
+    /// Default: that of 0.2, which is the test harness where a program of WASI 0.3 is tested.
+    pub fn prefer_wasi03(mut self, prefer: bool) -> Self {
+        self.prefer_wasi03 = prefer;
+        self
+    }
+
+    /// Whether the run, and what it spawns, may wait for slots in the pool. Where it may not, it is refused if there is
+    /// none for it now, with [`LimitKind::InnerInstances`](crate::LimitKind::InnerInstances).
+    ///
+    /// Default: yes; but no where [`start`](Self::start) is called in a guest's host call or in the body of
+    /// [`Host::drive`](crate::Host::drive), on the thread that polls the guest. The guest keeps its slot while it waits
+    /// for the run, so runs inside runs could wait for each other for ever. Say no where the same is done on another
+    /// thread (a task of tokio's that the host call awaits), and yes where the guest does not wait for the run.
+    ///
+    /// ```
+    /// use hart_host::{Cache, Host, LimitKind, RunError};
+    ///
+    /// let host = Host::builder().instances(1).cache(Cache::Off).build()?;
+    /// let spinner = host.load(br#"
+    ///     (component
+    ///         (core module $m (func (export "f") (loop $again (br $again))))
+    ///         (core instance $i (instantiate $m))
+    ///         (func (export "spin") (canon lift (core func $i "f"))))
+    /// "#)?;
+    /// let first = host.invoke(&spinner, "spin()")?.start()?;
+    /// while host.pool().in_use == 0 {
+    ///     std::thread::yield_now();
+    /// }
+    /// let refused = host.invoke(&spinner, "spin()")?.waits(false).start();
+    /// let limit = refused.unwrap_err().limit().map(|reached| reached.limit);
+    /// assert_eq!(limit, Some(LimitKind::InnerInstances));
+    /// first.cancel();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn waits(mut self, waits: bool) -> Self {
+        self.waits = Some(waits);
+        self
+    }
+
     /// A hook for what has no method here, called for the context of every task of the run. Rights
     /// that a task was denied are taken away again afterwards; arguments, environment and standard
     /// streams that the hook sets are the root's only. Directories are opened once, by the call for the
@@ -185,91 +263,37 @@ impl RunBuilder {
     ///
     /// [`RunError::Setup`] if it cannot start as set up (a directory is not there, the component does
     /// not export what is to be called, it belongs to another host), [`RunError::Closed`] if the host
-    /// is closed, [`RunError::Limit`] if the tenant may have no more tasks.
-    pub fn start(self) -> Result<Run, RunError> {
-        let host = self.host;
-        if host.is_closed() || host.is_draining() {
-            return Err(RunError::Closed);
-        }
-        let Some(site) = host.site_of(&self.component).cloned() else {
-            return Err(RunError::Setup(
-                "the component was loaded by another host: load it with this one".into(),
-            ));
-        };
-        if self
-            .tenant
-            .as_ref()
-            .is_some_and(|tenant| !Arc::ptr_eq(&tenant.runtime, &host.runtime))
-        {
-            return Err(RunError::Setup(
-                "the tenant was made by another host: make it with this one".into(),
-            ));
-        }
-        let start = start_of(&self.component, self.target)?;
-        let limits = self.limits.or(&host.limits);
-        let places = site.admission.places();
-        let slots = self.component.slots();
-        let Some(depth) = depth_for(
-            places,
-            slots,
-            self.component.has_entry(),
-            limits.depth_or_default(),
-        ) else {
-            return Err(RunError::Setup(format!(
-                "one instance of the component takes {slots} places of the pool, which has {places}: raise `HostBuilder::instances` to {slots} or more"
-            )));
-        };
-        let name = self.name.unwrap_or_else(|| default_name(&self.grants.args));
-        let recipe = Recipe::new(self.grants, host.runtime.machine.is_some())?;
-        let tenant = self.tenant.map(|tenant| tenant.account);
-        let account = Account::open(&host.runtime, name.clone(), self.share, limits, tenant)
-            .map_err(|error| RunError::Setup(error.to_string()))?;
-        account.task_starts().map_err(RunError::Limit)?;
+    /// is closed, [`RunError::Limit`] if the tenant may have no more tasks, or if the run does not
+    /// [wait](Self::waits) and there is no slot for it.
+    pub fn start(mut self) -> Result<Run, RunError> {
+        let target = std::mem::replace(&mut self.target, Target::Command);
+        let work = work_of(self.component.interface(), target, self.prefer_wasi03)?;
+        let data = self.data.take();
+        let name = self.name.take();
+        let name = name.unwrap_or_else(|| default_name(&self.grants.args));
+        let prepared = self.prepare(Reused::ByTasks)?;
+        let data = prepared.data(data)?;
+        Ok(Run::new(prepared.launch(name, work, data)?))
+    }
 
-        let id = host.runtime.next_id();
-        let own = TaskLimits {
-            table_elements: Some(site.bounds.table),
-            ..TaskLimits::of(&limits)
-        };
-        let control = Control::new(host.runtime.clone(), account.clone(), own);
-        let shared = Arc::new(RunShared::new(
-            host.clone(),
-            site.clone(),
-            id,
-            account,
+    /// Checks everything but what is to be done, and opens what was granted.
+    pub(crate) fn prepare(self, reused: Reused) -> Result<Prepared<T>, RunError> {
+        Prepared::new(
+            self.host,
             self.component,
-            recipe,
-            depth,
-        ));
-        let traits = Traits {
-            name,
-            depth: 0,
-            denied: Rights::empty(),
-            reuse: false,
-            timeout: limits
-                .timeout
-                .map(|timeout| LimitReached::time(LimitKind::Timeout, timeout)),
-            deadline: limits
-                .timeout
-                .and_then(|timeout| host.runtime.clock.now().checked_add(timeout)),
-            parent: Weak::new(),
-            caps: None,
-            child_caps: None,
-        };
-        let root = Guest::new(shared.clone(), control, traits);
-        shared.set_root(root.clone());
-        host.runs_started.fetch_add(1, Ordering::Relaxed);
-        lock(&host.runs).insert(id, Arc::downgrade(&shared));
-        root.set_timer();
-        // A host that is closed meanwhile: the run's outcome says so.
-        if !site.admission.submit(root.clone(), start) {
-            root.finish(Ended::Killed(Kill::Closed));
-        }
-        Ok(Run::new(shared))
+            self.grants,
+            Terms {
+                limits: self.limits,
+                share: self.share,
+                tenant: self.tenant,
+                waits: self.waits,
+            },
+            reused,
+        )
     }
 }
 
-impl fmt::Debug for RunBuilder {
+impl<T> fmt::Debug for RunBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunBuilder")
             .field("component", &self.component)
@@ -290,12 +314,18 @@ fn default_name(args: &[String]) -> String {
 }
 
 /// What the root is to do, or why it cannot.
-fn start_of(component: &Component, target: Target) -> Result<Start, RunError> {
+fn work_of<T>(
+    interface: &Interface,
+    target: Target<T>,
+    prefer_wasi03: bool,
+) -> Result<Work<T>, RunError> {
     match target {
-        Target::Drive(body) => Ok(Start::Drive(body)),
-        Target::Command if component.is_command() => Ok(Start::Command),
+        Target::Drive(body) => Ok(Work::Drive(body)),
         Target::Command => {
-            let others = component.exports();
+            if let Some(function) = interface.command(prefer_wasi03) {
+                return Ok(Work::Command(function));
+            }
+            let others = interface.invocable();
             Err(RunError::Setup(match others.is_empty() {
                 true => "the component exports no wasi:cli/run, so it is no command, nor anything else: build it as a program".into(),
                 false => text::line(&format!(
@@ -305,11 +335,8 @@ fn start_of(component: &Component, target: Target) -> Result<Start, RunError> {
             }))
         }
         Target::Call { export, args } => {
-            let Some(function) = component.function(&export) else {
-                return Err(RunError::Setup(text::line(&format!(
-                    "the component exports no function `{export}`"
-                ))));
-            };
+            let function = wave::find(interface.functions(), &export)
+                .map_err(|error| RunError::Setup(text::line(&error.to_string())))?;
             let takes = function.ty.params().len();
             if takes != args.len() {
                 return Err(RunError::Setup(text::line(&format!(
@@ -317,7 +344,7 @@ fn start_of(component: &Component, target: Target) -> Result<Start, RunError> {
                     args.len()
                 ))));
             }
-            Ok(Start::Call {
+            Ok(Work::Call {
                 function: function.at,
                 args,
             })

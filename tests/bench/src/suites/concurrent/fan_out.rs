@@ -1,6 +1,6 @@
 //! What an async guest gains from a second core.
 
-use super::SUITE;
+use super::suite::SUITE;
 use crate::measure::{Bench, Case, time};
 use hart_build::Stack;
 use hart_host::{Cache, Component, Host};

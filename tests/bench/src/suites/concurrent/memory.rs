@@ -2,7 +2,7 @@
 //!
 //! Memory is the process's share, as in the suite `density`. Each side has a process of its own.
 
-use super::{SUITE, TASKS};
+use super::suite::{SUITE, TASKS};
 use crate::{
     child,
     event_loop::{Noted, Plan, State},

@@ -1,6 +1,6 @@
 //! Tasks that sleep and wake.
 
-use super::{SUITE, TASKS};
+use super::suite::{SUITE, TASKS};
 use crate::{
     event_loop::{Noted, Plan, State},
     ground::{Kind, WEIGHT, in_turn},

@@ -1,6 +1,6 @@
 //! What the dense profile costs in speed: the same tasks on a host of each profile, in turn.
 
-use super::{SUITE, WORKERS};
+use super::suite::{SUITE, WORKERS};
 use crate::{
     measure::{Bench, Case},
     row::Row,

@@ -75,7 +75,7 @@ impl Scheduled {
                 let mut store = Store::new(pre.engine(), state(guest));
                 cx.arm(&mut store).expect("the engine is the host's");
                 let command = pre.instantiate_async(&mut store).await;
-                call(command.expect("there is a place"), &mut store).await
+                call(command.expect("there is a slot"), &mut store).await
             })
     }
 
@@ -123,7 +123,7 @@ impl Bare {
                 store.set_epoch_deadline(1);
             }
             let command = self.pre.instantiate_async(&mut store).await;
-            call(command.expect("there is a place"), &mut store).await
+            call(command.expect("there is a slot"), &mut store).await
         })
     }
 }

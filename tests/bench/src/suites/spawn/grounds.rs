@@ -109,7 +109,7 @@ impl<T: Send> Prepared<T> {
             }
         }
         .await;
-        result.expect("the guest does not fail, and there is a place");
+        result.expect("the guest does not fail, and there is a slot");
     }
 }
 

@@ -1,0 +1,269 @@
+//! A service of WASI 0.2 that does by path what tests of servers need. What it is asked for is in [`answer`].
+#![cfg(target_family = "wasm")]
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use wasip2::exports::http::incoming_handler::Guest;
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    ErrorCode, Fields, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingRequest,
+    OutgoingResponse, ResponseOutparam, Scheme,
+};
+use wasip2::io::streams::{InputStream, OutputStream, StreamError};
+
+struct Lab;
+
+/// Requests that this instance has had.
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+impl Guest for Lab {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        let path = request.path_with_query().unwrap_or_default();
+        // The first segment may be an app's: `/APP/what/argument`.
+        let path = path.strip_prefix("/noisy").unwrap_or(&path);
+        let path = path.strip_prefix("/quiet").unwrap_or(path);
+        let mut parts = path.trim_start_matches('/').splitn(2, ['/', '?']);
+        let what = parts.next().unwrap_or_default();
+        let argument = parts.next().unwrap_or_default();
+        answer(what, argument, request, out);
+    }
+}
+
+fn answer(what: &str, argument: &str, request: IncomingRequest, out: ResponseOutparam) {
+    let number = || argument.parse::<u64>().unwrap_or(1);
+    match what {
+        "hello" => text(out, "hello\n"),
+        // Computes for so many milliseconds.
+        "spin" => {
+            spin(Duration::from_millis(number()));
+            text(out, "spun\n");
+        }
+        // Computes for so many microseconds.
+        "work" => {
+            spin(Duration::from_micros(number()));
+            text(out, "worked\n");
+        }
+        "sleep" => {
+            std::thread::sleep(Duration::from_millis(number()));
+            text(out, "slept\n");
+        }
+        // How many requests this instance has had.
+        "count" => text(out, &format!("{}\n", REQUESTS.load(Ordering::Relaxed))),
+        "echo" => echo(request, out),
+        "count-body" => {
+            let length = read_all(&request).map_or(-1, |length| length as i64);
+            text(out, &format!("{length}\n"));
+        }
+        "scheme" => text(out, &format!("{:?}\n", request.scheme())),
+        "ignore-body" => text(out, "ignored\n"),
+        // So many bytes, streamed.
+        "big" => big(number(), out),
+        "trailers" => {
+            let (body, stream) = begin(out, 200, &[]);
+            let _ = stream.blocking_write_and_flush(b"body\n");
+            drop(stream);
+            let trailers = Fields::from_list(&[("x-after".to_owned(), b"all".to_vec())]);
+            let _ = OutgoingBody::finish(body, trailers.ok());
+        }
+        "trap" => trap(),
+        "trap-in-body" => {
+            let (_body, stream) = begin(out, 200, &[]);
+            let _ = stream.blocking_write_and_flush(b"half of ");
+            trap();
+        }
+        "no-response" => drop(out),
+        "leave" => std::process::exit(1),
+        "error-code" => ResponseOutparam::set(out, Err(ErrorCode::LoopDetected)),
+        // Says that the body has so many bytes, and writes six.
+        "wrong-length" => {
+            let length = argument.as_bytes().to_vec();
+            let (body, stream) = begin(out, 200, &[("content-length".to_owned(), length)]);
+            let _ = stream.blocking_write_and_flush(b"sixsix");
+            drop(stream);
+            let _ = OutgoingBody::finish(body, None);
+        }
+        // Which headers it may not set.
+        "forbidden-header" => {
+            let refused = [
+                "connection",
+                "transfer-encoding",
+                "upgrade",
+                "host",
+                "x-fine",
+            ]
+            .into_iter()
+            .filter(|name| Fields::new().set(name, &[b"x".to_vec()]).is_err());
+            let refused: Vec<&str> = refused.collect();
+            text(out, &format!("{}\n", refused.join(" ")));
+        }
+        // Holds so many headers of 1 KiB each in fields of its own.
+        "fields" => {
+            let held: Vec<Fields> = (0..number()).map_while(|_| full_fields()).collect();
+            text(out, &format!("{}\n", held.len()));
+        }
+        "memory" => {
+            let bytes = vec![1_u8; usize::try_from(number()).unwrap_or(usize::MAX)];
+            text(out, &format!("{}\n", black_box(bytes).len()));
+        }
+        "env" => {
+            let value = std::env::var(argument).unwrap_or_default();
+            text(out, &format!("{value}\n"));
+        }
+        "print" => {
+            println!("to standard output\nin two lines");
+            eprintln!("to standard error");
+            text(out, "printed\n");
+        }
+        // A header of the request.
+        "header" => {
+            let values = request.headers().get(argument);
+            let values: Vec<_> = values.iter().map(|v| String::from_utf8_lossy(v)).collect();
+            text(out, &format!("{}\n", values.join(",")));
+        }
+        // Asks `AUTHORITY/PATH` by http.
+        "fetch" => {
+            let said = fetch(argument);
+            text(out, &format!("{said}\n"));
+        }
+        _ => {
+            let (body, stream) = begin(out, 404, &[]);
+            drop(stream);
+            let _ = OutgoingBody::finish(body, None);
+        }
+    }
+}
+
+fn trap() -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+fn spin(span: Duration) {
+    let until = Instant::now() + span;
+    let mut x = 1_u64;
+    while Instant::now() < until {
+        for i in 0..1_000_u64 {
+            x = black_box(x.wrapping_mul(i | 1));
+        }
+    }
+}
+
+fn begin(
+    out: ResponseOutparam,
+    status: u16,
+    headers: &[(String, Vec<u8>)],
+) -> (OutgoingBody, OutputStream) {
+    let headers = Fields::from_list(headers).expect("the headers may be set");
+    let response = OutgoingResponse::new(headers);
+    response.set_status_code(status).expect("it is a status");
+    let body = response.body().expect("it was not taken before");
+    ResponseOutparam::set(out, Ok(response));
+    let stream = body.write().expect("it was not taken before");
+    (body, stream)
+}
+
+fn text(out: ResponseOutparam, text: &str) {
+    let (body, stream) = begin(out, 200, &[]);
+    let written = stream.blocking_write_and_flush(text.as_bytes());
+    drop(stream);
+    if written.is_ok() {
+        let _ = OutgoingBody::finish(body, None);
+    }
+}
+
+fn big(mut bytes: u64, out: ResponseOutparam) {
+    let (body, stream) = begin(out, 200, &[]);
+    let chunk = vec![b'x'; 4096];
+    while bytes > 0 {
+        let now = bytes.min(chunk.len() as u64);
+        if stream
+            .blocking_write_and_flush(&chunk[..now as usize])
+            .is_err()
+        {
+            return;
+        }
+        bytes -= now;
+    }
+    drop(stream);
+    let _ = OutgoingBody::finish(body, None);
+}
+
+fn echo(request: IncomingRequest, out: ResponseOutparam) {
+    let (body, stream) = begin(out, 200, &[]);
+    if !matches!(request.method(), Method::Head) {
+        let from = request.consume().expect("it was not taken before");
+        let input = from.stream().expect("it was not taken before");
+        while let Ok(chunk) = read(&input) {
+            if stream.blocking_write_and_flush(&chunk).is_err() {
+                return;
+            }
+        }
+    }
+    drop(stream);
+    let _ = OutgoingBody::finish(body, None);
+}
+
+fn read(input: &InputStream) -> Result<Vec<u8>, StreamError> {
+    input.blocking_read(4096)
+}
+
+/// The length of the body, or nothing if it did not come to its end.
+fn read_all(request: &IncomingRequest) -> Option<u64> {
+    let from = request.consume().ok()?;
+    length(&from)
+}
+
+fn length(body: &IncomingBody) -> Option<u64> {
+    let input = body.stream().ok()?;
+    let mut length = 0;
+    loop {
+        match read(&input) {
+            Ok(chunk) => length += chunk.len() as u64,
+            Err(StreamError::Closed) => return Some(length),
+            Err(StreamError::LastOperationFailed(_)) => return None,
+        }
+    }
+}
+
+/// As many headers as fields take.
+fn full_fields() -> Option<Fields> {
+    let fields = Fields::new();
+    let value = vec![b'v'; 1024];
+    let mut count = 0;
+    while fields.append(&format!("x-{count}"), &value).is_ok() {
+        count += 1;
+    }
+    (count > 0).then_some(fields)
+}
+
+fn fetch(target: &str) -> String {
+    let (authority, path) = target.split_at(target.find('/').unwrap_or(target.len()));
+    let request = OutgoingRequest::new(Fields::new());
+    let path = if path.is_empty() { "/" } else { path };
+    let set = request
+        .set_scheme(Some(&Scheme::Http))
+        .and_then(|()| request.set_authority(Some(authority)))
+        .and_then(|()| request.set_path_with_query(Some(path)));
+    if set.is_err() {
+        return "no URI".into();
+    }
+    let response = match outgoing_handler::handle(request, None) {
+        Ok(response) => response,
+        Err(code) => return format!("{code:?}"),
+    };
+    response.subscribe().block();
+    match response.get() {
+        Some(Ok(Ok(response))) => {
+            let status = response.status();
+            let body = response.consume().ok();
+            let length = body.and_then(|body| length(&body));
+            format!("{status} {length:?}")
+        }
+        Some(Ok(Err(code))) => format!("{code:?}"),
+        _ => "no response".into(),
+    }
+}
+
+wasip2::http::proxy::export!(Lab);

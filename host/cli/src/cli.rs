@@ -1,0 +1,249 @@
+//! The command line: its subcommands, and which of them is meant. What each takes stands in its own file.
+
+use crate::compile::CompileArgs;
+use crate::demo::DemoArgs;
+use crate::failure::{Failure, USAGE};
+use crate::new::NewArgs;
+use crate::output::{to_stderr, to_stdout};
+use crate::run::RunArgs;
+use crate::serve::ServeArgs;
+use crate::sim::SimArgs;
+use crate::wast::WastArgs;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+/// The subcommands. A first argument that is none of these means `run`.
+pub(crate) const SUBCOMMANDS: [&str; 8] = [
+    "run", "serve", "compile", "wast", "sim", "new", "demo", "help",
+];
+
+const EXAMPLES: &str = "\
+Examples:
+  hart app.wasm one two                     run a component with two arguments
+  hart --dir ./src::/src app.wasm /src      let it read and write the directory ./src
+  hart run --help                           every option of a run
+
+`hart FILE` means `hart run FILE`. Options come before FILE; what follows it goes to the guest.
+HART_LOG=hart=trace logs the start, the end and the run time of each task.";
+
+/// Runs WebAssembly components whose tasks use every core.
+#[derive(Debug, Parser)]
+#[command(name = "hart", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a component: a .wasm, a .wat or (with --allow-precompiled) a .cwasm file
+    Run(Box<RunArgs>),
+    /// Answer HTTP requests with a component
+    Serve(Box<ServeArgs>),
+    /// Compile a component ahead of time, into a .cwasm file
+    Compile(CompileArgs),
+    /// Run component test scripts (.wast)
+    Wast(WastArgs),
+    /// Run a component on a simulated machine, the same way every time
+    Sim(Box<SimArgs>),
+    /// Create a guest project whose tasks are Rust functions
+    New(NewArgs),
+    /// Show what hart does, measured on this machine
+    Demo(DemoArgs),
+}
+
+/// The command line with `run` put in where no subcommand was named.
+fn with_default_subcommand(arguments: Vec<OsString>) -> Vec<OsString> {
+    let Some(first) = arguments.get(1) else {
+        return arguments;
+    };
+    let own = matches!(first.to_str(), Some("-h" | "--help" | "-V" | "--version"))
+        || SUBCOMMANDS.iter().any(|name| first == name);
+    if own {
+        return arguments;
+    }
+    let mut with_run = arguments;
+    with_run.insert(1, OsString::from("run"));
+    with_run
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// What clap says of it, requests for help among that.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    /// The options of `run` without those of all others, which take a while to describe.
+    #[derive(Parser)]
+    struct Run {
+        #[command(flatten)]
+        args: RunArgs,
+    }
+
+    let arguments = with_default_subcommand(arguments);
+    if arguments.get(1).is_some_and(|name| name == "run")
+        && let Ok(run) = Run::try_parse_from(&arguments[1..])
+    {
+        let command = Command::Run(Box::new(run.args));
+        return Ok(Cli { command });
+    }
+    Cli::try_parse_from(arguments)
+}
+
+/// What clap says, with errors in one line.
+pub(crate) fn explain(error: &clap::Error) -> Result<u8, Failure> {
+    use clap::error::ErrorKind;
+    let text = error.render();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            to_stdout(&text.to_string());
+            Ok(0)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            to_stderr(&text.to_string());
+            Ok(USAGE)
+        }
+        _ => {
+            let text = text.to_string();
+            // The paragraphs before the usage: what is wrong, and perhaps a tip.
+            let said: Vec<&str> = text
+                .lines()
+                .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+                .map(|line| line.trim().trim_start_matches("error: "))
+                .filter(|line| !line.is_empty())
+                .collect();
+            let said = said.join(" ");
+            Err(Failure::usage(format!("{said}; `hart --help` shows how")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduling::PoolArg;
+    use crate::stats::StatsFormat;
+    use clap::CommandFactory;
+
+    fn parse(line: &[&str]) -> Result<Cli, clap::Error> {
+        super::parse(line.iter().map(OsString::from).collect())
+    }
+
+    fn run(line: &[&str]) -> RunArgs {
+        match parse(line).unwrap().command {
+            Command::Run(run) => *run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Hunts definitions that clap itself finds contradictory, and a list of subcommands that is
+    /// not the one clap knows (then `hart compile` would run a file called `compile`).
+    #[test]
+    fn definitions_agree() {
+        let mut command = Cli::command();
+        command.build();
+        let names: Vec<&str> = command.get_subcommands().map(|c| c.get_name()).collect();
+        assert_eq!(names, SUBCOMMANDS);
+        command.debug_assert();
+    }
+
+    /// Hunts a command line that means something else where only the options of `run` are read.
+    #[test]
+    fn run_alone_is_read_like_all() {
+        for line in [
+            &["hart", "a.wasm"][..],
+            &["hart", "run", "a.wasm", "--help", "-x"],
+            &[
+                "hart",
+                "run",
+                "--stats=json",
+                "--dir",
+                "a::b",
+                "-W",
+                "fuel=3",
+                "run",
+            ],
+            &[
+                "hart",
+                "--invoke",
+                "f(1)",
+                "--workers",
+                "2",
+                "--",
+                "-a.wasm",
+            ],
+            &["hart", "run"],
+            &["hart", "run", "--help"],
+            &["hart", "run", "-V"],
+            &["hart", "run", "--no-such", "a.wasm"],
+            &["hart", "run", "help"],
+        ] {
+            let arguments = line.iter().map(OsString::from).collect();
+            let all = Cli::try_parse_from(with_default_subcommand(arguments));
+            let text = |read: Result<Cli, clap::Error>| match read {
+                Ok(cli) => format!("{cli:?}"),
+                Err(error) => error.render().to_string(),
+            };
+            assert_eq!(text(parse(line)), text(all), "{line:?}");
+        }
+    }
+
+    /// Hunts options of the guest that hart takes for its own, and the reverse.
+    #[test]
+    fn what_follows_the_file_is_the_guests() {
+        let args = run(&[
+            "hart",
+            "--workers",
+            "2",
+            "a.wasm",
+            "--workers",
+            "3",
+            "-W",
+            "--",
+            "--help",
+        ]);
+        assert_eq!(args.scheduling.workers.unwrap().get(), 2);
+        assert_eq!(
+            args.file_and_args,
+            ["a.wasm", "--workers", "3", "-W", "--", "--help"]
+        );
+        let args = run(&["hart", "run", "--stats", "a.wasm", "--stats=json"]);
+        assert_eq!(args.stats, Some(StatsFormat::Text));
+        assert_eq!(args.file_and_args, ["a.wasm", "--stats=json"]);
+        let args = run(&["hart", "--stats=json", "-W", "help", "a.wasm"]);
+        assert_eq!(args.stats, Some(StatsFormat::Json));
+        assert_eq!(args.limits.limits, ["help"]);
+    }
+
+    /// Hunts scripts that break because the option has another name now, and a help that still shows the old one.
+    #[test]
+    fn the_old_name_of_pool_still_works() {
+        for name in ["--pool", "--profile"] {
+            let args = run(&["hart", name, "dense", "a.wasm"]);
+            assert_eq!(args.scheduling.pool, PoolArg::Dense, "{name}");
+            for subcommand in ["compile", "wast"] {
+                let line = ["hart", subcommand, name, "dense", "a.wasm", "-o", "b.cwasm"];
+                let parsed = parse(if subcommand == "compile" {
+                    &line
+                } else {
+                    &line[..5]
+                });
+                assert!(parsed.is_ok(), "{subcommand} {name}");
+            }
+        }
+        for subcommand in ["run", "compile", "wast"] {
+            let help = parse(&["hart", subcommand, "--help"]).unwrap_err();
+            let help = help.render().to_string();
+            assert!(help.contains("--pool <KIND>"), "{help}");
+            assert!(!help.contains("profile"), "{help}");
+        }
+    }
+
+    /// Hunts a zero, or an absurd number, that gets through to the scheduler.
+    #[test]
+    fn worker_counts_are_checked() {
+        for count in ["0", "-1", "many", "1000000"] {
+            assert!(parse(&["hart", "--workers", count, "a.wasm"]).is_err());
+        }
+        assert!(parse(&["hart", "--timeout", "0s", "a.wasm"]).is_err());
+    }
+}

@@ -1,0 +1,66 @@
+//! The `hart` command: runs WebAssembly components whose tasks use every core.
+//!
+//! Each subcommand is a function from its arguments to an exit code or a `failure::Failure`; this
+//! file finds out which one is meant, and nothing else writes errors or ends the process (signals
+//! excepted, see `interrupt`).
+
+mod cli;
+mod compile;
+mod demo;
+mod ended;
+mod failure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+mod grants;
+mod interrupt;
+mod keys;
+mod limits;
+mod load;
+mod log;
+mod new;
+mod output;
+mod run;
+mod scheduling;
+mod serve;
+mod sim;
+mod simulation;
+mod stats;
+mod trace;
+mod units;
+mod wast;
+mod writer;
+
+use cli::Command;
+use failure::Failure;
+
+/// The program: does what this process's arguments say, and ends it.
+pub fn main() -> ! {
+    let code = match start() {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.report();
+            failure.code()
+        }
+    };
+    writer::finish();
+    // Not a return: what a guest left in a blocking read of standard input would be waited for.
+    std::process::exit(code.into());
+}
+
+fn start() -> Result<u8, Failure> {
+    let cli = match cli::parse(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(error) => return cli::explain(&error),
+    };
+    log::start()?;
+    match cli.command {
+        Command::Run(args) => run::run(*args),
+        Command::Serve(args) => serve::serve(*args),
+        Command::Compile(args) => compile::compile(&args).map(|()| 0),
+        Command::Wast(args) => wast::wast(&args),
+        Command::Sim(args) => sim::sim(&args),
+        Command::New(args) => new::new(&args).map(|()| 0),
+        Command::Demo(args) => demo::demo(&args),
+    }
+}

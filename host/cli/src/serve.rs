@@ -1,0 +1,153 @@
+//! `hart serve FILE`: answers HTTP requests with a component, or with the many that a file names.
+
+mod access_line;
+mod access_log;
+mod admin;
+mod apps;
+mod args;
+mod check;
+mod config;
+mod headers;
+mod reload;
+mod setup;
+mod stamp;
+mod stop;
+mod tls;
+
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::output::to_stderr;
+use crate::{limits, scheduling};
+use access_log::AccessLog;
+use admin::Admin;
+use apps::{Apps, Settings};
+pub(crate) use args::ServeArgs;
+use hart_host::{Cache, Limits, Server};
+use reload::Reloader;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Instances that a server's pool has by default: more requests than that wait.
+const INSTANCES: u32 = 1000;
+
+/// How long a reader of the log may take nothing before the rest of it is lost.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How long requests may take to end once the server stops.
+const STOP: Duration = Duration::from_secs(10);
+
+/// Serves until a signal comes; the process's exit code.
+///
+/// # Errors
+/// Bad usage, bad input, an address that cannot be had.
+pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
+    let interrupt = Interrupt::watch_server()
+        .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
+    let Some(limits) = limits::limits(&args.limits)? else {
+        return Ok(0);
+    };
+    let Some(source) = setup::source(&args, limits)? else {
+        return Ok(0);
+    };
+    let headers = headers::read(&args.headers)?;
+    let (plan, problems) = source.plan()?;
+    let top = setup::top(&args).or(plan.top.clone());
+    if !args.check && !problems.is_empty() {
+        let lines = problems.iter().map(|problem| problem.show(&args.file));
+        to_stderr(&lines.map(|line| line + "\n").collect::<String>());
+        return Ok(crate::failure::USAGE);
+    }
+    let cache = match args.no_cache {
+        true => Cache::Off,
+        false => Cache::Default,
+    };
+    let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
+        builder.cache(cache)
+    })?;
+    let settings = Settings {
+        allow_precompiled: args.allow_precompiled,
+        body_timeout: args.body_timeout,
+        quiet_errors: top.quiet_errors,
+    };
+    let apps = Arc::new(Apps::new(host.clone(), settings));
+    if args.check {
+        let plan = config::plan::Plan {
+            top,
+            apps: plan.apps,
+        };
+        return Ok(check::check(&args.file, &plan, problems, &apps));
+    }
+    let tls = top.tls.as_ref().map(tls::read).transpose()?;
+    if let Some((_, failure)) = apps.change(&plan.apps).failures.into_iter().next() {
+        return Err(failure);
+    }
+    let log = match &top.access_log {
+        Some(path) => Some(AccessLog::open(
+            path,
+            top.access_log_format.unwrap_or_default(),
+        )?),
+        None => None,
+    };
+
+    // Before it is announced: what connects from then on is served.
+    let asked = args.shutdown_addr.map(stop::Asked::listen).transpose()?;
+    let addr = top.addr.unwrap_or(args::ADDRESS);
+    let listener = TcpListener::bind(addr).map_err(|error| {
+        Failure::new(
+            1,
+            format!("cannot listen on {addr}: {error}; choose another address with --addr"),
+        )
+    })?;
+    let mut builder = host
+        .server(apps.routes())
+        .request_headers(headers)
+        .header_timeout(args.header_timeout)
+        .header_limit(usize::try_from(args.max_header_size).unwrap_or(usize::MAX))
+        .server_timing(top.server_timing);
+    if let Some(connections) = top.connections {
+        builder = builder.connections(connections);
+    }
+    if let Some(log) = log.clone() {
+        builder = builder.access_log(move |record| log.record(record));
+    }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
+    }
+    let admin = match &top.admin {
+        Some(path) => Some(Admin::start(path, apps.clone())?),
+        None => None,
+    };
+    let reloader = Reloader::start(source, plan.top, apps.clone(), top.watch)
+        .map_err(|error| Failure::new(1, format!("cannot watch for changes: {error}")))?;
+    let server = builder
+        .start(listener)
+        .map_err(|error| Failure::new(1, format!("cannot serve on {addr}: {error}")))?;
+    to_stderr(&format!(
+        "Serving HTTP on {scheme}://{}/\n",
+        server.address()
+    ));
+    let loads = |server: &Server| {
+        if let Some(log) = &log {
+            log.reopen();
+        }
+        if let Some(files) = &top.tls {
+            match tls::read(files) {
+                Ok(tls) => server.set_tls(tls),
+                Err(failure) => to_stderr(&format!(
+                    "hart: the certificate stays as it was: {failure}\n"
+                )),
+            }
+        }
+        reloader.ask();
+    };
+    stop::wait(&interrupt, asked, server, top.grace.unwrap_or(STOP), loads);
+    drop(admin);
+    host.close();
+    if let Some(log) = log {
+        log.finish();
+    }
+    hart_host::flush_output(GRACE);
+    Ok(0)
+}

@@ -1,0 +1,275 @@
+//! The apps of a server, and how one of them is exchanged while it answers.
+
+use super::config::plan::AppPlan;
+use super::stamp::Stamp;
+use crate::failure::Failure;
+use crate::{ended, load};
+use hart_host::{Component, Host, Route, Routes, RunBuilder, Service, Stdio, Tenant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long making an instance of a new version may take where the app has no time limit.
+const TRIAL: Duration = Duration::from_secs(30);
+
+/// What holds for all apps.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    pub(super) allow_precompiled: bool,
+    pub(super) body_timeout: Duration,
+    pub(super) quiet_errors: bool,
+}
+
+/// All apps. They change one after the other, and requests go on meanwhile.
+pub(super) struct Apps {
+    host: Host,
+    settings: Settings,
+    routes: Arc<Routes>,
+    apps: Mutex<Vec<App>>,
+    /// Held by whoever changes them.
+    changing: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct App {
+    plan: AppPlan,
+    tenant: Tenant,
+    service: Service,
+    /// Of the file that the service is of.
+    stamp: Option<Stamp>,
+}
+
+/// What became of a change.
+#[derive(Default)]
+pub(super) struct Changed {
+    /// Apps that are new, or of a new version, or gone.
+    pub(super) names: Vec<String>,
+    /// Why others are as they were.
+    pub(super) failures: Vec<(AppPlan, Failure)>,
+}
+
+/// Why an app was not swapped.
+pub(super) enum SwapError {
+    /// There is none of this name. These there are.
+    NoApp(Vec<String>),
+    Failed(Failure),
+}
+
+/// How much an app has to do.
+pub(super) struct Load {
+    pub(super) name: String,
+    pub(super) running: usize,
+    pub(super) waiting: usize,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Apps {
+    /// Without any app yet: [`change`](Self::change) brings them.
+    pub(super) fn new(host: Host, settings: Settings) -> Self {
+        Self {
+            host,
+            settings,
+            routes: Arc::new(Routes::new(Vec::new())),
+            apps: Mutex::default(),
+            changing: Mutex::default(),
+        }
+    }
+
+    /// Where requests go, now and later.
+    pub(super) fn routes(&self) -> Arc<Routes> {
+        self.routes.clone()
+    }
+
+    pub(super) fn load(&self) -> Vec<Load> {
+        let load = |app: &App| {
+            let (running, waiting) = app.service.load();
+            Load {
+                name: app.plan.name.clone(),
+                running,
+                waiting,
+            }
+        };
+        locked(&self.apps).iter().map(load).collect()
+    }
+
+    /// As they are now.
+    pub(super) fn plans(&self) -> Vec<AppPlan> {
+        let apps = locked(&self.apps);
+        apps.iter().map(|app| app.plan.clone()).collect()
+    }
+
+    /// Has the apps be `plans`: those that have changed, in the plan or in the component's file, are loaded beside the old
+    /// ones and take their place. One that cannot be loaded stays as it was.
+    pub(super) fn change(&self, plans: &[AppPlan]) -> Changed {
+        let _one_at_a_time = locked(&self.changing);
+        let old = locked(&self.apps).clone();
+        let mut changed = Changed::default();
+        let mut new = Vec::new();
+        for plan in plans {
+            let before = old.iter().find(|app| app.plan.name == plan.name);
+            if let Some(app) = before
+                && app.plan.is_like(plan)
+                && app.stamp == Stamp::of(&plan.component)
+            {
+                new.push(app.clone());
+                continue;
+            }
+            match self.make(plan, before, None) {
+                Ok(app) => {
+                    changed.names.push(plan.name.clone());
+                    new.push(app);
+                }
+                Err(failure) => {
+                    changed.failures.push((plan.clone(), failure));
+                    new.extend(before.cloned());
+                }
+            }
+        }
+        let is_gone = |app: &&App| new.iter().all(|other| other.plan.name != app.plan.name);
+        let gone = old.iter().filter(is_gone);
+        changed.names.extend(gone.map(|app| app.plan.name.clone()));
+        self.set(new);
+        changed
+    }
+
+    /// Gives the app `name` another component, or, without one, loads its file again.
+    ///
+    /// # Errors
+    /// No such app, or a component that cannot take its place.
+    pub(super) fn swap(&self, name: &str, component: Option<&[u8]>) -> Result<(), SwapError> {
+        let _one_at_a_time = locked(&self.changing);
+        let mut apps = locked(&self.apps).clone();
+        let Some(place) = apps.iter().position(|app| app.plan.name == name) else {
+            let names = apps.into_iter().map(|app| app.plan.name);
+            return Err(SwapError::NoApp(names.collect()));
+        };
+        let old = &apps[place];
+        let app = self.make(&old.plan, Some(old), component);
+        apps[place] = app.map_err(SwapError::Failed)?;
+        self.set(apps);
+        Ok(())
+    }
+
+    fn set(&self, apps: Vec<App>) {
+        let route = |app: &App| Route {
+            host: app.plan.host.clone(),
+            prefix: app.plan.path.clone(),
+            service: app.service.clone(),
+        };
+        self.routes.set(apps.iter().map(route).collect());
+        // The old ones are dropped outside of the lock: services hold instances.
+        let _old = std::mem::replace(&mut *locked(&self.apps), apps);
+    }
+
+    /// The app of `plan`, in place of the one `before`.
+    fn make(
+        &self,
+        plan: &AppPlan,
+        before: Option<&App>,
+        component: Option<&[u8]>,
+    ) -> Result<App, Failure> {
+        let tenant = match before {
+            // What it has used goes on counting.
+            Some(app) if app.plan.weight == plan.weight => app.tenant.clone(),
+            _ => self.tenant(plan)?,
+        };
+        // Before the file is read: what is written to it later is another version.
+        let stamp = Stamp::of(&plan.component);
+        let read;
+        let bytes = match component {
+            Some(bytes) => bytes,
+            None => {
+                read = load::read_file(&plan.component, self.settings.allow_precompiled)?;
+                &read
+            }
+        };
+        let allow_precompiled = self.settings.allow_precompiled;
+        let component = load::load(&self.host, &plan.component, bytes, allow_precompiled)?;
+        let service = self
+            .service(plan, &component, &tenant)
+            .map_err(|failure| failure.at(&plan.component))?;
+        if before.is_some() {
+            self.try_out(plan, &component, &tenant)
+                .map_err(|failure| failure.at(&plan.component))?;
+        }
+        Ok(App {
+            plan: plan.clone(),
+            tenant,
+            service,
+            stamp,
+        })
+    }
+
+    fn tenant(&self, plan: &AppPlan) -> Result<Tenant, Failure> {
+        let mut builder = self.host.tenant().name(&plan.name);
+        if let Some(weight) = plan.weight {
+            builder = builder.weight(weight);
+        }
+        builder
+            .build()
+            .map_err(|error| Failure::usage(format!("the app `{}`: {error}", plan.name)))
+    }
+
+    fn service(
+        &self,
+        plan: &AppPlan,
+        component: &Component,
+        tenant: &Tenant,
+    ) -> Result<Service, Failure> {
+        let mut builder = self
+            .host
+            .service(component)
+            .name(&plan.name)
+            .run(|run| granted(run, plan, tenant))
+            .body_timeout(self.settings.body_timeout)
+            .quiet_errors(self.settings.quiet_errors);
+        if let Some(requests) = plan.concurrency {
+            builder = builder.concurrency(requests);
+        }
+        if let Some(requests) = plan.queue {
+            builder = builder.queue(requests);
+        }
+        if let Some(timeout) = plan.queue_timeout {
+            builder = builder.queue_timeout(timeout);
+        }
+        if let Some(bytes) = plan.body_limit {
+            builder = builder.body_limit(bytes);
+        }
+        if let Some(requests) = plan.reuse {
+            builder = builder.reuse(requests);
+        }
+        if let Some(timeout) = plan.idle_timeout {
+            builder = builder.idle_timeout(timeout);
+        }
+        builder.build().map_err(|error| ended::explain(&error))
+    }
+
+    /// Makes an instance: what traps in its start functions, or needs more than it may have, answers nobody.
+    fn try_out(
+        &self,
+        plan: &AppPlan,
+        component: &Component,
+        tenant: &Tenant,
+    ) -> Result<(), Failure> {
+        let run = self
+            .host
+            .drive(component, |_, _| Box::pin(async { Ok(Vec::new()) }));
+        let mut limits = plan.limits;
+        limits.timeout = limits.timeout.or(Some(TRIAL));
+        let run = granted(run, plan, tenant).limits(limits);
+        let ended = run.start().and_then(hart_host::Run::wait);
+        ended.map(drop).map_err(|error| ended::explain(&error))
+    }
+}
+
+fn granted(run: RunBuilder, plan: &AppPlan, tenant: &Tenant) -> RunBuilder {
+    plan.grants
+        .clone()
+        .grant(run)
+        .limits(plan.limits)
+        .tenant(tenant)
+        .stdout(Stdio::Inherit)
+        .stderr(Stdio::Inherit)
+}

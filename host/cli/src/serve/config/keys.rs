@@ -1,0 +1,39 @@
+//! The keys of a configuration file, which the reader, the schema and the example have in common.
+
+/// At the top.
+pub(super) const TOP: &[&str] = &[
+    "addr",
+    "tls",
+    "access-log",
+    "access-log-format",
+    "admin",
+    "watch",
+    "grace",
+    "max-concurrent-connections",
+    "server-timing",
+    "quiet-errors",
+    "app",
+];
+
+/// In `[tls]`.
+pub(super) const TLS: &[&str] = &["cert", "key"];
+
+/// In `[[app]]`. What `[app.limits]` has are the keys of `-W`, and `[app.env]` has any.
+pub(super) const APP: &[&str] = &[
+    "name",
+    "component",
+    "host",
+    "path",
+    "weight",
+    "concurrency",
+    "queue",
+    "queue-timeout",
+    "body-limit",
+    "reuse",
+    "idle-timeout",
+    "dirs",
+    "env",
+    "allow-http",
+    "network",
+    "limits",
+];

@@ -1,0 +1,633 @@
+//! Every option of `hart` and every key of `-W` and `-S` has a test that sees what it does: the table says which, and
+//! an option that the command has and the table does not is a failure.
+
+use crate::support::{Finished, Running, Scratch, command, hart};
+use crate::{
+    accounts, apps, bad_input, environment, help, invoke, limits, network, new, outcomes, pool,
+    preemption, serve, sim, trace, wast,
+};
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+
+/// A command, options of it, and a test that sees what they do.
+type Row = (&'static str, &'static [&'static str], fn());
+
+/// The options of commands, and where their effect is seen. A name that several commands share stands once for each.
+const OPTIONS: &[Row] = &[
+    ("run", &["--dir"], outcomes::read_only_means_read_only),
+    ("run", &["--env"], outcomes::arguments_and_variables_arrive),
+    ("run", &["--wasi"], every_key_is_in_the_table),
+    (
+        "run",
+        &["--invoke"],
+        invoke::every_export_can_be_called_by_name,
+    ),
+    ("run", &["--workers"], workers_are_as_many_as_asked_for),
+    (
+        "run",
+        &["--preempt"],
+        preemption::the_second_signal_leaves_at_once,
+    ),
+    (
+        "run",
+        &["--instances", "--pool", "--pool-scan", "--memory-reserve"],
+        pool::statistics_show_the_settings_and_options_change_them,
+    ),
+    ("run", &["--slice"], a_shorter_slice_preempts_more_often),
+    (
+        "run",
+        &["--timeout"],
+        preemption::a_lone_spinner_dies_at_its_timeout,
+    ),
+    ("run", &["--wasm"], every_key_is_in_the_table),
+    (
+        "run",
+        &["--stats"],
+        pool::statistics_show_the_settings_and_options_change_them,
+    ),
+    ("run", &["--trace"], trace::real_runs_are_drawn),
+    (
+        "run",
+        &["--allow-precompiled"],
+        bad_input::compiled_files_run_in_their_mode,
+    ),
+    (
+        "run",
+        &["--no-cache"],
+        what_is_compiled_is_kept_unless_it_is_not_to_be,
+    ),
+    (
+        "run",
+        &["--allow-http"],
+        serve::outgoing::guests_send_requests_to_what_was_allowed,
+    ),
+    (
+        "serve",
+        &["--addr", "--shutdown-addr"],
+        serve::settings::a_connection_to_the_shutdown_address_ends_it,
+    ),
+    (
+        "serve",
+        &["--header"],
+        serve::settings::headers_are_those_of_the_operator,
+    ),
+    (
+        "serve",
+        &[
+            "--header-timeout",
+            "--max-header-size",
+            "--max-body-size",
+            "--body-timeout",
+        ],
+        serve::settings::heads_and_bodies_have_limits,
+    ),
+    (
+        "serve",
+        &["--max-concurrent-connections"],
+        serve::settings::connections_wait_for_others,
+    ),
+    (
+        "serve",
+        &["--server-timing"],
+        serve::settings::a_response_says_what_it_took,
+    ),
+    (
+        "serve",
+        &["--env"],
+        serve::settings::guests_get_what_is_granted,
+    ),
+    (
+        "serve",
+        &["--max-instance-concurrent-reuse-count"],
+        serve::settings::what_cannot_be_served_is_told,
+    ),
+    (
+        "serve",
+        &[
+            "--max-concurrent-requests",
+            "--max-queued-requests",
+            "--queue-timeout",
+        ],
+        serve::ends::who_finds_the_queue_full_is_told_when_to_come_again,
+    ),
+    (
+        "serve",
+        &["--max-instance-reuse-count", "--idle-instance-timeout"],
+        serve::ends::instances_are_used_as_often_as_allowed,
+    ),
+    (
+        "serve",
+        &["--quiet-errors"],
+        serve::ends::quiet_errors_say_nothing,
+    ),
+    (
+        "serve",
+        &["--timeout", "--wasm"],
+        serve::ends::each_fault_has_its_status_and_nobody_else_notices,
+    ),
+    ("serve", &["--grace"], serve::ends::signals_let_requests_end),
+    (
+        "serve",
+        &["--allow-http", "--wasi"],
+        serve::outgoing::guests_send_requests_to_what_was_allowed,
+    ),
+    (
+        "serve",
+        &["--check"],
+        apps::config::check_tells_all_that_is_wrong,
+    ),
+    (
+        "serve",
+        &["--tls-cert", "--tls-key"],
+        apps::tls::clients_speak_tls_and_a_new_certificate_is_taken,
+    ),
+    (
+        "serve",
+        &["--access-log", "--access-log-format"],
+        apps::log::each_request_is_a_line,
+    ),
+    (
+        "serve",
+        &["--admin"],
+        apps::admin::an_app_is_swapped_by_its_socket,
+    ),
+    (
+        "serve",
+        &["--watch"],
+        apps::swap::a_file_that_changes_is_loaded,
+    ),
+    // Read as those of `run`.
+    ("serve", &["--dir"], outcomes::read_only_means_read_only),
+    (
+        "serve",
+        &[
+            "--workers",
+            "--instances",
+            "--pool",
+            "--pool-scan",
+            "--memory-reserve",
+            "--slice",
+        ],
+        pool::statistics_show_the_settings_and_options_change_them,
+    ),
+    (
+        "serve",
+        &["--preempt", "--allow-precompiled"],
+        bad_input::compiled_files_run_in_their_mode,
+    ),
+    (
+        "serve",
+        &["--no-cache"],
+        what_is_compiled_is_kept_unless_it_is_not_to_be,
+    ),
+    (
+        "compile",
+        &["--output", "--preempt"],
+        bad_input::compiled_files_run_in_their_mode,
+    ),
+    (
+        "compile",
+        &["--pool"],
+        bad_input::code_for_a_dense_pool_is_compiled_and_run,
+    ),
+    (
+        "wast",
+        &[
+            "--instances",
+            "--memory-reserve",
+            "--preempt",
+            "--pool",
+            "--slice",
+            "--timeout",
+            "--wasm",
+            "--workers",
+        ],
+        scripts_run_on_the_host_that_was_asked_for,
+    ),
+    // On systems without swap nothing of it can be seen, and a script has no `--stats`: that of `run` is read alike.
+    (
+        "wast",
+        &["--pool-scan"],
+        pool::statistics_show_the_settings_and_options_change_them,
+    ),
+    (
+        "wast",
+        &["--sim", "--seeds", "--faults"],
+        wast::a_script_that_fails_under_a_seed_is_replayed,
+    ),
+    (
+        "sim",
+        &[
+            "--harts",
+            "--seed",
+            "--schedule",
+            "--slice",
+            "--instances",
+            "--env",
+            "--stdin",
+            "--invoke",
+        ],
+        simulated_runs_are_as_asked_for,
+    ),
+    ("sim", &["--dir"], simulated_runs_are_as_asked_for),
+    (
+        "sim",
+        &["--seeds", "--faults", "--scratch"],
+        sim::a_seed_that_fails_is_found_and_replayed,
+    ),
+    (
+        "sim",
+        &["--trace", "--report"],
+        sim::pictures_escape_what_guests_say,
+    ),
+    (
+        "sim",
+        &["--stats"],
+        sim::another_process_on_other_cores_does_the_same,
+    ),
+    (
+        "sim",
+        &["--scale", "--svg", "--workload"],
+        sim::scale_curves_are_printed_and_drawn,
+    ),
+    ("sim", &["--wasi"], sim::exit_codes_are_the_guests),
+    (
+        "sim",
+        &["--timeout", "--wasm"],
+        simulated_runs_are_as_asked_for,
+    ),
+    (
+        "new",
+        &["--sdk-path"],
+        new::the_sdk_can_be_that_of_a_checkout,
+    ),
+    (
+        "new",
+        &["--config"],
+        apps::config::the_example_is_fine_but_for_its_component,
+    ),
+    (
+        "demo noisy",
+        &["--time", "--guests", "--spinners", "--workers"],
+        help::the_demonstration_shows_both_sides,
+    ),
+];
+
+/// The keys, in the same way.
+const KEYS: &[Row] = &[
+    (
+        "-S",
+        &["http"],
+        serve::outgoing::guests_send_requests_to_what_was_allowed,
+    ),
+    ("-S", &["inherit-env"], environment::the_last_value_wins),
+    (
+        "-S",
+        &["inherit-network", "tcp", "udp", "allow-ip-name-lookup"],
+        network::every_network_key_grants_what_it_says,
+    ),
+    (
+        "-S",
+        &["hostcall-fuel", "max-random-size"],
+        accounts::what_one_call_may_take_is_set_by_options,
+    ),
+    ("-S", &["p3"], new::a_new_project_builds_and_runs),
+    (
+        "-W",
+        &["max-memory", "max-task-memory"],
+        limits::a_memory_bomb_runs_into_a_limit,
+    ),
+    (
+        "-W",
+        &["max-tasks", "max-depth"],
+        limits::a_fork_bomb_runs_into_a_limit,
+    ),
+    (
+        "-W",
+        &["max-output"],
+        limits::a_flood_of_output_runs_into_a_limit,
+    ),
+    (
+        "-W",
+        &["cpu-time"],
+        preemption::spinners_die_at_their_limit_of_cpu_time,
+    ),
+    ("-W", &["fuel"], preemption::a_spinner_runs_out_of_fuel),
+    (
+        "-W",
+        &[
+            "timeout",
+            "task-cpu-time",
+            "task-fuel",
+            "max-queued",
+            "spawn-rate",
+            "max-input",
+            "max-result",
+        ],
+        limits_are_reached_where_they_are_set,
+    ),
+    (
+        "-W",
+        &["max-handles"],
+        accounts::handles_are_limited_by_an_option,
+    ),
+    (
+        "-W",
+        &["max-files"],
+        accounts::files_are_limited_by_an_option,
+    ),
+    ("-W", &["cpu-rate"], a_rate_holds_a_run_back),
+];
+
+/// Seen in tests of the host crate, or of this one, which have more of the system in hand.
+const ELSEWHERE: &[(&str, &str, &str, &str)] = &[(
+    "-W",
+    "max-blocking-threads",
+    "host/runtime/tests/host/neighbours.rs",
+    "blocking_threads(1)",
+)];
+
+/// The names in the first column of a help, of options (`--name`) or keys (`-W name`).
+fn names(help: &str, prefix: &str) -> BTreeSet<String> {
+    help.lines()
+        .filter_map(|line| {
+            let line = line.trim_start();
+            let option = match prefix {
+                "--" if line.starts_with('-') => line.split("--").nth(1)?,
+                "--" => return None,
+                _ => line.strip_prefix(prefix)?.trim_start(),
+            };
+            let name = option
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                .next()?;
+            let is_name = name.starts_with(|c: char| c.is_ascii_lowercase());
+            (is_name && !["help", "version"].contains(&name)).then(|| name.to_owned())
+        })
+        .collect()
+}
+
+fn table(of: &str, rows: &[Row]) -> BTreeSet<String> {
+    let rows = rows.iter().filter(|(command, ..)| *command == of);
+    rows.flat_map(|(_, names, _)| {
+        names
+            .iter()
+            .map(|name| name.trim_start_matches("--").to_owned())
+    })
+    .collect()
+}
+
+/// Hunts an option whose effect no test sees.
+#[test]
+fn every_option_is_in_the_table() {
+    for command in [
+        "run",
+        "serve",
+        "compile",
+        "wast",
+        "sim",
+        "new",
+        "demo noisy",
+    ] {
+        let line = command.split(' ').chain(["--help"]);
+        let help = hart(line).exits(0).stdout;
+        let found = names(&help, "--");
+        assert!(!found.is_empty(), "{help}");
+        assert_eq!(found, table(command, OPTIONS), "{command}");
+    }
+}
+
+/// Hunts a key whose effect no test sees.
+#[test]
+pub(crate) fn every_key_is_in_the_table() {
+    for flag in ["-W", "-S"] {
+        let help = hart([flag, "help"]).exits(0).stdout;
+        let mut known = table(flag, KEYS);
+        for (_, key, file, has) in ELSEWHERE.iter().filter(|(of, ..)| *of == flag) {
+            let text = std::fs::read_to_string(crate::support::root().join(file)).expect(file);
+            assert!(text.contains(has), "{key}: {file} has no {has}");
+            known.insert((*key).to_owned());
+        }
+        assert_eq!(names(&help, flag), known, "{flag}");
+    }
+}
+
+fn guest(name: &str, options: &[&str], arguments: &[&str]) -> Finished {
+    let mut line: Vec<OsString> = options.iter().map(OsString::from).collect();
+    line.push(hart_build::guest(name).into());
+    line.extend(arguments.iter().map(OsString::from));
+    hart(line)
+}
+
+/// Hunts limits that are parsed and never reached: each ends, or has refused, what goes well without it.
+#[test]
+fn limits_are_reached_where_they_are_set() {
+    for (limit, name, arguments, code, says) in [
+        ("timeout=200ms", "sleeper", &["3600000"][..], 124, "timeout"),
+        (
+            "task-cpu-time=50ms",
+            "spinner",
+            &["many", "1"],
+            1,
+            "out of time",
+        ),
+        (
+            "task-fuel=100000",
+            "spinner",
+            &["many", "1"],
+            1,
+            "all its fuel",
+        ),
+        ("spawn-rate=1", "tree", &["4"], 1, "spawn_rate"),
+        ("max-input=1", "exit", &["0", "child"], 1, "input"),
+        ("max-result=1", "tree", &["9"], 1, "result"),
+    ] {
+        let ended = guest(name, &["-W", limit], arguments).exits(code);
+        assert!(ended.stderr.contains(says), "{limit}: {ended:#?}");
+    }
+    for (name, arguments) in [
+        ("sleeper", &["1", "12"][..]),
+        ("tree", &["9"]),
+        ("exit", &["0", "child"]),
+    ] {
+        guest(name, &[], arguments).exits(0);
+    }
+    let handles = guest("sleeper", &["-W", "max-handles=8"], &["1", "12"]);
+    assert_ne!(handles.code(), 0, "{handles:#?}");
+    let options = ["--instances", "2", "-W", "max-queued=3"];
+    let queued = guest("sleeper", &options, &["1000", "12"]).exits(1);
+    assert!(queued.stderr.contains("`queued` of 3"), "{queued:#?}");
+}
+
+/// Hunts a rate that holds nothing back. How long it takes is not looked at: the same CPU time is used up.
+#[test]
+fn a_rate_holds_a_run_back() {
+    let throttled = |more: &str| {
+        let limits = format!("cpu-time=100ms{more}");
+        let ended = guest("spinner", &["--stats=json", "-W", &limits], &[]).exits(124);
+        ended.stats()["throttled_time"]
+            .as_u64()
+            .expect("nanoseconds")
+    };
+    assert_eq!(throttled(""), 0);
+    assert!(throttled(",cpu-rate=0.25") > 0);
+}
+
+/// Hunts a number of workers that is only parsed.
+#[test]
+fn workers_are_as_many_as_asked_for() {
+    for workers in [1, 3] {
+        let asked = workers.to_string();
+        let ended = guest("hello", &["--stats=json", "--workers", &asked], &[]).exits(0);
+        let found = ended.stats()["workers"].as_array().expect("a list").len();
+        assert_eq!(found, workers);
+    }
+}
+
+/// Hunts a slice that changes nothing: two that spin on one worker take turns ten times as often.
+#[test]
+fn a_shorter_slice_preempts_more_often() {
+    let preemptions = |slice: &str| {
+        let options = [
+            "--workers",
+            "1",
+            "--preempt",
+            "fuel",
+            "--slice",
+            slice,
+            "--stats=json",
+            "-W",
+            "fuel=100000000",
+        ];
+        let ended = guest("spinner", &options, &["many", "2"]);
+        ended.stats()["preemptions"].as_u64().expect("a count")
+    };
+    let (long, short) = (preemptions("5000000"), preemptions("500000"));
+    assert!(short > 3 * long, "{short} and {long}");
+}
+
+/// Hunts a cache that keeps what was not to be kept, and one that keeps nothing.
+#[test]
+fn what_is_compiled_is_kept_unless_it_is_not_to_be() {
+    let scratch = Scratch::new();
+    let kept = |options: &[&str]| {
+        let mut run = command();
+        run.env("XDG_CACHE_HOME", scratch.path())
+            .args(options)
+            .arg(hart_build::guest("hello"));
+        Running::start(&mut run, &[]).wait().exits(0);
+        let entries = std::fs::read_dir(scratch.path().join("hart"));
+        entries.map_or(0, Iterator::count)
+    };
+    assert_eq!(kept(&["--no-cache"]), 0);
+    assert!(kept(&[]) > 0);
+}
+
+/// Hunts options of `hart wast` that are taken and not handed on to the host.
+#[test]
+fn scripts_run_on_the_host_that_was_asked_for() {
+    let scratch = Scratch::new();
+    let script = |name: &str, module: &str| {
+        let text = format!(
+            r#"(component (core module $m {module}) (core instance $i (instantiate $m))
+                 (func (export "f") (canon lift (core func $i "f"))))
+               (assert_return (invoke "f"))"#
+        );
+        scratch.write(name, text)
+    };
+    let spins = script("spins.wast", "(func (export \"f\") (loop (br 0)))");
+    let large = script("large.wast", "(memory 1600) (func (export \"f\"))");
+    let counts = script(
+        "counts.wast",
+        "(func (export \"f\") (local i32) (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 9000000)))))",
+    );
+    let table = script("table.wast", "(table 9000 funcref) (func (export \"f\"))");
+    let wide = script(
+        "wide.wast",
+        &("(memory 1)".repeat(16) + "(func (export \"f\"))"),
+    );
+    let wast = |options: &[&str], file: &std::path::Path| {
+        let options = options.iter().map(OsStr::new);
+        hart(
+            [OsStr::new("wast")]
+                .into_iter()
+                .chain(options)
+                .chain([file.as_os_str()]),
+        )
+    };
+    for (options, file, says) in [
+        (&["--timeout", "200ms"][..], &spins, "timeout"),
+        (&["-W", "fuel=1000"], &counts, "fuel"),
+        (&["-W", "max-memory=1MiB"], &large, "memory"),
+        (&["--pool", "dense"], &table, "table"),
+        (&["--instances", "1"], &wide, "slots"),
+        (
+            &["--preempt", "epoch", "-W", "fuel=1000"],
+            &counts,
+            "--preempt fuel",
+        ),
+        (&["--preempt", "fuel", "--slice", "1ms"], &counts, "--slice"),
+    ] {
+        let ended = wast(options, file);
+        assert_ne!(ended.code(), 0, "{options:?}: {ended:#?}");
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains(says), "{options:?}: {ended:#?}");
+    }
+    for file in [&large, &counts, &table, &wide] {
+        wast(&["--memory-reserve", "1M", "--workers", "3"], file).exits(0);
+    }
+}
+
+/// Hunts options of `hart sim` that are taken and change nothing.
+#[test]
+fn simulated_runs_are_as_asked_for() {
+    let sim = |options: &[&str], name: &str, arguments: &[&str]| {
+        guest(name, &[&["sim"], options].concat(), arguments)
+    };
+    let stats = |options: &[&str]| {
+        let ended = sim(&[&["--stats"], options].concat(), "tree", &["5"]).exits(0);
+        ended.stderr
+    };
+    let plain = stats(&[]);
+    assert_eq!(plain, stats(&[]), "the same every time");
+    for options in [
+        &["--harts", "2"][..],
+        &["--seed", "9"],
+        &["--schedule", "round-robin"],
+        &["--slice", "700"],
+        &["--instances", "7"],
+    ] {
+        assert_ne!(plain, stats(options), "{options:?}");
+    }
+    let hello = sim(&["--env", "A=simulated"], "hello", &[]).exits(0);
+    assert!(hello.stdout.contains("A=simulated"), "{hello:#?}");
+    let scratch = Scratch::new();
+    let input = scratch.write("input", "what is read\n");
+    let cat = crate::support::root().join("host/cli/tests/e2e/cat.wat");
+    let line = [
+        "sim".as_ref(),
+        "--stdin".as_ref(),
+        input.as_os_str(),
+        cat.as_os_str(),
+    ];
+    assert_eq!(hart(line as [&OsStr; 4]).exits(0).stdout, "what is read\n");
+    let dir = format!("{}::/data", scratch.path().display());
+    let read = sim(&["--dir", &dir], "reader", &["/data/input"]).exits(0);
+    assert_eq!(read.stdout, "what is read\n");
+    assert_ne!(sim(&[], "reader", &["/data/input"]).code(), 0);
+    let add = scratch.write(
+        "add.wat",
+        r#"(component (core module $m (func (export "f") (result i32) i32.const 42))
+             (core instance $i (instantiate $m))
+             (func (export "f") (result u32) (canon lift (core func $i "f"))))"#,
+    );
+    let line = [
+        "sim".as_ref(),
+        "--invoke".as_ref(),
+        "f()".as_ref(),
+        add.as_os_str(),
+    ];
+    assert_eq!(hart(line as [&OsStr; 4]).exits(0).stdout, "42\n");
+    sim(&["--timeout", "1s"], "sleeper", &["3600000"]).exits(124);
+    let limited = sim(&["-W", "max-depth=2"], "forkbomb", &[]).exits(1);
+    assert!(limited.stderr.contains("`depth` of 2"), "{limited:#?}");
+}

@@ -1,0 +1,190 @@
+//! Which groups compete: those that begin and stop, those whose rate is used up, and room for all of them.
+
+use super::{
+    group::GroupState,
+    lane::Lane,
+    run_order::{Room, RunOrder},
+    tenant::TenantState,
+};
+use crate::{
+    error::SpawnError,
+    planted::{Planted, is_planted},
+    sync::{Arc, Ordering::Relaxed},
+};
+
+/// For how many groups room is made at first.
+#[cfg(not(any(loom, shuttle, miri)))]
+const FIRST_ROOM: usize = 16;
+#[cfg(any(loom, shuttle, miri))]
+const FIRST_ROOM: usize = 1;
+
+impl Lane {
+    /// Makes room for `group`, once: from then on nothing is allocated for it or for its tasks.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::Alloc`] without memory.
+    pub(crate) fn admit(&self, group: &GroupState) -> Result<(), SpawnError> {
+        // Relaxed: it is set under the lock, which is taken before the room is used.
+        while !group.admitted.load(Relaxed) {
+            let needed = {
+                let order = self.lock_for(group);
+                let groups = self.groups.load(Relaxed) + 1;
+                if group.admitted.load(Relaxed) {
+                    break;
+                }
+                if groups <= order.room() {
+                    self.groups.fetch_add(1, Relaxed);
+                    group.admitted.store(true, Relaxed);
+                    break;
+                }
+                groups
+            };
+            // Allocated, and what it replaces is freed, outside the lock.
+            let room = Room::new((2 * needed).max(FIRST_ROOM))?;
+            let old = self.lock().move_to(room);
+            drop(old);
+        }
+        Ok(())
+    }
+
+    /// When the first group whose rate is used up may go on, or have more polls.
+    pub(crate) fn next_refill(&self) -> Option<u64> {
+        if self.parked.load(Relaxed) == 0 && self.held_back.load(Relaxed) == 0 {
+            // A worker that parks a group after this look notifies; one that is turned away looks here afterwards.
+            return None;
+        }
+        let mut order = self.lock();
+        let running = order.held_back();
+        if running.is_none() {
+            self.held_back.store(0, Relaxed);
+        }
+        let parked = order.parked.first().map(|(until, _)| until);
+        parked.into_iter().chain(running).min()
+    }
+
+    /// The rate of `group` was changed: lets it go on if it is parked and may. `true` if a sleeping worker could run
+    /// a task of it now: the caller notifies.
+    pub(crate) fn reconsider(&self, group: &Arc<GroupState>, now: u64) -> bool {
+        let order = &mut *self.lock_for(group);
+        if !order.parked.remove(&mut order.guard, group) {
+            // A worker that was turned away from its further tasks sleeps until the old rate allows them.
+            let standing = group.standing(&order.guard);
+            return standing.polls > 0 && standing.len > 0;
+        }
+        self.rejoin(order, group, now);
+        self.line_up(order, group, now);
+        true
+    }
+
+    /// The rate of `tenant` was changed: lets those of its groups go on that are parked and may. Returns how many there
+    /// may be that a sleeping worker could run now: the caller notifies.
+    pub(crate) fn reconsider_tenant(&self, tenant: &Arc<TenantState>, now: u64) -> usize {
+        let is_its = |group: &GroupState| {
+            let of = group.tenant.as_ref();
+            of.is_some_and(|of| Arc::ptr_eq(of, tenant))
+        };
+        let order = &mut *self.lock();
+        let parked = order.parked.rekey(&mut order.guard, |guard, group| {
+            is_its(group).then(|| group.exhausted_until(guard, now).unwrap_or(0))
+        });
+        let unparked = self.unpark(order, now);
+        // A worker that was turned away from their further tasks sleeps until the old rate allows them.
+        let running = order.running.iter();
+        let running = running.filter(|group| is_its(group) && group.standing(&order.guard).len > 0);
+        // Those that stay parked count: until another time than sleeping workers know.
+        parked.max(unparked) + running.count()
+    }
+
+    /// Lets parked groups compete whose time has come; says how many. The caller notifies.
+    pub(crate) fn refill(&self, now: u64) -> usize {
+        if self.parked.load(Relaxed) == 0 {
+            return 0;
+        }
+        self.unpark(&mut self.lock(), now)
+    }
+
+    /// A group begins to compete: an idle one, or one that was parked.
+    pub(super) fn activate(&self, order: &mut RunOrder, group: &GroupState, now: u64) {
+        let slice = group.slice() as usize;
+        let standing = group.standing_mut(&mut order.guard);
+        standing.active_slice = slice;
+        if let Some(tenant) = &group.tenant {
+            standing.active_weight = group.share.weight();
+            let weight = standing.active_weight;
+            tenant.active_weight.fetch_add(weight, Relaxed);
+        }
+        order.add_slice(slice);
+        self.publish(order);
+        if is_planted(Planted::SleepForgives) {
+            let floor = order.least.saturating_sub(group.credit_units());
+            group.standing_mut(&mut order.guard).virtual_time = floor;
+        }
+        order.catch_up(group, now);
+    }
+
+    /// A group stops competing.
+    pub(super) fn deactivate(&self, order: &mut RunOrder, group: &GroupState) {
+        let standing = group.standing_mut(&mut order.guard);
+        let slice = standing.active_slice;
+        if let Some(tenant) = &group.tenant {
+            let weight = core::mem::take(&mut standing.active_weight);
+            tenant.active_weight.fetch_sub(weight, Relaxed);
+        }
+        order.remove_slice(slice);
+        self.publish(order);
+    }
+
+    /// A group with tasks and without polls in flight waits for its turn, or until its rate allows one.
+    pub(super) fn line_up(&self, order: &mut RunOrder, group: &Arc<GroupState>, now: u64) {
+        if let Some(until) = group.exhausted_until(&mut order.guard, now) {
+            self.deactivate(order, group);
+            let standing = group.standing_mut(&mut order.guard);
+            standing.parked = Some(now);
+            self.len.fetch_sub(standing.len, Relaxed);
+            self.parked.fetch_add(1, Relaxed);
+            let parked = &mut order.parked;
+            return parked.insert(&mut order.guard, until, group.clone());
+        }
+        // It may have been given another weight or slice since it began to compete.
+        let standing = group.standing_mut(&mut order.guard);
+        if let Some(tenant) = &group.tenant {
+            let weight = group.share.weight();
+            let before = core::mem::replace(&mut standing.active_weight, weight);
+            let change = weight.wrapping_sub(before);
+            tenant.active_weight.fetch_add(change, Relaxed);
+        }
+        let slice = group.slice() as usize;
+        let before = core::mem::replace(&mut standing.active_slice, slice);
+        if before != slice {
+            order.remove_slice(before);
+            order.add_slice(slice);
+        }
+        order.wait(group);
+        self.publish(order);
+    }
+
+    /// Lets parked groups compete whose time has come; says how many.
+    pub(super) fn unpark(&self, order: &mut RunOrder, now: u64) -> usize {
+        let mut unparked = 0;
+        while order.parked.first().is_some_and(|(until, _)| until <= now)
+            && let Some(group) = order.parked.pop_first(&mut order.guard)
+        {
+            self.rejoin(order, &group, now);
+            // Parked again, if it is its tenant's rate that is used up now.
+            self.line_up(order, &group, now);
+            unparked += 1;
+        }
+        unparked
+    }
+
+    /// A group that was parked, and is in no heap now, competes again.
+    pub(super) fn rejoin(&self, order: &mut RunOrder, group: &GroupState, now: u64) {
+        let standing = group.standing_mut(&mut order.guard);
+        let since = standing.parked.take().unwrap_or(now);
+        group.counts.throttled(now.saturating_sub(since));
+        self.parked.fetch_sub(1, Relaxed);
+        self.len.fetch_add(standing.len, Relaxed);
+        self.activate(order, group, now);
+    }
+}

@@ -1,0 +1,64 @@
+//! What the lane knows of a tenant.
+
+use super::{
+    budget::Budget,
+    share::Share,
+    slice::DEFAULT_NANOSECONDS,
+    virtual_time::{Virtual, Weight},
+};
+use crate::sync::{AtomicUsize, Mutex};
+
+pub(crate) struct TenantState {
+    pub(crate) share: Share,
+    /// The weights of those of its groups that compete now. Changed under the lane's lock.
+    pub(super) active_weight: AtomicUsize,
+    standing: Mutex<Standing>,
+}
+
+/// Where a tenant stands.
+#[derive(Default)]
+struct Standing {
+    /// What its groups have used, divided by its weight; at least what `least` was when it was last charged.
+    virtual_time: Virtual,
+    budget: Budget,
+}
+
+impl TenantState {
+    pub(crate) fn new(share: Share) -> Self {
+        Self {
+            share,
+            active_weight: AtomicUsize::new(0),
+            standing: Mutex::new(Standing::default()),
+        }
+    }
+
+    fn scale(&self, nanoseconds: u64) -> Virtual {
+        Weight::whole(self.share.weight()).scale(u128::from(nanoseconds))
+    }
+
+    pub(super) fn charge(&self, cpu: u64, began: u64, now: u64, least: Virtual) {
+        let rate = self.share.rate();
+        let used = self.scale(cpu);
+        let mut standing = self.standing.lock();
+        standing.virtual_time = standing.virtual_time.max(least) + used;
+        if rate > 0 {
+            standing.budget.charge(cpu, rate, began, now);
+        }
+    }
+
+    /// The earliest virtual time at which a group of it starts that becomes runnable.
+    pub(super) fn start(&self, least: Virtual) -> Virtual {
+        let credit = self.scale(DEFAULT_NANOSECONDS);
+        let virtual_time = self.standing.lock().virtual_time;
+        virtual_time.max(least).saturating_sub(credit)
+    }
+
+    /// Until when its rate is used up, if it is.
+    pub(super) fn exhausted_until(&self, now: u64) -> Option<u64> {
+        let rate = self.share.rate();
+        if rate == 0 {
+            return None;
+        }
+        self.standing.lock().budget.exhausted_until(rate, now)
+    }
+}

@@ -1,0 +1,12 @@
+//! The ground: locks, wakers for many, escaping of guests' text, errors of building, and plain data.
+//!
+//! May use nothing of this crate.
+
+pub(crate) mod block;
+pub(crate) mod error;
+pub(crate) mod setting;
+pub(crate) mod signal;
+pub(crate) mod stats;
+pub(crate) mod sync;
+pub(crate) mod system;
+pub(crate) mod text;

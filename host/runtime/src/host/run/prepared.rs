@@ -1,0 +1,222 @@
+//! A run that was checked and can be started: once, or again and again.
+
+use std::sync::{Arc, Weak};
+
+use crate::engine::cache;
+use crate::engine::slots::{depth_for, slots_for};
+use crate::host::backend::Backend;
+use crate::host::handle::HostInner;
+use crate::instance::admission::Refused;
+use crate::instance::ended::Ended;
+use crate::instance::ending::{finish, set_timer};
+use crate::instance::error::RunError;
+use crate::instance::guest::{Guest, Traits, Tree};
+use crate::instance::lifecycle::{Programs, Work, admit, start};
+use crate::instance::program::{Program, Reused};
+use crate::instance::record::{RunRecord, State};
+use crate::instance::registry::LiveRun;
+use crate::instance::run_slots::RunSlots;
+use crate::instance::store::Component;
+use crate::quota::account::Account;
+use crate::quota::account::tenant::TenantAccount;
+use crate::quota::kill::Kill;
+use crate::quota::limits::{LimitKind, LimitReached, Limits};
+use crate::quota::share::Share;
+use crate::runtime::tenant::Tenant;
+use crate::sched::task::control::{Control, TaskLimits};
+use crate::sched::task::current::is_in_pool;
+use crate::wasi::grants::{Grants, Recipe};
+use crate::wasi::rights::Rights;
+
+/// What a run may use, and whose it is.
+pub(crate) struct Terms {
+    pub(crate) limits: Limits,
+    pub(crate) share: Share,
+    pub(crate) tenant: Option<Tenant>,
+    pub(crate) waits: Option<bool>,
+}
+
+/// A run without what it is to do.
+pub(crate) struct Prepared<T: 'static> {
+    host: Arc<HostInner<T>>,
+    program: Programs<T>,
+    recipe: Arc<Recipe>,
+    limits: Limits,
+    share: Share,
+    tenant: Option<Arc<TenantAccount>>,
+    waits: Option<bool>,
+    depth: u32,
+}
+
+impl<T: Send + 'static> Prepared<T> {
+    pub(crate) fn new(
+        host: Arc<HostInner<T>>,
+        component: Component<T>,
+        grants: Grants,
+        terms: Terms,
+        reused: Reused,
+    ) -> Result<Self, RunError> {
+        let refused = |why: &str| Err(RunError::Setup(why.into()));
+        if !host.registry.takes_runs() {
+            return Err(RunError::Closed);
+        }
+        let Some(site) = host.site_of(&component) else {
+            return refused("the component was loaded by another host: load it with this one");
+        };
+        let tenant = terms.tenant.as_ref();
+        if tenant.is_some_and(|tenant| !Arc::ptr_eq(&tenant.runtime, &host.runtime)) {
+            return refused("the tenant was made by another host: make it with this one");
+        }
+        let limits = terms.limits.or(&host.limits);
+        let in_pool = site.admission.slots();
+        let interface = component.interface();
+        let slots = interface.slots();
+        let depth = depth_for(
+            in_pool,
+            slots,
+            interface.has_entry(),
+            limits.depth_or_default(),
+        );
+        let Some(depth) = depth else {
+            return Err(RunError::Setup(format!(
+                "one instance of the component takes {slots} slots of the pool, which has {in_pool} and keeps a third of them for others: raise `HostBuilder::instances` to {} or more",
+                slots_for(slots),
+            )));
+        };
+        let recipe = Recipe::new(grants, host.runtime.machine.is_some(), |directory| {
+            let guarded = host.guarded.as_deref();
+            guarded.filter(|code| cache::is_within(code, directory))
+        })
+        .map_err(RunError::Setup)?;
+        let program = Arc::new(Program {
+            component,
+            child_data: host.child_data.clone(),
+            warm: host.warm.clone(),
+            reused,
+        });
+        Ok(Self {
+            program,
+            recipe: Arc::new(recipe),
+            limits,
+            share: terms.share,
+            tenant: terms.tenant.map(|tenant| tenant.account),
+            waits: terms.waits,
+            depth,
+            host,
+        })
+    }
+
+    /// `data`, or what the host makes for runs that are given none.
+    pub(crate) fn data(&self, data: Option<T>) -> Result<T, RunError> {
+        data.or_else(|| self.host.data.as_ref().map(|make| make())).ok_or_else(|| {
+            RunError::Setup(
+                "the run has no data: say it with `RunBuilder::data`, or for all runs with `HostBuilder::data`".into(),
+            )
+        })
+    }
+
+    /// Where its instances are.
+    fn site(&self) -> Result<&Backend<T>, RunError> {
+        self.host
+            .site_of(&self.program.component)
+            .ok_or(RunError::Closed)
+    }
+
+    /// Starts a run that does `work`.
+    pub(crate) fn launch(
+        &self,
+        name: String,
+        work: Work<T>,
+        data: T,
+    ) -> Result<Arc<RunRecord>, RunError> {
+        let host = &self.host;
+        if !host.registry.takes_runs() {
+            return Err(RunError::Closed);
+        }
+        let site = self.site()?;
+        let interface = self.program.component.interface();
+        let limits = self.limits;
+        let account = Account::open(
+            &host.runtime.executor,
+            name.clone(),
+            self.share,
+            limits,
+            self.tenant.clone(),
+            &host.runtime.files,
+        )
+        .map_err(|error| RunError::Setup(error.to_string()))?;
+        account.task_starts().map_err(RunError::Limit)?;
+
+        let id = host.runtime.next_id();
+        let own = TaskLimits {
+            table_elements: Some(site.pool.bounds.table),
+            ..TaskLimits::of(&limits)
+        };
+        let control = Control::new(host.runtime.clone(), account.clone(), own);
+        let run_slots = RunSlots::new(
+            id,
+            interface.slots(),
+            self.depth,
+            interface.initial_memory(),
+            account.clone(),
+        );
+        let record = Arc::new(RunRecord {
+            id,
+            runtime: host.runtime.clone(),
+            registry: host.registry.clone(),
+            io: host.io.clone(),
+            kind: site.pool.kind,
+            account,
+            interface: interface.clone(),
+            recipe: self.recipe.clone(),
+            shares_streams: self.program.reused != Reused::ByTasks,
+            slots: Arc::new(run_slots),
+            waits: self.waits.unwrap_or_else(|| !is_in_pool()),
+            warm: host.warm.clone(),
+            state: State::default(),
+        });
+        let traits = Traits {
+            id: host.runtime.next_id(),
+            name,
+            depth: 0,
+            denied: Rights::default(),
+            reuse: self.program.reused != Reused::ByTasks,
+            timeout: limits
+                .timeout
+                .map(|timeout| LimitReached::time(LimitKind::Timeout, timeout)),
+            deadline: limits
+                .timeout
+                .and_then(|timeout| host.runtime.clock.now().checked_add(timeout)),
+            parent: Weak::new(),
+            caps: None,
+            child_caps: None,
+        };
+        let tree = Tree::new(site.admission.clone());
+        let root = Guest::new(record.clone(), tree, control, traits);
+        record.set_root(root.clone());
+        let live: Weak<dyn LiveRun> = Arc::downgrade(&(record.clone() as Arc<dyn LiveRun>));
+        host.registry.run_starts(id, live);
+        set_timer(&root);
+        match admit(&root, start(&root, self.program.clone(), work, data)) {
+            Ok(()) => {}
+            // A host that is closed meanwhile: the run's outcome says so.
+            Err(Refused::Closed) => finish(&root, Ended::Killed(Kill::Closed), None),
+            Err(Refused::NoRoom) => {
+                let reached = LimitReached::new(LimitKind::InnerInstances, site.admission.slots());
+                finish(&root, Ended::Limit(reached), None);
+                return Err(RunError::Limit(reached));
+            }
+        }
+        Ok(record)
+    }
+}
+
+impl<T: 'static> Drop for Prepared<T> {
+    /// No run follows: what those before have left goes.
+    fn drop(&mut self) {
+        if let Reused::ByRuns { program, .. } = self.program.reused {
+            self.program.warm.forget_program(program);
+            self.recipe.leave_streams();
+        }
+    }
+}

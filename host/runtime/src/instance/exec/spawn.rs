@@ -1,0 +1,174 @@
+//! A spawn: from what a guest asks for to a task that waits for its slots.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hart_executor::Platform;
+
+use crate::base::text;
+use crate::instance::admission::Refused;
+use crate::instance::cap::Cap;
+use crate::instance::ended::Ended;
+use crate::instance::ending::{finish, set_timer};
+use crate::instance::exec::bindings::{self, SpawnError};
+use crate::instance::exec::resources::{HANDLE_BYTES, Options, TaskHandle};
+use crate::instance::guest::{Guest, Traits};
+use crate::instance::lifecycle::{Work, admit, start};
+use crate::instance::program::Child;
+use crate::instance::store::GuestState;
+use crate::quota::account::Need;
+use crate::quota::kill::Kill;
+use crate::quota::limits::{LimitKind, LimitReached};
+use crate::sched::task::control::{Control, TaskLimits};
+use crate::wasi::rights::Rights;
+
+/// The smaller of what is asked for and what the parent may use.
+fn cut<T: Ord>(asked: Option<T>, parent: Option<T>) -> Option<T> {
+    match (asked, parent) {
+        (Some(asked), Some(parent)) => Some(asked.min(parent)),
+        (asked, parent) => asked.or(parent),
+    }
+}
+
+/// What a guest is told of a limit.
+pub(super) fn limit(reached: LimitReached) -> SpawnError {
+    SpawnError::Limit(reached.to_string())
+}
+
+impl From<bindings::Rights> for Rights {
+    fn from(rights: bindings::Rights) -> Self {
+        use bindings::Rights as Wit;
+
+        let each = [
+            (Wit::FILESYSTEM, Self::FILESYSTEM),
+            (Wit::FILESYSTEM_WRITE, Self::FILESYSTEM_WRITE),
+            (Wit::NETWORK, Self::NETWORK),
+            (Wit::ENVIRONMENT, Self::ENVIRONMENT),
+            (Wit::OUTPUT, Self::OUTPUT),
+            (Wit::SPAWN, Self::SPAWN),
+        ];
+        let of = each.into_iter().filter(|(wit, _)| rights.contains(*wit));
+        of.fold(Self::default(), |all, (_, right)| all | right)
+    }
+}
+
+/// Spawns a task of the same component below the one that `state` belongs to. Its input of `length` bytes is copied once
+/// all limits allow it.
+pub(super) fn spawn<T: Send + 'static>(
+    state: &GuestState<T>,
+    entry: String,
+    length: usize,
+    input: impl FnOnce() -> Vec<u8>,
+    options: Options,
+) -> Result<TaskHandle, SpawnError> {
+    let (parent, program) = (state.guest(), state.program());
+    let run = &parent.run;
+    let limits = &run.account.limits;
+    if run.registry.is_closed() || parent.scope_is_closed() || parent.killed().is_some() {
+        return Err(SpawnError::Closed);
+    }
+    if parent.denied.contains(Rights::SPAWN) {
+        return Err(SpawnError::Denied(
+            "this task was denied the right `spawn`".into(),
+        ));
+    }
+    if !run.interface.has_entry() {
+        return Err(SpawnError::NoEntry);
+    }
+    let most = limits.input_bytes_or_default();
+    if length as u64 > most {
+        return Err(limit(LimitReached::new(LimitKind::InputBytes, most)));
+    }
+    let (depth, deepest) = (parent.depth + 1, run.slots.depth);
+    if depth > deepest {
+        return Err(limit(LimitReached::new(
+            LimitKind::Depth,
+            u64::from(deepest),
+        )));
+    }
+    let admission = &parent.tree.admission;
+    let most = limits.queued_or_default();
+    if run.waits && admission.is_full(&run.slots, depth, most) {
+        return Err(limit(LimitReached::new(LimitKind::Queued, most)));
+    }
+    run.account
+        .spawns_at(run.runtime.platform.now())
+        .map_err(limit)?;
+
+    let id = run.runtime.next_id();
+    let name = text::name(if options.name.is_empty() {
+        &entry
+    } else {
+        &options.name
+    });
+    let child = Child {
+        id,
+        name: &name,
+        depth,
+        run: run.id,
+        tenant: run.account.tenant.as_ref().map(|t| t.tenant.name()),
+    };
+    // The embedder's code, which may panic: nothing is counted yet.
+    let data = (program.child_data)(&child, state.data());
+
+    let caps = parent.child_caps().clone();
+    let input_bytes = entry.len() as u64 + length as u64;
+    let need = Need {
+        tasks: 1,
+        bytes: input_bytes + HANDLE_BYTES,
+        ..Need::default()
+    };
+    run.reserve(need, |need| Cap::enter(&caps, || run.account.reserve(need)))
+        .map_err(limit)?;
+    let own = TaskLimits {
+        memory: cut(options.memory, parent.control.limits.memory),
+        cpu_time: cut(options.cpu_time, parent.control.limits.cpu_time),
+        fuel: cut(options.fuel, parent.control.limits.fuel),
+        ..parent.control.limits
+    };
+    let control = Control::new(run.runtime.clone(), run.account.clone(), own);
+    control.took(input_bytes);
+    let (timeout, deadline) = parent.timeout_below(options.timeout);
+    let traits = Traits {
+        id,
+        name,
+        depth,
+        denied: parent.denied | options.denied,
+        reuse: options.reuse,
+        timeout,
+        deadline,
+        parent: Arc::downgrade(parent),
+        child_caps: options
+            .max_tasks
+            .map_or_else(|| caps.clone(), |max| Some(Cap::new(max, caps.clone()))),
+        caps,
+    };
+    // From here on `finish` undoes everything, and dropping the handle the rest.
+    let guest = Guest::new(run.clone(), parent.tree.clone(), control, traits);
+    let handle = TaskHandle::new(guest);
+    let guest = handle.guest();
+    if !parent.adopt(guest) {
+        finish(guest, Ended::Killed(Kill::Closed), None);
+        return Err(SpawnError::Closed);
+    }
+    set_timer(guest);
+    let work = Work::Entry {
+        entry,
+        input: input(),
+    };
+    match admit(guest, start(guest, program.clone(), work, data)) {
+        Ok(()) => {}
+        Err(Refused::Closed) => {
+            finish(guest, Ended::Killed(Kill::Closed), None);
+            return Err(SpawnError::Closed);
+        }
+        Err(Refused::NoRoom) => {
+            let reached = LimitReached::new(LimitKind::InnerInstances, admission.slots());
+            finish(guest, Ended::Limit(reached), None);
+            return Err(limit(reached));
+        }
+    }
+    run.account.spawns.fetch_add(1, Ordering::Relaxed);
+    run.runtime.count(|worker| &worker.spawns);
+    Ok(handle)
+}

@@ -1,0 +1,286 @@
+//! What a guest's store holds.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::engine::component::Linked;
+use crate::instance::guest::Guest;
+use crate::instance::handles::Handles;
+use crate::instance::held_files::HeldFiles;
+use crate::instance::program::Program;
+use crate::quota::account::files::HeldFile;
+use crate::quota::account::payer::Payer;
+use crate::quota::limits::LimitReached;
+use crate::wasi::http::outgoing::Outgoing;
+
+/// A component that is loaded, compiled and linked, of a host with data of type `T`. Cheap to clone; belongs to the
+/// [`Host`](crate::Host) that loaded it.
+pub type Component<T = ()> = Linked<GuestState<T>>;
+
+/// What a guest's store holds: the `T` of wasmtime's `Linker<T>` and `Store<T>` where a [`Host`](crate::Host) makes them,
+/// for imports of the embedder's own (see [`HostBuilder::imports`](crate::HostBuilder::imports)). `T` here is the
+/// embedder's data: see [`HostBuilder::with_data`](crate::HostBuilder::with_data).
+pub struct GuestState<T: 'static = ()> {
+    /// Made when the guest first calls something of WASI: a task that only computes never pays for it.
+    wasi: Option<Wasi>,
+    /// The same for HTTP.
+    http: Option<Box<HttpState>>,
+    table: ResourceTable,
+    /// Room in the table. It goes after the table.
+    handles: Handles,
+    /// Descriptors of what is in the table.
+    pub(crate) files: HeldFiles,
+    guest: Arc<Guest>,
+    program: Arc<Program<Self, T>>,
+    /// How many runs it was for, this one included.
+    uses: u32,
+    data: T,
+}
+
+/// What views of a guest's store are made of, lent at the same time. From [`GuestState::parts`].
+#[non_exhaustive]
+pub struct GuestParts<'a, T> {
+    /// The embedder's data.
+    pub data: &'a mut T,
+    /// What the guest has handles of.
+    pub table: &'a mut ResourceTable,
+    /// What the guest is granted of WASI.
+    pub wasi: &'a mut WasiCtx,
+}
+
+impl<T: 'static> GuestState<T> {
+    pub(crate) fn new(guest: Arc<Guest>, program: Arc<Program<Self, T>>, data: T) -> Self {
+        let run = &guest.run;
+        Self {
+            // A hook of the embedder's is promised a call for every task.
+            wasi: run.recipe.has_hook().then(|| Wasi::new(&guest)),
+            http: None,
+            table: Handles::table(),
+            handles: Handles::new(&run.account),
+            files: HeldFiles::default(),
+            guest,
+            program,
+            uses: 1,
+            data,
+        }
+    }
+
+    /// The embedder's data, of this task.
+    pub fn data(&self) -> &T {
+        &self.data
+    }
+
+    /// The embedder's data, of this task.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.data
+    }
+
+    /// Data, table and WASI at the same time, as views need them: those of wasmtime's `bindgen!`, and of crates that
+    /// implement WASI's interfaces.
+    ///
+    /// ```
+    /// use hart_host::{Cache, GuestState, HostBuilder};
+    /// use hart_host::wasmtime_wasi::random::{WasiRandom, WasiRandomCtx};
+    /// use hart_host::wasmtime_wasi::p2::bindings::random::random;
+    ///
+    /// /// Each task has numbers of its own.
+    /// struct Numbers {
+    ///     random: WasiRandomCtx,
+    /// }
+    ///
+    /// let host = HostBuilder::with_data(|_, _: &Numbers| Numbers { random: WasiRandomCtx::default() })
+    ///     .data(|| Numbers { random: WasiRandomCtx::default() })
+    ///     .imports(|linker| {
+    ///         linker.allow_shadowing(true);
+    ///         random::add_to_linker::<_, WasiRandom>(linker, |state: &mut GuestState<Numbers>| {
+    ///             &mut state.parts().data.random
+    ///         })?;
+    ///         linker.allow_shadowing(false);
+    ///         Ok(())
+    ///     })
+    ///     .cache(Cache::Off)
+    ///     .build()?;
+    /// # drop(host);
+    /// # Ok::<(), hart_host::BuildError>(())
+    /// ```
+    pub fn parts(&mut self) -> GuestParts<'_, T> {
+        self.handles.make_room(&mut self.table, &self.guest);
+        GuestParts {
+            data: &mut self.data,
+            table: &mut self.table,
+            wasi: &mut self
+                .wasi
+                .get_or_insert_with(|| Wasi::new(&self.guest))
+                .context,
+        }
+    }
+
+    /// The number of the task that the store belongs to.
+    pub fn task_id(&self) -> u64 {
+        self.guest.id
+    }
+
+    /// The number of the run that the task belongs to.
+    pub fn run_id(&self) -> u64 {
+        self.guest.run.id
+    }
+
+    /// How deep the task is below the root, whose depth is 0.
+    pub fn depth(&self) -> u32 {
+        self.guest.depth
+    }
+
+    /// The data alone, of a store that came to nothing.
+    pub(crate) fn into_data(self) -> T {
+        self.data
+    }
+
+    /// Drops what belongs to its task; whether that has left nothing, so that another one may follow.
+    pub(crate) fn is_left_empty(&mut self) -> bool {
+        self.wasi = None;
+        self.http = None;
+        let is_empty = self.table.is_empty();
+        // What it has grown to for the last one is not the next one's.
+        self.table = Handles::table();
+        self.handles = Handles::new(&self.guest.run.account);
+        self.files = HeldFiles::default();
+        is_empty
+    }
+
+    /// It is for another task of the same run from now on; returns the last one.
+    pub(crate) fn pass_to(&mut self, guest: Arc<Guest>) -> Arc<Guest> {
+        self.wasi = guest.run.recipe.has_hook().then(|| Wasi::new(&guest));
+        std::mem::replace(&mut self.guest, guest)
+    }
+
+    /// It is for the root of another run from now on, with everything that the instance has handles of. Returns the last
+    /// task, or the limit of the new run that forbids it.
+    pub(crate) fn pass_on(&mut self, guest: Arc<Guest>) -> Result<Arc<Guest>, LimitReached> {
+        self.handles.pass_to(&guest)?;
+        if let Some(wasi) = &self.wasi {
+            wasi.payer.set(&guest.run.account);
+        }
+        // Made anew when it is needed: it sends for a run.
+        self.http = None;
+        self.uses += 1;
+        Ok(std::mem::replace(&mut self.guest, guest))
+    }
+
+    /// How many runs it was for.
+    pub(crate) fn uses(&self) -> u32 {
+        self.uses
+    }
+
+    pub(crate) fn guest(&self) -> &Arc<Guest> {
+        &self.guest
+    }
+
+    pub(crate) fn program(&self) -> &Arc<Program<Self, T>> {
+        &self.program
+    }
+
+    /// The table, with room for what a call may put into it.
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        self.handles.make_room(&mut self.table, &self.guest);
+        &mut self.table
+    }
+
+    /// Counts a file descriptor that is about to be opened.
+    pub(crate) fn new_file(&self) -> Result<Arc<HeldFile>, LimitReached> {
+        HeldFile::new(&self.guest.run.account)
+    }
+
+    /// Whether one more handle has room, or the limit that forbids it.
+    pub(crate) fn room_for_a_handle(&mut self) -> Result<(), LimitReached> {
+        let probe = self.table().push(());
+        match probe {
+            Ok(probe) => {
+                let _ = self.table.delete(probe);
+            }
+            Err(_) => {
+                if let Some(reached) = self.guest.control.handles_limit() {
+                    return Err(reached);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What WASI keeps for one task.
+struct Wasi {
+    context: WasiCtx,
+    payer: Arc<Payer>,
+}
+
+impl Wasi {
+    fn new(guest: &Guest) -> Self {
+        let run = &guest.run;
+        let payer = Payer::new(&run.account);
+        let context = run.recipe.context(&payer, guest.denied, guest.depth == 0);
+        Self { context, payer }
+    }
+}
+
+impl<T: Send + 'static> WasiView for GuestState<T> {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let parts = self.parts();
+        WasiCtxView {
+            ctx: parts.wasi,
+            table: parts.table,
+        }
+    }
+}
+
+/// The most bytes that the headers of one request or response may have which a guest makes. They are in the host's heap, and
+/// a guest may have as many as handles: so this is less than wasmtime's own figure.
+const FIELDS_BYTES: usize = 16 << 10;
+
+/// What wasi:http keeps for one task.
+struct HttpState {
+    context: WasiHttpCtx,
+    outgoing: Outgoing,
+}
+
+impl HttpState {
+    fn new(guest: &Guest) -> Box<Self> {
+        let run = &guest.run;
+        let outgoing = run
+            .recipe
+            .outgoing(run.id, &run.account, &run.io.names, guest.denied);
+        let mut context = WasiHttpCtx::new();
+        context.set_field_size_limit(FIELDS_BYTES);
+        Box::new(Self { context, outgoing })
+    }
+}
+
+impl<T: Send + 'static> WasiHttpView for GuestState<T> {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.handles.make_room(&mut self.table, &self.guest);
+        let http = self.http.get_or_insert_with(|| HttpState::new(&self.guest));
+        WasiHttpCtxView {
+            hooks: &mut http.outgoing,
+            table: &mut self.table,
+            ctx: &mut http.context,
+        }
+    }
+}
+
+impl<T: 'static> fmt::Debug for GuestState<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuestState")
+            .field("task", &self.guest.id)
+            .field("run", &self.guest.run.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for GuestParts<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuestParts").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,9 @@
+//! A server over services: connections, routes, the end.
+//!
+//! May use [`service`](crate::service) and everything below it.
+
+pub(crate) mod access;
+mod compiled;
+pub(crate) mod connection;
+pub(crate) mod routes;
+pub(crate) mod server;

@@ -1,0 +1,281 @@
+//! What a run's guests are granted of the system: written down once, made anew for every task.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+
+use crate::base::text;
+use crate::quota::account::Account;
+use crate::quota::account::payer::Payer;
+use crate::sched::io_threads::IoThreads;
+use crate::wasi::http::allowed::AllowedHost;
+use crate::wasi::http::outgoing::{Outgoing, Sender};
+use crate::wasi::rights::Rights;
+use crate::wasi::stdio::{Output, Sink, Stdio};
+
+/// What a guest may do in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirAccess {
+    /// Read files and list directories.
+    ReadOnly,
+    /// Also create, change and delete.
+    ReadWrite,
+}
+
+/// A hook of the embedder's for the context of every task.
+pub(crate) type Hook = Arc<dyn Fn(&mut WasiCtxBuilder) + Send + Sync>;
+
+/// What the embedder granted, as it said it.
+#[derive(Default)]
+pub(crate) struct Grants {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) dirs: Vec<(PathBuf, String, DirAccess)>,
+    pub(crate) stdin: Stdio,
+    pub(crate) stdout: Stdio,
+    pub(crate) stderr: Stdio,
+    pub(crate) network: bool,
+    pub(crate) http: Vec<AllowedHost>,
+    pub(crate) hook: Option<Hook>,
+}
+
+impl Grants {
+    /// Sets an environment variable. Guests are given a list, in which the first entry of a name wins for most of
+    /// them, so there is one entry for each name.
+    pub(crate) fn set_env(&mut self, key: String, value: String) {
+        match self.env.iter_mut().find(|(name, _)| *name == key) {
+            Some((_, old)) => *old = value,
+            None => self.env.push((key, value)),
+        }
+    }
+}
+
+/// From which every task's context is made.
+pub(crate) struct Recipe {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    /// The directories, the hook's too, opened once.
+    files: WasiFilesystemCtx,
+    /// The same without the right to write.
+    files_read_only: WasiFilesystemCtx,
+    stdin: Stdio,
+    stdout: Sink,
+    stderr: Sink,
+    network: bool,
+    http: Arc<[AllowedHost]>,
+    hook: Option<Hook>,
+    /// File operations answer on this thread and not at a time of another's: for simulated machines.
+    inline_files: bool,
+}
+
+fn perms(access: DirAccess) -> FsPerms {
+    match access {
+        DirAccess::ReadOnly => FsPerms::ReadOnly,
+        DirAccess::ReadWrite => FsPerms::ReadWrite,
+    }
+}
+
+fn sink(stdio: &Stdio, inherited: impl FnOnce() -> Sink, name: &str) -> Result<Sink, String> {
+    match stdio {
+        Stdio::Null => Ok(Sink::Null),
+        Stdio::Inherit => Ok(inherited()),
+        Stdio::Capture => Ok(Sink::Capture(Arc::default())),
+        Stdio::Bytes(_) => Err(format!(
+            "{name} cannot be `Stdio::Bytes`, which is for standard input"
+        )),
+    }
+}
+
+fn captured(sink: &Sink) -> Vec<u8> {
+    match sink {
+        Sink::Capture(kept) => std::mem::take(&mut *crate::base::sync::lock(kept)),
+        Sink::Null | Sink::Process(_) | Sink::Direct(_) => Vec::new(),
+    }
+}
+
+impl Recipe {
+    /// Checks what was granted and opens the directories. Where `code_in` finds compiled code in one, nobody may write
+    /// there: it is run as it is.
+    pub(crate) fn new<'a>(
+        grants: Grants,
+        inline_files: bool,
+        code_in: impl Fn(&Path) -> Option<&'a Path>,
+    ) -> Result<Self, String> {
+        let open = |read_only: bool| {
+            // A context is made for its directories alone, which costs a random seed and a dozen allocations.
+            if grants.dirs.is_empty() && grants.hook.is_none() && !inline_files {
+                return Ok(WasiFilesystemCtx::default());
+            }
+            let mut builder = WasiCtxBuilder::new();
+            builder.allow_blocking_current_thread(inline_files);
+            for (host, guest, access) in &grants.dirs {
+                let perms = if read_only {
+                    FsPerms::ReadOnly
+                } else {
+                    perms(*access)
+                };
+                let shown = || text::line(&host.display().to_string());
+                if !host.is_dir() {
+                    return Err(format!(
+                        "the directory {} does not exist or is no directory",
+                        shown()
+                    ));
+                }
+                if *access == DirAccess::ReadWrite
+                    && let Some(cache) = code_in(host)
+                {
+                    return Err(format!(
+                        "the directory {} has the cache of compiled code in it ({}), which is run as it is: grant it for reading only, grant another directory, or keep the cache elsewhere",
+                        shown(),
+                        text::line(&cache.display().to_string())
+                    ));
+                }
+                builder
+                    .preopened_dir(host, guest, perms)
+                    .map_err(|error| format!("cannot open the directory {}: {error:#}", shown()))?;
+            }
+            if let Some(hook) = grants.hook.as_ref().filter(|_| !read_only) {
+                hook(&mut builder);
+            }
+            Ok(builder.build().filesystem().clone())
+        };
+        if grants.stdin == Stdio::Capture {
+            return Err("standard input cannot be captured: it is for `Stdio::Bytes`".into());
+        }
+        Ok(Self {
+            files: open(false)?,
+            files_read_only: open(true)?,
+            stdout: sink(
+                &grants.stdout,
+                || Sink::stdout(inline_files),
+                "standard output",
+            )?,
+            stderr: sink(
+                &grants.stderr,
+                || Sink::stderr(inline_files),
+                "standard error",
+            )?,
+            args: grants.args,
+            env: grants.env,
+            stdin: grants.stdin,
+            network: grants.network,
+            http: grants.http.into(),
+            hook: grants.hook,
+            inline_files,
+        })
+    }
+
+    /// What was written to captured streams.
+    pub(crate) fn captured(&self) -> (Vec<u8>, Vec<u8>) {
+        (captured(&self.stdout), captured(&self.stderr))
+    }
+
+    /// Waits until what was written so far has got where it goes.
+    pub(crate) async fn drained(&self) {
+        self.stdout.drained().await;
+        self.stderr.drained().await;
+    }
+
+    /// The run is gone.
+    pub(crate) fn leave_streams(&self) {
+        self.stdout.leave();
+        self.stderr.leave();
+    }
+
+    /// Whether the embedder has a hook.
+    pub(crate) fn has_hook(&self) -> bool {
+        self.hook.is_some()
+    }
+
+    /// The context of one task.
+    pub(crate) fn context(&self, payer: &Arc<Payer>, denied: Rights, root: bool) -> WasiCtx {
+        let mut builder = self.builder(payer, denied, root);
+        let Some(hook) = &self.hook else {
+            let mut context = builder.build();
+            *context.filesystem() = self.files(denied);
+            return context;
+        };
+        hook(&mut builder);
+        let mut context = builder.build();
+        self.narrow(&mut context, payer, denied, root);
+        context
+    }
+
+    /// How one task of the run with this number sends HTTP requests.
+    pub(crate) fn outgoing(
+        &self,
+        run: u64,
+        account: &Arc<Account>,
+        names: &Arc<IoThreads>,
+        denied: Rights,
+    ) -> Outgoing {
+        // On a simulated machine there is no network.
+        let may_send =
+            !self.http.is_empty() && !self.inline_files && !denied.contains(Rights::NETWORK);
+        Outgoing::new(may_send.then(|| Sender {
+            allowed: self.http.clone(),
+            run,
+            account: account.clone(),
+            names: names.clone(),
+        }))
+    }
+
+    /// Takes back what the hook may have granted and the task was denied, and the hook's directories as it
+    /// has just opened them.
+    fn narrow(&self, context: &mut WasiCtx, payer: &Arc<Payer>, denied: Rights, root: bool) {
+        // Those that were opened when the run started: a path may lead elsewhere by now, and it may be a
+        // guest that has seen to that.
+        *context.filesystem() = self.files(denied);
+        if denied.contains(Rights::NETWORK) {
+            *context.sockets() = WasiCtx::default().sockets().clone();
+        }
+        if !root || denied.contains(Rights::ENVIRONMENT) || denied.contains(Rights::OUTPUT) {
+            // Environment and streams live together: without the hook's, all of them.
+            std::mem::swap(
+                context.cli(),
+                self.builder(payer, denied, root).build().cli(),
+            );
+        }
+    }
+
+    fn files(&self, denied: Rights) -> WasiFilesystemCtx {
+        if denied.contains(Rights::FILESYSTEM) {
+            WasiFilesystemCtx::default()
+        } else if denied.contains(Rights::FILESYSTEM_WRITE) {
+            self.files_read_only.clone()
+        } else {
+            self.files.clone()
+        }
+    }
+
+    fn builder(&self, payer: &Arc<Payer>, denied: Rights, root: bool) -> WasiCtxBuilder {
+        let mut builder = WasiCtxBuilder::new();
+        builder.allow_blocking_current_thread(self.inline_files);
+        builder.max_random_size(payer.account().limits.random_bytes_or_default());
+        builder.args(&self.args);
+        if !denied.contains(Rights::ENVIRONMENT) {
+            builder.envs(&self.env);
+        }
+        if self.network && !denied.contains(Rights::NETWORK) {
+            // wasmtime-wasi's own `inherit_network` is about addresses alone.
+            builder
+                .inherit_network()
+                .allow_tcp(true)
+                .allow_udp(true)
+                .allow_ip_name_lookup(true);
+        }
+        match &self.stdin {
+            Stdio::Inherit if root => drop(builder.inherit_stdin()),
+            Stdio::Bytes(bytes) if root => drop(builder.stdin(MemoryInputPipe::new(bytes.clone()))),
+            _ => {}
+        }
+        if !denied.contains(Rights::OUTPUT) {
+            builder.stdout(Output::new(&self.stdout, payer));
+            builder.stderr(Output::new(&self.stderr, payer));
+        }
+        builder
+    }
+}

@@ -1,0 +1,198 @@
+//! Requests that guests send: checked against what was granted, each on a connection of its own.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{PathAndQuery, Scheme};
+use http::{Request, Response, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use tokio::time::timeout;
+use wasmtime_wasi_http::io::TokioIo;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::quota::account::Account;
+use crate::quota::account::files::HeldFile;
+use crate::sched::io_threads::{IoThreads, Lend};
+use crate::wasi::http::allowed::{AllowedHost, reach};
+use crate::wasi::http::connect::{Target, connect};
+use crate::wasi::http::pause::Pause;
+
+/// How long a guest that says nothing else waits for a connection, for the first byte of an answer, and between two
+/// bytes. wasmtime's own figure.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What drives a connection until all of an answer is there.
+type Drive = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+/// How one guest's requests are sent.
+pub(crate) struct Outgoing {
+    /// None: the guest may send none.
+    from: Option<Sender>,
+}
+
+/// Who sends, and where to.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    pub(crate) allowed: Arc<[AllowedHost]>,
+    pub(crate) run: u64,
+    pub(crate) account: Arc<Account>,
+    /// Threads that look up names.
+    pub(crate) names: Arc<IoThreads>,
+}
+
+impl Outgoing {
+    /// Of a guest that may send requests to what its sender says.
+    pub(crate) fn new(from: Option<Sender>) -> Self {
+        Self { from }
+    }
+
+    fn target(&self, uri: &Uri) -> Result<(Target, Lend, Arc<HeldFile>), Error> {
+        let sender = self.from.as_ref().ok_or(Error::HttpRequestDenied)?;
+        let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
+        let tls = uri.scheme() == Some(&Scheme::HTTPS);
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        // What is in front of an `@` is no part of the host, and nothing that hart passes on.
+        if authority.as_str().contains('@') {
+            return Err(Error::HttpRequestUriInvalid);
+        }
+        let host = authority.host();
+        let Some(reach) = reach(&sender.allowed, host, port) else {
+            tracing::warn!(
+                "a guest of {} may not send a request to {host}:{port}: allow it with `--allow-http {host}:{port}` or `RunBuilder::allow_http`",
+                sender.account.group.name()
+            );
+            return Err(Error::HttpRequestDenied);
+        };
+        let target = Target {
+            host: host.to_owned(),
+            port,
+            tls,
+            reach,
+        };
+        let file = HeldFile::new(&sender.account).map_err(|_| Error::ConnectionLimitReached)?;
+        let names = sender.names.lend(sender.run, &sender.account);
+        Ok((target, names, file))
+    }
+}
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Drive,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Drive), Error>> + Send> {
+        let target = self.target(request.uri());
+        Box::new(async move {
+            let (target, names, file) = target?;
+            send(request, options.unwrap_or_default(), &target, names, file).await
+        })
+    }
+}
+
+async fn send(
+    mut request: Request<WasiBody>,
+    options: RequestOptions,
+    target: &Target,
+    names: Lend,
+    file: Arc<HeldFile>,
+) -> Result<(Response<WasiBody>, Drive), Error> {
+    let connects = async {
+        let stream = TokioIo::new(connect(target, names).await?);
+        Ok::<_, Error>(http1::handshake(stream).await?)
+    };
+    let connect_timeout = options.connect_timeout.unwrap_or(PATIENCE);
+    let (mut sender, connection) = timeout(connect_timeout, connects)
+        .await
+        .map_err(|_| Error::ConnectionTimeout)??;
+    // A request to a server, and not to a proxy, has the path only.
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    let mut connection = Connection(Some(connection));
+    let response = {
+        let answers = timeout(
+            options.first_byte_timeout.unwrap_or(PATIENCE),
+            sender.send_request(request),
+        );
+        let mut answers = pin!(answers);
+        std::future::poll_fn(|cx| {
+            // The connection moves only while it is polled.
+            let driven = Pin::new(&mut connection).poll(cx);
+            match (answers.as_mut().poll(cx), driven) {
+                (Poll::Ready(answer), _) => Poll::Ready(
+                    answer
+                        .map_err(|_| Error::ConnectionReadTimeout)
+                        .and_then(|answer| answer.map_err(Error::from)),
+                ),
+                (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+                (Poll::Pending, _) => Poll::Pending,
+            }
+        })
+        .await?
+    };
+    let between = options.between_bytes_timeout.unwrap_or(PATIENCE);
+    let response = response.map(|body| {
+        let pause = Pause::new(between);
+        TimedBody { body, pause }.boxed_unsync()
+    });
+    let drive = async move {
+        let _file = file;
+        connection.await
+    };
+    Ok((response, Box::new(drive)))
+}
+
+/// hyper's connection, which may be polled again after its end.
+struct Connection(Option<http1::Connection<TokioIo<Box<dyn super::connect::Stream>>, WasiBody>>);
+
+impl Future for Connection {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(connection) = &mut self.0 else {
+            return Poll::Ready(Ok(()));
+        };
+        let ended = ready!(Pin::new(connection).poll(cx));
+        self.0 = None;
+        Poll::Ready(ended.map_err(Error::from))
+    }
+}
+
+/// The body of an answer, of which the next bytes are there in time.
+struct TimedBody {
+    body: Incoming,
+    pause: Pause,
+}
+
+impl Body for TimedBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.pause.ends();
+            return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
+        }
+        ready!(this.pause.poll(cx));
+        Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

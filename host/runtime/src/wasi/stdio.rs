@@ -1,0 +1,331 @@
+//! Standard output and error of guests: counted against the run's limit, and safe to lose.
+//!
+//! What a guest writes in one call is written in one piece, so that lines of tasks that write whole lines (as Rust's
+//! standard library does) do not mix. Nobody waits for a slow reader but the guest that writes; see [`queue`].
+
+mod queue;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
+
+use crate::base::sync::lock;
+use crate::quota::account::payer::Payer;
+use crate::quota::kill::Kill;
+use crate::quota::limits::{LimitKind, LimitReached, Limits};
+use crate::sched::task::current::kill_current;
+pub use queue::flush_output;
+use queue::{End, Queue, Refused, STDERR, STDOUT};
+
+/// A standard stream of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Stdio {
+    /// Standard input is empty; output is dropped.
+    #[default]
+    Null,
+    /// The process's own.
+    ///
+    /// Guests that write more than the reader takes wait, and so does the end of a run that ends by itself. Of a run that
+    /// was ended, up to 64 KiB may be left to write: see [`flush_output`](crate::flush_output). Output goes past the
+    /// buffer of [`std::io::stdout`], which an embedder that prints parts of lines has to flush before.
+    Inherit,
+    /// Output is kept for [`Outcome`](crate::Outcome). Not for standard input.
+    Capture,
+    /// Standard input has these bytes. Not for output.
+    Bytes(Vec<u8>),
+}
+
+/// Where an output stream goes.
+#[derive(Clone)]
+pub(crate) enum Sink {
+    Null,
+    Process(Arc<Queue>),
+    /// The process's own, at once: on a simulated machine time does not go on while a reader is slow.
+    Direct(&'static End),
+    Capture(Arc<Mutex<Vec<u8>>>),
+}
+
+/// The most bytes a guest may offer in one write. wasmtime's own streams use the same figure.
+const WRITE_SIZE: usize = 64 << 10;
+
+impl Sink {
+    /// The process's standard output.
+    pub(crate) fn stdout(waits: bool) -> Self {
+        Self::process(&STDOUT, waits)
+    }
+
+    /// The process's standard error.
+    pub(crate) fn stderr(waits: bool) -> Self {
+        Self::process(&STDERR, waits)
+    }
+
+    fn process(end: &'static End, waits: bool) -> Self {
+        match waits {
+            false => Self::Process(Queue::new(end)),
+            true => Self::Direct(end),
+        }
+    }
+
+    /// Waits until all that was written so far has got where it goes.
+    pub(crate) async fn drained(&self) {
+        if let Self::Process(queue) = self {
+            let accepted = queue.accepted();
+            queue.moved().wait(|| queue.has_written(accepted)).await;
+        }
+    }
+
+    /// Its run is gone.
+    pub(crate) fn leave(&self) {
+        if let Self::Process(queue) = self {
+            queue.leave();
+        }
+    }
+}
+
+/// An output stream of one task.
+pub(crate) struct Output {
+    sink: Sink,
+    payer: Arc<Payer>,
+    /// Bytes that the guest may still write, having asked.
+    permit: usize,
+    /// A flush is done when so many bytes of the queue are written.
+    flush: Option<u64>,
+    /// Among those who wait for the queue.
+    key: Option<u64>,
+}
+
+impl Output {
+    pub(crate) fn new(sink: &Sink, payer: &Arc<Payer>) -> Self {
+        Self {
+            sink: sink.clone(),
+            payer: payer.clone(),
+            permit: 0,
+            flush: None,
+            key: None,
+        }
+    }
+
+    /// Counts the bytes; an error names the limit they would break.
+    fn count(&self, bytes: usize) -> Result<(), LimitReached> {
+        let bytes = bytes as u64;
+        let account = self.payer.account();
+        account.writes(bytes)?;
+        if let Sink::Capture(kept) = &self.sink
+            && account.limits.output_bytes.is_none()
+            && lock(kept).len() as u64 + bytes > Limits::DEFAULT_CAPTURED_BYTES
+        {
+            return Err(LimitReached::new(
+                LimitKind::OutputBytes,
+                Limits::DEFAULT_CAPTURED_BYTES,
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Output {
+    /// Takes all of `bytes`, which were counted.
+    fn put(&self, bytes: Bytes) -> Result<(), Refused> {
+        match &self.sink {
+            Sink::Null => Ok(()),
+            Sink::Process(queue) => queue.push(bytes, &self.payer.account()),
+            Sink::Direct(end) => end.write(&bytes).map_err(Refused::Io),
+            Sink::Capture(kept) => {
+                lock(kept).extend_from_slice(&bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a flush that was asked for is done.
+    fn is_flushed(&self) -> bool {
+        match (&self.sink, self.flush) {
+            (Sink::Process(queue), Some(bytes)) => queue.has_written(bytes),
+            _ => true,
+        }
+    }
+
+    /// Whether it takes more.
+    fn is_ready(&self) -> bool {
+        match &self.sink {
+            Sink::Process(queue) => self.is_flushed() && queue.is_ready(),
+            _ => true,
+        }
+    }
+
+    fn has_room(&self) -> io::Result<bool> {
+        match &self.sink {
+            Sink::Process(queue) => queue.has_room(),
+            _ => Ok(true),
+        }
+    }
+
+    fn begin_flush(&mut self) {
+        if let Sink::Process(queue) = &self.sink {
+            self.flush = Some(queue.accepted());
+        }
+    }
+
+    /// Has the waker woken when the queue moves, and looks again; ready if `condition` holds.
+    fn poll_until(&mut self, cx: &Context<'_>, condition: fn(&Self) -> bool) -> Poll<()> {
+        if condition(self) {
+            return Poll::Ready(());
+        }
+        if let Sink::Process(queue) = &self.sink {
+            queue.moved().register(&mut self.key, cx.waker());
+        }
+        if condition(self) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Clone for Output {
+    fn clone(&self) -> Self {
+        Self::new(&self.sink, &self.payer)
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Sink::Process(queue) = &self.sink {
+            queue.moved().remove(self.key);
+        }
+    }
+}
+
+fn stream_error(error: io::Error) -> StreamError {
+    match error.kind() {
+        // The reader has gone: the guest sees a closed stream, as a native program sees EPIPE.
+        io::ErrorKind::BrokenPipe => StreamError::Closed,
+        _ => StreamError::LastOperationFailed(error.into()),
+    }
+}
+
+#[async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {
+        std::future::poll_fn(|cx| self.poll_until(cx, Self::is_ready)).await;
+    }
+}
+
+#[async_trait]
+impl OutputStream for Output {
+    fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
+        // A guest that did not ask may write where it would have been allowed to.
+        let permit = match self.permit {
+            0 if self.has_room().map_err(stream_error)? => WRITE_SIZE,
+            permit => permit,
+        };
+        if bytes.len() > permit {
+            return Err(StreamError::trap(
+                "more was written than check-write allows",
+            ));
+        }
+        self.permit = permit - bytes.len();
+        // A trap and not an error that the guest could ignore: a flood would go on.
+        self.count(bytes.len())
+            .map_err(|limit| StreamError::Trap(limit.into()))?;
+        self.put(bytes).map_err(|refused| match refused {
+            Refused::Io(error) => stream_error(error),
+            Refused::Limit(limit) => StreamError::Trap(limit.into()),
+        })
+    }
+
+    fn flush(&mut self) -> Result<(), StreamError> {
+        self.has_room().map_err(stream_error)?;
+        self.begin_flush();
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> Result<usize, StreamError> {
+        let has_room = self.has_room().map_err(stream_error)?;
+        if !self.is_flushed() {
+            return Ok(0);
+        }
+        self.flush = None;
+        // All or nothing, so that a line is not cut because there is little room.
+        self.permit = if has_room { WRITE_SIZE } else { 0 };
+        Ok(self.permit)
+    }
+
+    async fn write_ready(&mut self) -> Result<usize, StreamError> {
+        // Other tasks may be faster, any number of times.
+        loop {
+            self.ready().await;
+            let permit = self.check_write()?;
+            if permit > 0 {
+                return Ok(permit);
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(WRITE_SIZE)];
+        if self.poll_until(cx, Self::is_ready).is_pending() {
+            return Poll::Pending;
+        }
+        self.has_room()?;
+        let counted = self.count(bytes.len()).map_err(Refused::Limit);
+        let put = counted.and_then(|()| self.put(Bytes::copy_from_slice(bytes)));
+        Poll::Ready(match put {
+            Ok(()) => Ok(bytes.len()),
+            Err(Refused::Io(error)) => Err(error),
+            Err(Refused::Limit(limit)) => {
+                // WASI 0.3 has errors here that the guest may ignore, and a flood would go on.
+                kill_current(Kill::Limit(limit));
+                Err(io::Error::other(limit))
+            }
+        })
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.flush.is_none() {
+            self.begin_flush();
+        }
+        if self.poll_until(cx, Self::is_flushed).is_pending() {
+            return Poll::Pending;
+        }
+        self.flush = None;
+        Poll::Ready(self.has_room().map(drop))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        match self.sink {
+            Sink::Process(ref queue) => queue.end().is_terminal(),
+            Sink::Direct(end) => end.is_terminal(),
+            Sink::Null | Sink::Capture(_) => false,
+        }
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}

@@ -1,0 +1,16 @@
+;; Runs this many children, one at a time; each fills 200 MiB and ends.
+(func (export "attack") (param $times i32) (result i32)
+  (local $task i32)
+  (loop $again
+    (local.set $task (call $task (i32.const 0x6d)))
+    (if (i32.eqz (local.get $task)) (then unreachable))
+    (call $join (local.get $task) (i32.const 64))
+    (if (i32.load8_u (i32.const 64)) (then unreachable))
+    (call $drop-task (local.get $task))
+    (local.set $times (i32.sub (local.get $times) (i32.const 1)))
+    (br_if $again (local.get $times)))
+  (i32.const 0))
+(func (export "child") (param i32 i32 i32 i32) (result i32)
+  (if (i32.eq (memory.grow (i32.const 3200)) (i32.const -1)) (then unreachable))
+  (memory.fill (i32.const 65536) (i32.const 1) (i32.const 209715200))
+  (call $give (i32.const 0) (i32.const 0)))

@@ -1,0 +1,15 @@
+;; Opens this many streams of one file, waits for each, and then leaves it alone.
+(func (export "attack") (param $streams i32) (result i32)
+  (local $file i32) (local $pollable i32)
+  (local.set $file (call $open (call $directory)))
+  (loop $again
+    (call $read-via-stream (local.get $file) (i64.const 0) (i32.const 64))
+    (if (i32.load8_u (i32.const 64)) (then (call $rest)))
+    (local.set $pollable (call $subscribe-stream (i32.load (i32.const 68))))
+    (call $block (local.get $pollable))
+    (call $drop-pollable (local.get $pollable))
+    (local.set $streams (i32.sub (local.get $streams) (i32.const 1)))
+    (br_if $again (local.get $streams)))
+  (call $rest)
+  (i32.const 0))
+(func (export "child") (param i32 i32 i32 i32) (result i32) unreachable)

