@@ -52,11 +52,15 @@ pub(crate) type Body<T> = Box<
 /// What the tasks of one run run.
 pub(crate) type Programs<T> = Arc<Program<GuestState<T>, T>>;
 
+/// What somebody keeps until nothing of a task is left but its books: it is dropped after the store.
+pub(crate) type Held = Box<dyn Send>;
+
 /// One task that is to start: what its store is made of, and what it is to do.
 struct Task<T: 'static> {
     program: Programs<T>,
     work: Work<T>,
     data: T,
+    held: Option<Held>,
 }
 
 /// A task that has not started. It may never do so, and what it has of the embedder's may panic when it is dropped: whoever
@@ -78,12 +82,14 @@ pub(crate) fn start<T: Send + 'static>(
     program: Programs<T>,
     work: Work<T>,
     data: T,
+    held: Option<Held>,
 ) -> admission::Start<Guest> {
     let guest = guest.clone();
     let mut task = Unstarted(Some(Task {
         program,
         work,
         data,
+        held,
     }));
     Box::new(move |slots| {
         // It is called once.
@@ -208,7 +214,8 @@ impl<F> Drop for GuestTask<F> {
 }
 
 /// The store lives in this future and nowhere else.
-async fn run<T: Send + 'static>(guest: Arc<Guest>, task: Task<T>) -> Ended {
+async fn run<T: Send + 'static>(guest: Arc<Guest>, mut task: Task<T>) -> Ended {
+    let _held = task.held.take();
     let (Ok(ended) | Err(ended)) = instantiate_and_call(&guest, task).await;
     if guest.depth == 0 {
         // As a program does not end before its output is written. A kill reaches the run while it waits.
@@ -225,6 +232,7 @@ async fn instantiate_and_call<T: Send + 'static>(
         program,
         work,
         data,
+        ..
     } = task;
     let (mut store, instance) = match program.warm.take(guest, program.reused) {
         Some((mut store, instance)) => {

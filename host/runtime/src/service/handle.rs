@@ -17,13 +17,13 @@ use super::body::ResponseBody;
 use super::error::ServiceError;
 use super::exchange::{Answer, BodyFault, Exchange, Reply, Watch};
 use super::guest::Handler;
-use super::queue::{Queue, Ticket};
+use super::queue::Queue;
 use super::request_body::{BoxError, RequestBody};
 use super::settings::Settings;
 use crate::base::stats::RunStats;
 use crate::host::run::handle::{Canceller, Run};
 use crate::host::run::prepared::Prepared;
-use crate::instance::lifecycle::Work;
+use crate::instance::lifecycle::{Held, Work};
 
 /// A component that answers HTTP requests. Cheap to clone.
 ///
@@ -124,8 +124,11 @@ impl<T: Send + 'static> Service<T> {
         );
         let request = Request::from_parts(parts, body.boxed_unsync());
         let (reply, answer) = Reply::new();
-        let work = inner.clone().work(request, reply, exchange.clone(), ticket);
-        let record = inner.prepared.launch(inner.name.clone(), work, data)?;
+        let work = inner.clone().work(request, reply, exchange.clone());
+        let held: Held = Box::new(ticket);
+        let record = inner
+            .prepared
+            .launch(inner.name.clone(), work, data, Some(held))?;
         let run = Run::new(record);
         let mut cancels = Cancels(Some(run.canceller()));
 
@@ -188,11 +191,9 @@ impl<T: Send + 'static> Inner<T> {
         request: Request<WasiBody>,
         reply: Reply,
         exchange: Arc<Exchange>,
-        ticket: Ticket,
     ) -> Work<T> {
         Work::Drive(Box::new(move |store, instance| {
             Box::pin(async move {
-                let _ticket = ticket;
                 let watch = Watch::new(exchange);
                 self.handler.handle(store, instance, request, reply).await?;
                 watch.returned();

@@ -11,7 +11,8 @@
 //! 3. The guest's response comes through a [`Reply`](exchange::Reply). Its body goes on while the guest writes it.
 //! 4. A client that goes away drops the body, or the future of step 1: either ends the run. A guest that ends before the
 //!    body has marks the [`Exchange`](exchange::Exchange) as broken, and the body ends with an error.
-//! 5. The ticket lives in the root's future. It goes back when nothing of the guest is left, not when the response is sent.
+//! 5. The run holds the ticket. It goes back when nothing of the guest is left, not when the response is sent: its instance
+//!    is gone, or waits for the next request.
 
 pub(crate) mod body;
 pub(crate) mod builder;

@@ -58,7 +58,10 @@ fn a_trap_in_the_body_breaks_it_off() {
 pub(crate) fn instances_are_used_as_often_as_allowed() {
     let server = Server::lab(&[]);
     assert_eq!([server.text("/count"), server.text("/count")], ["1", "1"]);
+    // One at a time: a request that comes while the one before still ends would get an instance of its own.
     let server = Server::lab(&[
+        "--max-concurrent-requests",
+        "1",
         "--max-instance-reuse-count",
         "3",
         "--idle-instance-timeout",

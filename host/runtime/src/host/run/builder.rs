@@ -273,7 +273,7 @@ impl<T: Send + 'static> RunBuilder<T> {
         let name = name.unwrap_or_else(|| default_name(&self.grants.args));
         let prepared = self.prepare(Reused::ByTasks)?;
         let data = prepared.data(data)?;
-        Ok(Run::new(prepared.launch(name, work, data)?))
+        Ok(Run::new(prepared.launch(name, work, data, None)?))
     }
 
     /// Checks everything but what is to be done, and opens what was granted.

@@ -11,7 +11,7 @@ use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, set_timer};
 use crate::instance::error::RunError;
 use crate::instance::guest::{Guest, Traits, Tree};
-use crate::instance::lifecycle::{Programs, Work, admit, start};
+use crate::instance::lifecycle::{Held, Programs, Work, admit, start};
 use crate::instance::program::{Program, Reused};
 use crate::instance::record::{RunRecord, State};
 use crate::instance::registry::LiveRun;
@@ -122,12 +122,13 @@ impl<T: Send + 'static> Prepared<T> {
             .ok_or(RunError::Closed)
     }
 
-    /// Starts a run that does `work`.
+    /// Starts a run that does `work`; `held` is dropped when its root is gone.
     pub(crate) fn launch(
         &self,
         name: String,
         work: Work<T>,
         data: T,
+        held: Option<Held>,
     ) -> Result<Arc<RunRecord>, RunError> {
         let host = &self.host;
         if !host.registry.takes_runs() {
@@ -197,7 +198,7 @@ impl<T: Send + 'static> Prepared<T> {
         let live: Weak<dyn LiveRun> = Arc::downgrade(&(record.clone() as Arc<dyn LiveRun>));
         host.registry.run_starts(id, live);
         set_timer(&root);
-        match admit(&root, start(&root, self.program.clone(), work, data)) {
+        match admit(&root, start(&root, self.program.clone(), work, data, held)) {
             Ok(()) => {}
             // A host that is closed meanwhile: the run's outcome says so.
             Err(Refused::Closed) => finish(&root, Ended::Killed(Kill::Closed), None),

@@ -156,7 +156,7 @@ pub(super) fn spawn<T: Send + 'static>(
         entry,
         input: input(),
     };
-    match admit(guest, start(guest, program.clone(), work, data)) {
+    match admit(guest, start(guest, program.clone(), work, data, None)) {
         Ok(()) => {}
         Err(Refused::Closed) => {
             finish(guest, Ended::Killed(Kill::Closed), None);
