@@ -115,6 +115,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }
+    // Before anybody can see that it serves: from then on a signal lets requests end.
+    interrupt.begin();
     let admin = match &top.admin {
         Some(path) => Some(Admin::start(path, apps.clone())?),
         None => None,
