@@ -15,13 +15,13 @@ use std::any::Any;
 use std::sync::Arc;
 
 use wasmtime::component::{Linker, Resource, ResourceTable};
-use wasmtime_wasi_http::p2::bindings::http::types::HostOutgoingRequest as _;
-use wasmtime_wasi_http::p2::bindings::http::types::{Method as Method02, Scheme as Scheme02};
+use wasmtime_wasi_http::p2::bindings::http::types::{
+    self as types02, Method as Method02, Scheme as Scheme02,
+};
 use wasmtime_wasi_http::p2::types::{
     HostFutureIncomingResponse, HostOutgoingRequest, HostOutgoingResponse,
 };
-use wasmtime_wasi_http::p3::bindings::http::types::HostRequest as _;
-use wasmtime_wasi_http::p3::bindings::http::types::Method as Method03;
+use wasmtime_wasi_http::p3::bindings::http::types::{self as types03, Method as Method03};
 use wasmtime_wasi_http::p3::{Request as Request03, Response as Response03};
 use wasmtime_wasi_http::{FieldMap, WasiHttpCtx, WasiHttpView as _};
 
@@ -168,7 +168,9 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
             if matches!(&method, Method02::Other(name) if name.len() > METHOD) {
                 return Ok((Err(()),));
             }
-            Ok((store.data_mut().http().set_method(request, method)?,))
+            let http = &mut store.data_mut().http();
+            let set = types02::HostOutgoingRequest::set_method(http, request, method)?;
+            Ok((set,))
         },
     )
 }
@@ -183,7 +185,8 @@ pub(crate) fn add_to_linker_async<T: Send + 'static>(
             if matches!(&method, Method03::Other(name) if name.len() > METHOD) {
                 return Ok((Err(()),));
             }
-            Ok((store.data_mut().http().set_method(request, method)?,))
+            let http = &mut store.data_mut().http();
+            Ok((types03::HostRequest::set_method(http, request, method)?,))
         },
     )
 }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::engine::component::Linked;
 use crate::instance::guest::Guest;
 use crate::instance::handles::Handles;
 use crate::instance::held_files::HeldFiles;
+use crate::instance::http::HttpState;
 use crate::instance::program::Program;
 use crate::quota::account::files::HeldFile;
 use crate::quota::account::payer::Payer;
 use crate::quota::limits::LimitReached;
-use crate::wasi::http::outgoing::Outgoing;
 
 /// A component that is loaded, compiled and linked, of a host with data of type `T`. Cheap to clone; belongs to the
 /// [`Host`](crate::Host) that loaded it.
@@ -236,32 +236,11 @@ impl<T: Send + 'static> WasiView for GuestState<T> {
     }
 }
 
-/// The most bytes that the headers of one request or response may have which a guest makes. They are in the host's heap, and
-/// a guest may have as many as handles: so this is less than wasmtime's own figure.
-const FIELDS_BYTES: usize = 16 << 10;
-
-/// What wasi:http keeps for one task.
-struct HttpState {
-    context: WasiHttpCtx,
-    outgoing: Outgoing,
-}
-
-impl HttpState {
-    fn new(guest: &Guest) -> Box<Self> {
-        let run = &guest.run;
-        let outgoing = run
-            .recipe
-            .outgoing(run.id, &run.account, &run.io.names, guest.denied);
-        let mut context = WasiHttpCtx::new();
-        context.set_field_size_limit(FIELDS_BYTES);
-        Box::new(Self { context, outgoing })
-    }
-}
-
 impl<T: Send + 'static> WasiHttpView for GuestState<T> {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.handles.make_room(&mut self.table, &self.guest);
         let http = self.http.get_or_insert_with(|| HttpState::new(&self.guest));
+        http.before_call(&mut self.table, &self.guest);
         WasiHttpCtxView {
             hooks: &mut http.outgoing,
             table: &mut self.table,
