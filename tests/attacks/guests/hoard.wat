@@ -1,4 +1,4 @@
-;; Twenty children take 90,000 handles each and keep them: p(ollables), o(ptions), s(treams), d(irectories).
+;; Twenty children take 90,000 handles each and keep them: p(ollables), o(ptions), s(treams), d(irectories), l(istings).
 (func (export "attack") (param $kind i32) (result i32)
   (local $children i32)
   (loop $again
@@ -8,7 +8,8 @@
   (call $rest)
   (i32.const 0))
 (func (export "child") (param i32 i32) (param $input i32) (param i32) (result i32)
-  (local $kind i32) (local $handles i32)
+  (local $kind i32) (local $handles i32) (local $directory i32)
+  (local.set $directory (call $directory))
   (local.set $kind (i32.load8_u (local.get $input)))
   (loop $again
     (if (i32.eq (local.get $kind) (i32.const 0x70))
@@ -16,6 +17,8 @@
     (if (i32.eq (local.get $kind) (i32.const 0x6f)) (then (drop (call $options))))
     (if (i32.eq (local.get $kind) (i32.const 0x73)) (then (drop (call $get-stdout))))
     (if (i32.eq (local.get $kind) (i32.const 0x64)) (then (drop (call $directory))))
+    (if (i32.eq (local.get $kind) (i32.const 0x6c)) (then
+      (call $read-directory (local.get $directory) (i32.const 64))))
     (local.set $handles (i32.add (local.get $handles) (i32.const 1)))
     (br_if $again (i32.lt_u (local.get $handles) (i32.const 90000))))
   (call $rest)

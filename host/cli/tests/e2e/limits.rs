@@ -1,6 +1,6 @@
 //! Guests that take all they can get.
 
-use crate::support::{Finished, Scratch, hart};
+use crate::support::{Finished, Running, Scratch, hart};
 use std::ffi::OsString;
 
 /// No guest may make the process larger than this, whatever it does.
@@ -106,5 +106,23 @@ fn a_tree_of_tasks_needs_fewer_slots_than_tasks() {
         let stats = ended.stats();
         assert_eq!(stats["tasks"], 32_768, "{stats:#}");
         assert_eq!(stats["live_tasks"], 0, "{stats:#}");
+    }
+}
+
+/// Hunts a number of threads that is only parsed. A run has a quarter of them, and at least one.
+#[test]
+pub(crate) fn operations_on_files_have_so_many_threads() {
+    let scratch = Scratch::new();
+    let granted = format!("{}::/d::ro", scratch.path().display());
+    for (limit, threads) in [("1", 1), ("12", 3)] {
+        let limit = format!("max-blocking-threads={limit}");
+        let mut line: Vec<OsString> = ["-W", &limit, "--dir", &granted].map(Into::into).into();
+        line.push(hart_build::guest("probe").into());
+        line.extend(["list", "/d", "40"].map(OsString::from));
+        let running = Running::hart(line);
+        let most = running.most_threads("hart-files", threads);
+        running.signal(libc::SIGTERM);
+        running.wait().exits(143);
+        assert_eq!(most, threads, "{limit}");
     }
 }

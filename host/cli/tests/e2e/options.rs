@@ -337,15 +337,12 @@ const KEYS: &[Row] = &[
         accounts::files_are_limited_by_an_option,
     ),
     ("-W", &["cpu-rate"], a_rate_holds_a_run_back),
+    (
+        "-W",
+        &["max-blocking-threads"],
+        limits::operations_on_files_have_so_many_threads,
+    ),
 ];
-
-/// Seen in tests of the host crate, or of this one, which have more of the system in hand.
-const ELSEWHERE: &[(&str, &str, &str, &str)] = &[(
-    "-W",
-    "max-blocking-threads",
-    "host/runtime/tests/host/neighbours.rs",
-    "blocking_threads(1)",
-)];
 
 /// The names in the first column of a help, of options (`--name`) or keys (`-W name`).
 fn names(help: &str, prefix: &str) -> BTreeSet<String> {
@@ -376,18 +373,29 @@ fn table(of: &str, rows: &[Row]) -> BTreeSet<String> {
     .collect()
 }
 
+/// The subcommands of a command that have no subcommands, as help lists them.
+fn commands(of: &str) -> Vec<String> {
+    let line = of.split(' ').filter(|word| !word.is_empty());
+    let help = hart(line.chain(["--help"])).exits(0).stdout;
+    let Some((_, list)) = help.split_once("\nCommands:\n") else {
+        return vec![of.to_owned()];
+    };
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    // Further lines of a description stand further to the right.
+    let names = lines.filter(|line| !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    let below = names.filter(|name| *name != "help");
+    below
+        .flat_map(|name| commands(format!("{of} {name}").trim()))
+        .collect()
+}
+
 /// Hunts an option whose effect no test sees.
 #[test]
 fn every_option_is_in_the_table() {
-    for command in [
-        "run",
-        "serve",
-        "compile",
-        "wast",
-        "sim",
-        "new",
-        "demo noisy",
-    ] {
+    let commands = commands("");
+    assert!(commands.len() > 6, "{commands:?}");
+    for command in &commands {
         let line = command.split(' ').chain(["--help"]);
         let help = hart(line).exits(0).stdout;
         let found = names(&help, "--");
@@ -401,13 +409,7 @@ fn every_option_is_in_the_table() {
 pub(crate) fn every_key_is_in_the_table() {
     for flag in ["-W", "-S"] {
         let help = hart([flag, "help"]).exits(0).stdout;
-        let mut known = table(flag, KEYS);
-        for (_, key, file, has) in ELSEWHERE.iter().filter(|(of, ..)| *of == flag) {
-            let text = std::fs::read_to_string(crate::support::root().join(file)).expect(file);
-            assert!(text.contains(has), "{key}: {file} has no {has}");
-            known.insert((*key).to_owned());
-        }
-        assert_eq!(names(&help, flag), known, "{flag}");
+        assert_eq!(names(&help, flag), table(flag, KEYS), "{flag}");
     }
 }
 
@@ -575,6 +577,18 @@ fn scripts_run_on_the_host_that_was_asked_for() {
     for file in [&large, &counts, &table, &wide] {
         wast(&["--memory-reserve", "1M", "--workers", "3"], file).exits(0);
     }
+    let workers = scratch.write(
+        "workers.wast",
+        r#"(component
+             (import "hart:exec/tasks@0.1.0" (instance $t (export "parallelism" (func (result u32)))))
+             (core func $f (canon lower (func $t "parallelism")))
+             (core module $m (import "" "f" (func $f (result i32))) (export "f" (func $f)))
+             (core instance $i (instantiate $m (with "" (instance (export "f" (func $f))))))
+             (func (export "f") (result u32) (canon lift (core func $i "f"))))
+           (assert_return (invoke "f") (u32.const 3))"#,
+    );
+    wast(&["--workers", "3"], &workers).exits(0);
+    wast(&["--workers", "2"], &workers).exits(1);
 }
 
 /// Hunts options of `hart sim` that are taken and change nothing.

@@ -171,6 +171,17 @@ pub(crate) fn read_only_means_read_only() {
         let ended = count(grant).exits(0);
         assert!(ended.stdout.contains("txt"), "{ended:#?}");
     }
+    for (grant, writes) in [("", true), ("::ro", false), ("::rw", true)] {
+        let granted = format!("{}::/data{grant}", scratch.path().display());
+        let file = hart_build::guest("probe");
+        let [dir, open, data, one] = ["--dir", "open", "/data", "1"].map(OsStr::new);
+        let line = [dir, granted.as_ref(), file.as_os_str(), open, data, one];
+        let ended = hart(line).exits(0);
+        let made = scratch.path().join("0");
+        assert_eq!(made.exists(), writes, "{grant}: {ended:#?}");
+        assert_eq!(ended.stdout == "1\n", writes, "{grant}: {ended:#?}");
+        let _ = std::fs::remove_file(made);
+    }
     let file = hart_build::guest("wordcount");
     let denied = hart([file.as_os_str(), OsStr::new("/data")]);
     assert_ne!(denied.code(), 0, "nothing was granted: {denied:#?}");

@@ -156,6 +156,26 @@ impl Running {
         panic!("{otherwise}");
     }
 
+    /// Waits until it has so many threads of this name, and returns the most that it has for a while after that.
+    pub(crate) fn most_threads(&self, name: &str, expected: usize) -> usize {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let count = || {
+            let threads = std::fs::read_dir(&tasks).into_iter().flatten().flatten();
+            let names = threads
+                .filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
+            names.filter(|found| found.trim() == name).count()
+        };
+        while count() < expected {
+            assert!(self.started.elapsed() < GUARD, "it never has {expected}");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let looks = (0..100).map(|_| {
+            thread::sleep(Duration::from_millis(2));
+            count()
+        });
+        looks.max().unwrap_or(0)
+    }
+
     /// Waits until its guest computes: a worker has used so much CPU time that it cannot have been hart's own start.
     pub(crate) fn wait_for_the_guest(&self) {
         const TICKS: u64 = 10;

@@ -93,10 +93,15 @@ pub(crate) fn to_be_guarded(cache: &Cache) -> Option<PathBuf> {
     }
 }
 
-/// Whether `granted` is the directory of the cache, or one that has it in it. Links and mounts are seen through.
+/// Whether `granted` is the directory of the cache, or one that has it in it, or would have it if it were there. Links and
+/// mounts are seen through.
 pub(crate) fn is_within(cache: &Path, granted: &Path) -> bool {
-    // What is not there, or nobody may look at, has nothing in it.
-    let Ok(cache) = cache.canonicalize() else {
+    // Of a cache that is not there yet, the directory in which it would be made: a guest could be first, with code of its
+    // own.
+    let Some(cache) = std::path::absolute(cache).ok().and_then(|cache| {
+        let mut ancestors = cache.ancestors();
+        ancestors.find_map(|path| path.canonicalize().ok())
+    }) else {
         return false;
     };
     let identity = |path: &Path| {

@@ -31,6 +31,10 @@ const FUNCTION_TIME: u64 = 60_000_000_000;
 const KEPT_BY_CODE: u64 = 20;
 const KEPT_BY_FUNCTION: u64 = 6_000;
 const KEPT_BY_OTHER: u64 = 8;
+/// The same for a byte of what a memory begins with, and for an element of what a table does: a few bytes of a component
+/// may put one at either end, and compiled code has all of what is between them.
+const KEPT_BY_IMAGE: u64 = 3;
+const KEPT_BY_ELEMENT: u64 = 16;
 /// Bytes for each thing that a component defines, as often as it is instantiated.
 const STEP: u64 = 512;
 
@@ -44,6 +48,9 @@ pub(crate) struct Cost {
     locals: Locals,
     code: u64,
     imports: u64,
+    /// Bytes that memories begin with, and elements that tables do.
+    images: u64,
+    elements: u64,
     /// Bytes that the largest functions take, least first.
     largest: BinaryHeap<Reverse<u64>>,
     /// The ones that take most time and most memory.
@@ -121,7 +128,13 @@ impl Cost {
                 self.modules += u64::from(is_module);
                 self.open.push(is_module.then(Module::default));
             }
-            Payload::End(_) => drop(self.open.pop()),
+            Payload::End(_) => {
+                if let Some(Some(module)) = self.open.pop() {
+                    let (bytes, elements) = module.images();
+                    self.images = self.images.saturating_add(bytes);
+                    self.elements = self.elements.saturating_add(elements);
+                }
+            }
             Payload::ComponentImportSection(imports) if self.open.len() == 1 => {
                 self.imports += u64::from(imports.count());
             }
@@ -207,6 +220,8 @@ impl Cost {
             (self.functions, KEPT_BY_FUNCTION),
             (total.saturating_sub(self.code), KEPT_BY_OTHER),
             (steps, STEP),
+            (self.images, KEPT_BY_IMAGE),
+            (self.elements, KEPT_BY_ELEMENT),
         ];
         let kept = parts.iter().fold(0_u64, |sum, (count, each)| {
             sum.saturating_add(count.saturating_mul(*each))
@@ -216,11 +231,13 @@ impl Cost {
         let mut needs = kept.saturating_add(largest.first().copied().unwrap_or(0));
         if needs > max_memory {
             return Err(LoadError::TooComplex(format!(
-                "compiling it takes about {} of memory, and {} are the most that loading may take (`max_memory`): raise that, or split it; it has {} functions with {} of code, and {steps} parts of components, counted as often as they are instantiated",
+                "compiling it takes about {} of memory, and {} are the most that loading may take (`max_memory`): raise that, or split it; it has {} functions with {} of code, {steps} parts of components, counted as often as they are instantiated, and memories and tables that begin with {} and {} elements",
                 mebibytes(needs),
                 mebibytes(max_memory),
                 self.functions,
                 mebibytes(self.code),
+                mebibytes(self.images),
+                self.elements,
             )));
         }
         let mut threads = 1;

@@ -128,7 +128,7 @@ impl Recipe {
                     && let Some(cache) = code_in(host)
                 {
                     return Err(format!(
-                        "the directory {} has the cache of compiled code in it ({}), which is run as it is: grant it for reading only, grant another directory, or keep the cache elsewhere",
+                        "the directory {} is where the cache of compiled code is kept ({}), which is run as it is: grant it for reading only, grant another directory, or keep the cache elsewhere",
                         shown(),
                         text::line(&cache.display().to_string())
                     ));

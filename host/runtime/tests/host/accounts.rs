@@ -285,7 +285,7 @@ fn the_table_of_what_is_held_names_tests_that_exist() {
             continue;
         }
         let source = std::fs::read_to_string(here.join(format!("{module}.rs"))).unwrap();
-        assert!(source.contains(&format!("\nfn {test}()")), "{name}");
+        assert!(source.contains(&format!("fn {test}()")), "{name}");
         named += 1;
     }
     assert!(named > 15, "{named}");

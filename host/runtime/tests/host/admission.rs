@@ -359,7 +359,7 @@ fn a_component_takes_as_many_slots_as_it_needs() {
 /// Fault: guests admitted while the system has no memory left, until the kernel ends the process; or held back so that
 /// nobody goes on, or for ever.
 #[test]
-fn where_memory_is_short_guests_wait_and_none_for_ever() {
+pub fn where_memory_is_short_guests_wait_and_none_for_ever() {
     let left = Arc::new(AtomicU64::new(0));
     let reading = left.clone();
     let host = builder()

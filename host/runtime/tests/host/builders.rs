@@ -1,75 +1,183 @@
-//! What the builders set, each seen in what becomes of a run.
+//! What the builders set, each seen in what becomes of a run; [`settings`](crate::settings) lists all.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use hart_host::{Host, LoadError};
+use hart_host::{Group, Host, LoadError, Runtime, Stdio};
 
-use crate::support::builder;
+use crate::support::*;
 
-/// Seen through the command: `-S inherit-network`, `--trace`, and the options of `hart serve` are these.
-const BY_THE_COMMAND: [&str; 18] = [
-    "access_log",
-    "allow_http",
-    "allow_network",
-    "body_limit",
-    "body_timeout",
-    "concurrency",
-    "connections",
-    "header_limit",
-    "header_timeout",
-    "idle_timeout",
-    "queue",
-    "queue_timeout",
-    "quiet_errors",
-    "request_headers",
-    "reuse",
-    "server_timing",
-    "tls",
-    "trace",
-];
-
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-fn text(below: &str) -> String {
-    let mut files = Vec::new();
-    sources(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join(below),
-        &mut files,
-    );
-    let read = |file| std::fs::read_to_string(file).expect("a source");
-    files.into_iter().map(read).collect()
-}
-
-/// Hunts a setting that nothing here ever sets.
-#[test]
-fn every_setting_is_set_by_a_test() {
-    let code = text("src");
-    let tests = text("tests");
-    let settings = code.split("pub fn ").skip(1).filter_map(|function| {
-        let (name, rest) = function.split_once('(')?;
-        let name = name.split('<').next()?;
-        let signature = rest.split('{').next()?;
-        let sets = rest.trim_start().starts_with("mut self") && signature.contains("-> Self");
-        sets.then_some(name)
+/// Waits until one of two has had much CPU time, and says whether the other has had less than half as much. How much
+/// both get of a busy machine nobody knows.
+fn is_ahead(first: impl Fn() -> Duration, second: impl Fn() -> Duration) -> bool {
+    eventually("one has had its part", || {
+        first().max(second()) > Duration::from_millis(300)
     });
-    let mut seen = 0;
-    for name in settings.filter(|name| !BY_THE_COMMAND.contains(name)) {
-        seen += 1;
-        assert!(
-            tests.contains(&format!(".{name}(")),
-            "nothing sets `{name}`"
-        );
+    second() * 2 < first()
+}
+
+/// Fault: a weight that is only checked.
+#[test]
+pub fn shares_of_runs_follow_their_weights() {
+    for mode in MODES {
+        let host = builder().workers(1).preemption(mode).build().unwrap();
+        let lab = lab(&host);
+        let spins = || run(&host, &lab, &spin());
+        let runs = [400, 50].map(|weight| spins().weight(weight).start().unwrap());
+        let used = |at: usize| runs[at].stats().cpu_time;
+        assert!(is_ahead(|| used(0), || used(1)), "{mode}");
+        runs.iter().for_each(hart_host::Run::cancel);
+
+        let tenants = [400, 50].map(|weight| host.tenant().weight(weight).build().unwrap());
+        let runs = tenants
+            .each_ref()
+            .map(|tenant| spins().tenant(tenant).start().unwrap());
+        let used = |at: usize| tenants[at].stats().cpu_time;
+        assert!(is_ahead(|| used(0), || used(1)), "{mode}: tenants");
+        runs.iter().for_each(hart_host::Run::cancel);
     }
-    assert!(seen > 20, "{seen}");
+}
+
+/// Fault: settings of a group that are forgotten on the way to the executor.
+#[test]
+pub fn groups_are_as_they_were_built() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    // Gives way ten times in a millisecond.
+    let spins = |group: &Group| {
+        let stop = stop.clone();
+        group.spawn(async move |cx| {
+            while !stop.load(Ordering::Relaxed) {
+                let until = std::time::Instant::now() + Duration::from_micros(100);
+                while std::time::Instant::now() < until {}
+                cx.yield_now().await;
+            }
+        })
+    };
+    let heavy = runtime.group().name("heavy").weight(400).build().unwrap();
+    let light = runtime.group().weight(50).build().unwrap();
+    assert_eq!(heavy.stats().name, "heavy");
+    let tasks = [&heavy, &light].map(spins);
+    assert!(is_ahead(
+        || heavy.stats().cpu_time,
+        || light.stats().cpu_time
+    ));
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.wait().unwrap();
+    }
+
+    let tenant = runtime.tenant().name("payer").build().unwrap();
+    let paid = runtime.group().tenant(&tenant).build().unwrap();
+    paid.spawn(async |cx| cx.yield_now().await).wait().unwrap();
+    assert_eq!(tenant.stats().name, "payer");
+    assert_eq!(tenant.stats().groups, 1);
+    assert!(tenant.stats().cpu_time > Duration::ZERO);
+    // What the executor does with it is seen in its own tests.
+    let slice = Duration::from_millis(7);
+    let group = runtime.group().slice(slice).build().unwrap();
+    assert_eq!(group.executor_group().slice(), slice);
+}
+
+/// Fault: a runtime of tokio's that is taken and not used.
+#[test]
+pub fn timers_are_those_of_the_runtime_that_was_given() {
+    let tokio = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    // Time goes on where somebody drives it, and nowhere else.
+    let (driven, given) = (tokio(), Duration::from_millis(100));
+    let host = builder().tokio(driven.handle().clone()).build().unwrap();
+    let sleeps = run(&host, &lab(&host), &sleep(1).say(b'x'))
+        .start()
+        .unwrap();
+    eventually("it sleeps", || sleeps.stats().polls > 0);
+    std::thread::sleep(given);
+    assert!(!sleeps.is_finished(), "it has other timers");
+    assert_eq!(said(driven.block_on(sleeps)).unwrap(), "x");
+
+    let driven = tokio();
+    let runtime = Runtime::builder().workers(1).tokio(driven.handle().clone());
+    let runtime = runtime.build().unwrap();
+    let group = runtime.group().build().unwrap();
+    let sleeps = group.spawn(async |_| tokio::time::sleep(Duration::from_millis(1)).await);
+    eventually("it sleeps", || group.stats().polls > 0);
+    std::thread::sleep(given);
+    assert!(!sleeps.is_finished(), "it has other timers");
+    driven.block_on(sleeps).unwrap();
+}
+
+/// Fault: a number of threads that is not kept, or not reached.
+#[test]
+pub fn so_many_threads_may_block() {
+    use std::sync::atomic::AtomicU32;
+
+    let runtime = Runtime::builder().workers(1).blocking_threads(2);
+    let runtime = runtime.build().unwrap();
+    let group = runtime.group().build().unwrap();
+    let (now, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let blocks = |_| {
+        let (now, most) = (now.clone(), most.clone());
+        group.spawn(async move |_| {
+            let blocks = tokio::task::spawn_blocking(move || {
+                most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(20));
+                now.fetch_sub(1, Ordering::Relaxed);
+            });
+            blocks.await.unwrap();
+        })
+    };
+    let tasks: Vec<_> = (0..10).map(blocks).collect();
+    for task in tasks {
+        task.wait().unwrap();
+    }
+    assert_eq!(most.load(Ordering::Relaxed), 2);
+    assert!(Runtime::builder().blocking_threads(0).build().is_err());
+}
+
+/// Fault: a trace that is empty, or is there unasked.
+#[test]
+pub fn polls_are_recorded_where_that_was_asked_for() {
+    let runtime = Runtime::builder().workers(1).trace(100).build().unwrap();
+    let group = runtime.group().name("traced").build().unwrap();
+    group.spawn(async |cx| cx.yield_now().await).wait().unwrap();
+    let mut text = Vec::new();
+    runtime.trace().unwrap().write(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("traced"), "{text}");
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    assert!(runtime.trace().is_none());
+}
+
+/// Fault: arguments, variables and standard streams that do not reach the guest, or go elsewhere.
+#[test]
+pub fn what_a_program_is_given_arrives() {
+    let host = host();
+    let hello = host.load_file(hart_build::guest("hello")).unwrap();
+    let run = host.command(&hello).arg("hello").args(["one", "two words"]);
+    let run = run.env("A", "1").env("A", "2").stdout(Stdio::Capture);
+    let outcome = run.start().unwrap().wait().unwrap();
+    assert_eq!(
+        String::from_utf8(outcome.stdout).unwrap(),
+        "hello\nargument: one\nargument: two words\nenvironment: A=2\n"
+    );
+    let cat = include_bytes!("../../../cli/tests/e2e/cat.wat");
+    let cat = host.load(cat).unwrap();
+    let run = host.command(&cat).stdin(Stdio::Bytes(b"input".to_vec()));
+    let run = run.stdout(Stdio::Capture).stderr(Stdio::Capture);
+    let outcome = run.start().unwrap().wait().unwrap();
+    assert_eq!(
+        (&*outcome.stdout, &*outcome.stderr),
+        (&b"input"[..], &b""[..])
+    );
+    let traps = host.load_file(hart_build::guest("reader")).unwrap();
+    let run = host.command(&traps).args(["reader", "/nowhere"]);
+    let outcome = run.stderr(Stdio::Capture).start().unwrap().wait().unwrap();
+    let said = String::from_utf8(outcome.stderr).unwrap();
+    assert!(said.contains("/nowhere"), "{said}");
+    assert!(outcome.stdout.is_empty());
 }
 
 /// `env()` returns the guest's environment.
@@ -95,7 +203,7 @@ const ENVIRONMENT: &str = r#"
 
 /// Fault: a hook that is not called, or whose grants are lost, and an environment that is not inherited.
 #[test]
-fn grants_of_a_hook_and_of_the_process_arrive() {
+pub fn grants_of_a_hook_and_of_the_process_arrive() {
     let host = builder().build().expect("a host");
     let component = host.load(ENVIRONMENT.as_bytes()).expect("it loads");
     let run = || host.invoke(&component, "env()").expect("a call");
@@ -137,7 +245,7 @@ fn both(import: &str) -> String {
 
 /// Fault: the program runs in place of what tests it, and all tests pass.
 #[test]
-fn of_two_commands_the_one_that_was_asked_for_runs() {
+pub fn of_two_commands_the_one_that_was_asked_for_runs() {
     let host = builder().build().expect("a host");
     let component = host.load(both("").as_bytes()).expect("it loads");
     assert_eq!(
@@ -153,7 +261,7 @@ fn of_two_commands_the_one_that_was_asked_for_runs() {
 
 /// Fault: imports that components of the other engine get, or none.
 #[test]
-fn asynchronous_imports_are_for_asynchronous_components() {
+pub fn asynchronous_imports_are_for_asynchronous_components() {
     let host = builder()
         .async_imports(|linker| linker.root().func_wrap("answer", |_, ()| Ok((42_u32,))))
         .build()
@@ -170,7 +278,7 @@ fn asynchronous_imports_are_for_asynchronous_components() {
 
 /// Fault: code that was compiled for backtraces with details, or without, and runs where it is the other way.
 #[test]
-fn details_of_backtraces_are_a_property_of_code() {
+pub fn details_of_backtraces_are_a_property_of_code() {
     let host = |details| -> Host {
         builder()
             .backtrace_details(details)

@@ -79,7 +79,7 @@ fn code(host: &Host) -> Vec<u8> {
 /// Fault: a damaged entry that crashes the host, is an error, or stays there to be met again: one that was cut short, is
 /// empty, is something else, belongs to other settings or to another version.
 #[test]
-fn an_entry_that_cannot_be_used_is_made_anew() {
+pub fn an_entry_that_cannot_be_used_is_made_anew() {
     let directory = Directory::new("damaged");
     let epoch = Preemption::epoch();
     assert_eq!(load_and_add(&directory.host(epoch)), "42");
@@ -263,5 +263,12 @@ fn no_guest_may_write_to_the_cache() {
         assert!(said.contains("cache of compiled code"), "{said}");
         run(granted, DirAccess::ReadOnly).unwrap();
     }
+    run(&beside, DirAccess::ReadWrite).unwrap();
+    // One that is gone would be made again, by the next program; or by the guest, before that.
+    std::fs::remove_dir_all(outside.0.join("deep")).unwrap();
+    let Err(RunError::Setup(said)) = run(&outside.0, DirAccess::ReadWrite) else {
+        panic!("the place of the cache was granted");
+    };
+    assert!(said.contains("cache of compiled code"), "{said}");
     run(&beside, DirAccess::ReadWrite).unwrap();
 }

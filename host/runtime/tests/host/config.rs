@@ -16,7 +16,7 @@ const SIMD: &[u8] = br#"
 
 /// Fault: settings that are lost, on the one engine or on the other.
 #[test]
-fn the_embedders_settings_hold_on_both_engines() {
+pub fn the_embedders_settings_hold_on_both_engines() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counts = calls.clone();
     let host = builder().config(move |config| {

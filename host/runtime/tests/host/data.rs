@@ -98,7 +98,7 @@ fn one_more() -> HostBuilder<Own> {
 
 /// Fault: a run that sees the data of another; a view that borrows the data or the table, and not both.
 #[test]
-fn each_run_has_its_own_data() {
+pub fn each_run_has_its_own_data() {
     let host = one_more().build().unwrap();
     let lab = lab(&host);
     let script = sleep(20).count_environment();

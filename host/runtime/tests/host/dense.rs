@@ -144,7 +144,7 @@ fn a_memory_grows_to_the_end_of_its_slot() {
 
 /// Fault: tables that take mappings, as large ones on the heap do; a refusal that is not told to the guest.
 #[test]
-fn a_table_has_a_largest_size() {
+pub fn a_table_has_a_largest_size() {
     for (profile, host) in hosts() {
         let most = if profile == "dense" { 8_000 } else { 100_000 };
         let text = r#"(component

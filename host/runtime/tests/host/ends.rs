@@ -135,7 +135,7 @@ fn shutdown_waits_for_its_grace() {
 
 /// Fault: a run that ends when its handle is dropped, or whose statistics are gone with it.
 #[test]
-fn dropping_a_run_detaches_it() {
+pub fn dropping_a_run_detaches_it() {
     let host = host();
     let lab = lab(&host);
     let run = run(&host, &lab, &spawn(&sleep(20)).join(0))
@@ -175,7 +175,7 @@ fn a_trap_in_the_root_has_a_backtrace() {
 
 /// Fault: a panic in the embedder's own import that takes a worker, or the joiner's hope, along.
 #[test]
-fn a_panicking_import_ends_its_task_only() {
+pub fn a_panicking_import_ends_its_task_only() {
     let host = builder()
         .workers(1)
         .imports(|linker| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::*;
 use hart_host::wasmtime::component::Val;
-use hart_host::{Component, DirAccess, Host, Limits, RunBuilder};
+use hart_host::{Component, DirAccess, Host, LimitKind, Limits, RunBuilder};
 
 /// `insufficient-memory` of WASI 0.2's files, of 0.3's, and `new-socket-limit`.
 const NO_MEMORY: u32 = 22;
@@ -71,7 +71,7 @@ fn said(run: RunBuilder) -> (u32, u32) {
 
 /// Fault: files that nobody counts, that a limit kills for, or that stay counted when they are closed.
 #[test]
-fn a_run_has_so_many_files() {
+pub fn a_run_has_so_many_files() {
     let ground = Ground::new("files", host());
     let ten = Limits::new().files(10);
     let none = Limits::new();
@@ -101,7 +101,7 @@ fn a_stream_keeps_its_file() {
 
 /// Fault: sockets that are no files, or stay counted when they are closed.
 #[test]
-fn sockets_are_files() {
+pub fn sockets_are_files() {
     let ground = Ground::new("sockets", host());
     let ten = Limits::new().files(10);
     for (guest, code) in [
@@ -210,7 +210,7 @@ fn a_tenant_has_so_many_files() {
 
 /// Fault: runs that together take what the embedder needs.
 #[test]
-fn a_host_has_so_many_files() {
+pub fn a_host_has_so_many_files() {
     let ground = Ground::new("host-files", builder().files(25).build().unwrap());
     let settings = ground.host.settings();
     let files = settings.iter().find(|setting| setting.name == "files");
@@ -241,10 +241,23 @@ fn streams_read_and_write_what_is_there() {
         std::fs::write(ground.directory.join(name.to_string()), "").unwrap();
     }
     // `file` and `made` as well.
-    assert_eq!(
-        ground.made(&ground.wasi03, "list()", Limits::new()),
-        (102, 0)
-    );
+    for guest in [&ground.wasi02, &ground.wasi03] {
+        assert_eq!(ground.made(guest, "list()", Limits::new()), (102, 0));
+    }
+}
+
+/// Fault: an entry that nobody can name, and that hides all those after it. In WASI 0.3 it ends the listing, with an error.
+#[test]
+fn a_name_that_is_no_text_hides_no_other() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let ground = Ground::new("nameless", host());
+    for name in [&b"\xff"[..], b"a", b"\xfe\xff", b"z"] {
+        let path = ground.directory.join(std::ffi::OsStr::from_bytes(name));
+        std::fs::write(path, "").unwrap();
+    }
+    // `file` as well.
+    assert_eq!(ground.made(&ground.wasi02, "list()", Limits::new()), (3, 0));
 }
 
 /// Fault: a listing that the host holds for a guest, and counts for nobody.
@@ -252,19 +265,33 @@ fn streams_read_and_write_what_is_there() {
 fn a_listing_is_memory() {
     const ENTRIES: u64 = 500;
     let ground = Ground::new("listed", host());
-    let peak = || {
-        let run = ground.run(&ground.wasi03, "list()", Limits::new());
+    let peak = |guest, call| {
+        let run = ground.run(guest, call, Limits::new());
         let stats = run.start().unwrap().wait().unwrap().stats;
         assert_eq!(stats.memory, 0);
         stats.peak_memory
     };
-    let without = peak();
+    let calls = [
+        (&ground.wasi02, "list()", 1),
+        (&ground.wasi02, "lists(20)", 20),
+        (&ground.wasi03, "list()", 1),
+    ];
+    let without = calls.map(|(guest, call, _)| peak(guest, call));
     for entry in 0..ENTRIES {
         let name = format!("{entry:0100}");
         std::fs::write(ground.directory.join(name), "").unwrap();
     }
-    let more = peak() - without;
-    assert!(more >= ENTRIES * 100, "{more}");
+    for ((guest, call, times), without) in calls.into_iter().zip(without) {
+        let more = peak(guest, call) - without;
+        assert!(more >= times * ENTRIES * 100, "{call}: {more}");
+    }
+    // Those that do not fit end the guest.
+    let limits = Limits::new().memory(4 << 20);
+    let run = ground.run(&ground.wasi02, "lists(1000)", limits);
+    let error = run.start().unwrap().wait().unwrap_err();
+    let reached = error.limit().unwrap_or_else(|| panic!("{error}"));
+    assert_eq!(reached.limit, LimitKind::Memory);
+    assert_nothing_left(&ground.host);
 }
 
 /// Fault: a pipe that is opened because a directory was asked for, and takes a thread for ever.

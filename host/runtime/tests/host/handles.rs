@@ -12,7 +12,7 @@ fn limit_of(limits: Limits, script: &Script) -> Option<LimitKind> {
 
 /// Fault: handles that are memory of the host's without a limit, or with one that nobody can name.
 #[test]
-fn hoarding_ends_at_the_limit() {
+pub fn hoarding_ends_at_the_limit() {
     for mode in MODES {
         let (host, lab) = limited(mode, Limits::new().handles(1000));
         let error = said(run(&host, &lab, &hoard()).start().unwrap().wait()).unwrap_err();

@@ -122,7 +122,7 @@ fn a_run_inside_a_run_has_a_place_where_there_is_one() {
 
 /// Fault: a run that says that it does not wait, and waits; or its tasks.
 #[test]
-fn what_may_not_wait_is_refused() {
+pub fn what_may_not_wait_is_refused() {
     let host = builder().instances(2).build().unwrap();
     let lab = lab(&host);
     let holds = run(&host, &lab, &spin()).waits(false).start().unwrap();

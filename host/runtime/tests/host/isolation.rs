@@ -108,7 +108,7 @@ fn profiles() -> Vec<(String, Host)> {
 /// is zeroed by hand, in what is given back to the system, in what was grown, under an image or where another
 /// component's was.
 #[test]
-fn a_place_shows_nothing_of_its_last_user() {
+pub fn a_place_shows_nothing_of_its_last_user() {
     for (name, host) in profiles() {
         let long = "x".repeat(100_000);
         let components = ["image", long.as_str()].map(|image| {

@@ -135,7 +135,7 @@ fn an_embedders_own_store_linker_and_imports() {
 
 /// Fault: stores of the embedder's own that are armed in name only.
 #[test]
-fn armed_stores_are_preempted_killed_and_limited() {
+pub fn armed_stores_are_preempted_killed_and_limited() {
     for mode in crate::support::MODES {
         let own = own(mode);
         let spinner = own.call(Limits::new(), "spin", usize::MAX);

@@ -25,7 +25,7 @@ fn root_reaches(mode: Preemption, limits: Limits, script: &Script) -> LimitKind 
 
 /// Fault: a limit that is not kept, or an error that does not say which one it was.
 #[test]
-fn the_root_is_told_which_limit_it_reached() {
+pub fn the_root_is_told_which_limit_it_reached() {
     for mode in MODES {
         let limits = Limits::new();
         assert_eq!(
@@ -222,7 +222,7 @@ fn bombs_end_and_others_go_on() {
 
 /// Fault: tenants' limits that hold per run instead of for all runs together.
 #[test]
-fn a_tenants_limits_hold_for_all_of_its_runs() {
+pub fn a_tenants_limits_hold_for_all_of_its_runs() {
     let host = host();
     let lab = lab(&host);
     let tenant = host

@@ -51,6 +51,20 @@ fn everything_else_is_named() {
         br#"(component (core module $m (table 1000000 funcref)) (core instance (instantiate $m)))"#,
         |e| matches!(e, LoadError::TooBig(_)),
     );
+    // Limits of the parser are not those of the pool.
+    let doubled: String = (1..25)
+        .map(|level| {
+            format!(
+                "(type $t{level} (tuple $t{below} $t{below}))",
+                below = level - 1
+            )
+        })
+        .collect();
+    let doubled = format!("(component (type $t0 (tuple u8 u8)) {doubled})");
+    check(
+        doubled.as_bytes(),
+        |e| matches!(e, LoadError::Invalid(said) if said.contains("limit of 1000000")),
+    );
     let missing = host.load_file("/no/such/file.wasm").unwrap_err();
     assert!(
         matches!(&missing, LoadError::Read { .. })

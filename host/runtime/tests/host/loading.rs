@@ -103,7 +103,34 @@ fn hostile_inputs() {
     let all: String = (1..8_000)
         .map(|n| format!("local.get {n} local.set 0 "))
         .collect();
+    // A byte at either end of a memory, an element at the end of a table: compiled code has all of what is between them.
+    let images = (0..16).map(|n| format!(
+        r#"(memory 256) (data (memory {n}) (i32.const 0) "a") (data (memory {n}) (i32.const 16777000) "z")"#
+    ));
+    let images: String = images.collect();
+    let images = format!("(core module {images})").repeat(10);
+    let ends: String = (0..64)
+        .map(|n| format!("(table 100000 funcref) (elem (table {n}) (i32.const 99999) func $f)"))
+        .collect();
+    let ends = format!("(core module (func $f) {ends})").repeat(60);
+    let filled = "(table 100000 funcref (ref.func $f))".repeat(64);
+    let filled = format!("(core module (func $f) {filled})").repeat(60);
     let inputs: Vec<(&str, Vec<u8>, &str)> = vec![
+        (
+            "memories",
+            format!("(component {images})").into(),
+            "begin with 2559 MiB",
+        ),
+        (
+            "tables with an end",
+            format!("(component {ends})").into(),
+            "384000000 elements",
+        ),
+        (
+            "tables that are full",
+            format!("(component {filled})").into(),
+            "384000000 elements",
+        ),
         (
             "doubled",
             doubled(31, "(core module $m) (core instance (instantiate $m))").into(),
@@ -182,7 +209,7 @@ fn hostile_inputs() {
 /// Fault: bounds that refuse what compilers make: an interpreter's loop, a large dispatch, thousands of functions; or
 /// that no setting raises.
 #[test]
-fn what_compilers_make_is_loaded() {
+pub fn what_compilers_make_is_loaded() {
     let host = host();
     let dispatch = format!(
         "{} (br_table {} (local.get 0)) {}",
@@ -205,6 +232,11 @@ fn what_compilers_make_is_loaded() {
         "{loaded:?}"
     );
     host.load(doubled(6, "").as_bytes()).unwrap();
+    // Data at the beginning and constants far away, and a large table of functions.
+    let spread = br#"(component (core module
+        (memory 256) (data (i32.const 0) "a") (data (i32.const 16777000) "z")
+        (func $f) (table 100000 funcref) (elem (i32.const 99999) func $f)))"#;
+    host.load(spread).unwrap();
     let low = host.loader().max_memory(1 << 20);
     let refused = low.load(&large).unwrap_err();
     assert!(
@@ -229,7 +261,7 @@ fn compiling() -> usize {
 /// Fault: a load that nobody can end, or that is ended for its caller alone and goes on compiling for minutes. In a
 /// process of its own, whose threads are counted.
 #[test]
-fn a_load_can_be_ended() {
+pub fn a_load_can_be_ended() {
     passes_alone("loading::ended_loads");
 }
 

@@ -25,6 +25,7 @@ mod neighbours;
 mod pool;
 mod preemption;
 mod reuse;
+mod settings;
 mod shares;
 mod soak;
 mod stuck;

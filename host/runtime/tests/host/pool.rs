@@ -154,7 +154,7 @@ fn too_many_memories_or_tables_say_how_many() {
 
 /// Fault: a component for which the pool has too few slots, refused as if nothing could be done.
 #[test]
-fn what_takes_more_slots_than_there_are_names_the_setting() {
+pub fn what_takes_more_slots_than_there_are_names_the_setting() {
     let tables = "(table 1 funcref)".repeat(9);
     let text = format!("(component (core module {tables}))");
     refuses(

@@ -128,7 +128,7 @@ fn fuel_yields_are_told_from_waits() {
 
 /// Fault: a limit of fuel that is off by a slice, or that differs from run to run.
 #[test]
-fn fuel_is_exact() {
+pub fn fuel_is_exact() {
     let host = builder()
         .preemption(Preemption::Fuel { slice: 1_000 })
         .build()
@@ -203,7 +203,7 @@ fn without_preemption_guests_still_wait_and_end() {
 /// Fault: a latency class that waits for the slices of others: its slice is how often the clock ticks, and its
 /// turn comes before theirs. Counted in how often the spinner lost its core before it had used its own slice.
 #[test]
-fn a_short_slice_buys_earlier_turns() {
+pub fn a_short_slice_buys_earlier_turns() {
     let host = builder()
         .workers(1)
         .preemption(Preemption::Epoch {

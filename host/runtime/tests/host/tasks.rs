@@ -299,7 +299,7 @@ fn max_tasks_counts_everything_below() {
 
 /// Fault: a host that tells guests about cores which it does not use.
 #[test]
-fn parallelism_is_the_number_of_workers() {
+pub fn parallelism_is_the_number_of_workers() {
     let host = builder().workers(3).build().unwrap();
     assert_eq!(output(&host, &lab(&host), &parallelism()), "3");
 }

@@ -2,18 +2,15 @@
 //!
 //! wasmtime-wasi's own take a blocking thread of tokio's, and for a listing keep it until the guest has read to the end.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::FileType;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{
     Destination, Resource, ResourceTable, Source, StreamConsumer, StreamProducer, StreamResult,
@@ -23,6 +20,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::HostDescriptor as _;
 use wasmtime_wasi::p2::{FsResult, StreamError};
 use wasmtime_wasi::p3::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
 
+use super::listing::{Failed, Listing, Unreadable};
 use super::streams::{Input, Output};
 use super::view::Files;
 use crate::instance::store::GuestState;
@@ -86,7 +84,10 @@ fn made<S: 'static>(
 }
 
 impl<T: Send + 'static> Files<'_, T> {
-    fn descriptor(&mut self, file: &Resource<Descriptor>) -> wasmtime::Result<Descriptor> {
+    pub(super) fn descriptor(
+        &mut self,
+        file: &Resource<Descriptor>,
+    ) -> wasmtime::Result<Descriptor> {
         Ok(self.0.table().get(file)?.clone())
     }
 }
@@ -242,21 +243,16 @@ impl<T: Send + 'static> StreamConsumer<GuestState<T>> for Writes {
     }
 }
 
-// === impl Listing ===
+// === impl Lists ===
 
-/// What is in a directory: its entries until one cannot be read, and that error.
-type Entries = (Vec<DirectoryEntry>, Result<(), ErrorCode>);
-
-/// Lists a directory.
-pub(super) struct Listing {
-    reads: Option<BoxFuture<'static, Entries>>,
-    entries: std::vec::IntoIter<DirectoryEntry>,
-    result: Result<(), ErrorCode>,
-    buffer: Buffer,
+/// Lists a directory, up to the first entry that cannot be read.
+pub(super) struct Lists {
+    reads: Option<BoxFuture<'static, Result<Listing, Failed>>>,
+    listing: Option<Listing>,
     end: End,
 }
 
-impl Listing {
+impl Lists {
     /// `None` where there is none, which `end` tells.
     pub(super) fn new<T: Send + 'static>(
         files: &mut Files<'_, T>,
@@ -267,22 +263,21 @@ impl Listing {
             end.tell(Err(ErrorCode::NotDirectory));
             return Ok(None);
         };
-        let lend = files.lend();
+        let (lend, held) = (files.lend(), files.0.buffer());
         let reads = async move {
             let loan = lend.await;
-            loan.block(move || list(&directory.dir)).await
+            loan.block(move || Listing::read(&directory.dir, held))
+                .await
         };
         Ok(Some(Self {
             reads: Some(reads.boxed()),
-            entries: Vec::new().into_iter(),
-            result: Ok(()),
-            buffer: files.0.buffer(),
+            listing: None,
             end,
         }))
     }
 }
 
-impl<T: Send + 'static> StreamProducer<GuestState<T>> for Listing {
+impl<T: Send + 'static> StreamProducer<GuestState<T>> for Lists {
     type Item = DirectoryEntry;
     type Buffer = Option<DirectoryEntry>;
 
@@ -297,72 +292,41 @@ impl<T: Send + 'static> StreamProducer<GuestState<T>> for Listing {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
         if let Some(reads) = &mut self.reads {
-            let (entries, result) = match reads.poll_unpin(cx) {
+            let read = match reads.poll_unpin(cx) {
                 Poll::Ready(read) => read,
                 Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
                 Poll::Pending => return Poll::Pending,
             };
             self.reads = None;
-            let bytes = |entry: &DirectoryEntry| size_of::<DirectoryEntry>() + entry.name.len();
-            self.buffer.hold(entries.iter().map(bytes).sum())?;
-            self.entries = entries.into_iter();
-            self.result = result;
+            match read {
+                Ok(listing) => self.listing = Some(listing),
+                Err(Failed::Io(error)) => self.end.tell(Err(error.into())),
+                Err(Failed::Limit(reached)) => return Poll::Ready(Err(reached.into())),
+            }
         }
-        Poll::Ready(Ok(match self.entries.next() {
-            Some(entry) => {
-                destination.set_buffer(Some(entry));
-                StreamResult::Completed
+        let result = match self.listing.as_mut().and_then(Iterator::next) {
+            Some(Ok((kind, name))) => {
+                let type_ = descriptor_type(kind);
+                destination.set_buffer(Some(DirectoryEntry { type_, name }));
+                return Poll::Ready(Ok(StreamResult::Completed));
             }
-            None => {
-                let result = std::mem::replace(&mut self.result, Ok(()));
-                self.end.tell(result);
-                StreamResult::Dropped
-            }
-        }))
+            Some(Err(Unreadable::Io(error))) => Err(error.into()),
+            Some(Err(Unreadable::NotUtf8)) => Err(ErrorCode::IllegalByteSequence),
+            None => Ok(()),
+        };
+        self.end.tell(result);
+        Poll::Ready(Ok(StreamResult::Dropped))
     }
 }
 
-fn list(directory: &Arc<File>) -> Entries {
-    let mut entries = Vec::new();
-    let result = list_into(&mut entries, directory.as_fd());
-    (entries, result)
-}
-
-fn list_into(
-    entries: &mut Vec<DirectoryEntry>,
-    directory: BorrowedFd<'_>,
-) -> Result<(), ErrorCode> {
-    // What was granted may be open for paths only.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = openat(directory, c".", flags, Mode::empty()).map_err(io::Error::from)?;
-    for entry in Dir::read_from(&directory).map_err(io::Error::from)? {
-        let entry = entry.map_err(io::Error::from)?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            FileType::Unknown => {
-                let stat = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
-                FileType::from_raw_mode(stat.map_err(io::Error::from)?.st_mode)
-            }
-            known => known,
-        };
-        let Ok(name) = name.to_str() else {
-            return Err(ErrorCode::IllegalByteSequence);
-        };
-        entries.push(DirectoryEntry {
-            // As `stat` tells them.
-            type_: match kind {
-                FileType::Directory => DescriptorType::Directory,
-                FileType::Symlink => DescriptorType::SymbolicLink,
-                FileType::RegularFile => DescriptorType::RegularFile,
-                FileType::BlockDevice => DescriptorType::BlockDevice,
-                FileType::CharacterDevice => DescriptorType::CharacterDevice,
-                _ => DescriptorType::Other(None),
-            },
-            name: name.to_owned(),
-        });
+/// As `stat` tells them.
+fn descriptor_type(kind: FileType) -> DescriptorType {
+    match kind {
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        _ => DescriptorType::Other(None),
     }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `wasi:filesystem` of WASI 0.2.
 
+use rustix::fs::FileType;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -9,6 +10,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
+use super::listing::{Failed, Listing, Unreadable};
 use super::streams::{Input, Output};
 use super::view::{Files, HasFiles};
 use crate::instance::store::GuestState;
@@ -76,7 +78,6 @@ impl<T: Send + 'static> HostDescriptor for Files<'_, T> {
         set_times(accessed: NewTimestamp, modified: NewTimestamp) -> FsResult<()>;
         read(length: u64, offset: u64) -> FsResult<(Vec<u8>, bool)>;
         write(bytes: Vec<u8>, offset: u64) -> FsResult<u64>;
-        read_directory() -> FsResult<Resource<DirectoryEntryStream>>;
         sync() -> FsResult<()>;
         create_directory_at(path: String) -> FsResult<()>;
         stat() -> FsResult<DescriptorStat>;
@@ -120,6 +121,25 @@ impl<T: Send + 'static> HostDescriptor for Files<'_, T> {
         let opened = loan.within(opened).await?;
         self.0.files.keep(opened.rep(), held);
         Ok(opened)
+    }
+
+    async fn read_directory(
+        &mut self,
+        directory: Resource<Descriptor>,
+    ) -> FsResult<Resource<DirectoryEntryStream>> {
+        let Descriptor::Dir(directory) = self.descriptor(&directory).map_err(FsError::trap)? else {
+            return Err(ErrorCode::NotDirectory.into());
+        };
+        let held = self.0.buffer();
+        let loan = self.lend().await;
+        let read = loan
+            .block(move || Listing::read(&directory.dir, held))
+            .await;
+        let listing = read.map_err(|failed| match failed {
+            Failed::Io(error) => error.into(),
+            Failed::Limit(reached) => FsError::trap(reached),
+        })?;
+        Ok(Resource::new_own(self.0.table().push(listing)?.rep()))
     }
 
     fn drop(&mut self, file: Resource<Descriptor>) -> wasmtime::Result<()> {
@@ -180,16 +200,41 @@ async fn open_at(
     HostDescriptor::open_at(files, directory, follow, path, how, flags).await
 }
 
+/// What the table has behind a guest's `directory-entry-stream`, of which nobody else knows.
+fn listing(stream: &Resource<DirectoryEntryStream>) -> Resource<Listing> {
+    Resource::new_own(stream.rep())
+}
+
 impl<T: Send + 'static> HostDirectoryEntryStream for Files<'_, T> {
     async fn read_directory_entry(
         &mut self,
         stream: Resource<DirectoryEntryStream>,
     ) -> FsResult<Option<DirectoryEntry>> {
-        // It has been read.
-        self.wasi().read_directory_entry(stream).await
+        match self.0.table().get_mut(&listing(&stream))?.next() {
+            Some(Ok((kind, name))) => Ok(Some(DirectoryEntry {
+                type_: descriptor_type(kind),
+                name,
+            })),
+            Some(Err(Unreadable::Io(error))) => Err(error.into()),
+            Some(Err(Unreadable::NotUtf8)) => Err(ErrorCode::IllegalByteSequence.into()),
+            None => Ok(None),
+        }
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
-        HostDirectoryEntryStream::drop(&mut self.wasi(), stream)
+        self.0.table().delete(listing(&stream))?;
+        Ok(())
+    }
+}
+
+/// As wasmtime-wasi tells them.
+fn descriptor_type(kind: FileType) -> DescriptorType {
+    match kind {
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        _ => DescriptorType::Unknown,
     }
 }

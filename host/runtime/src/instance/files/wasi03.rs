@@ -8,7 +8,7 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{
 };
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
-use super::streams03::{Listing, Reads, Writes, Written, ended};
+use super::streams03::{Lists, Reads, Writes, Written, ended};
 use super::view::{Files, HasFiles};
 use crate::instance::store::GuestState;
 
@@ -150,8 +150,8 @@ impl<T: Send + 'static> HostDescriptorWithStore<GuestState<T>> for HasFiles<T> {
         directory: Resource<Descriptor>,
     ) -> wasmtime::Result<(StreamReader<DirectoryEntry>, Ends)> {
         let (end, ends) = ended();
-        let stream = match Listing::new(&mut store.get(), &directory, end)? {
-            Some(listing) => StreamReader::new(&mut store, listing)?,
+        let stream = match Lists::new(&mut store.get(), &directory, end)? {
+            Some(lists) => StreamReader::new(&mut store, lists)?,
             None => StreamReader::new(&mut store, std::iter::empty())?,
         };
         Ok((stream, FutureReader::new(&mut store, ends)?))
