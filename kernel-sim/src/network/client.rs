@@ -10,7 +10,7 @@ use futures::{
     future::{Either, pending, select},
 };
 use hart_host::{
-    Service, ServiceError,
+    RunError, Service, ServiceError,
     http::{self, Method, StatusCode, Uri},
 };
 use http_body::Body;
@@ -51,7 +51,7 @@ pub enum End {
     Answered,
     /// The client left before that.
     Left,
-    /// The host refused it, and says why: too many requests, or a body that is too slow.
+    /// The host refused it, and says why: it has too many requests, or is closed.
     Refused(String),
     /// The guest ended without an answer, or in the middle of it, and this is why.
     Failed(String),
@@ -174,6 +174,7 @@ impl Network {
                 seen.status = Some(error.status());
                 let why = error.to_string();
                 match error {
+                    ServiceError::Run(RunError::Closed) => End::Refused(why),
                     ServiceError::NoResponse | ServiceError::Guest(_) | ServiceError::Run(_) => {
                         End::Failed(why)
                     }

@@ -22,6 +22,20 @@ use std::sync::Arc;
 /// way but what the client takes.
 ///
 /// The fault `cancel` makes clients leave, `late` lets what they send come late.
+///
+/// # Examples
+///
+/// ```no_run
+/// use hart_sim::{Faults, Guest, Rate, Request, Requests, Seeds};
+/// use std::time::Duration;
+///
+/// let hello = Request::new("GET".parse()?, "/hello".parse()?);
+/// let second = Duration::from_secs(1);
+/// let requests = Requests::new().random(Rate::new(1_000, second), Duration::ZERO, second, hello);
+/// let service = Guest::new(&std::fs::read("service.wasm")?)?.serves(requests);
+/// Seeds::new(0..100).faults(Faults::light()).check(&service);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a guest does nothing until it runs"]
 pub struct HttpGuest {

@@ -50,9 +50,9 @@ fn milliseconds(nanoseconds: u64) -> String {
     )
 }
 
-const COLUMNS: [&str; 8] = [
-    "answered", "left", "refused", "failed", "p50", "p90", "p99", "max",
-];
+/// Of the table: how many ended how, and how long the answers took.
+const COUNTS: [&str; 4] = ["answered", "left", "refused", "failed"];
+const TIMES: [&str; 4] = ["p50", "p90", "p99", "max"];
 
 /// By method and path, in the order in which they first came: how many ended how, and how long the answers took.
 fn table(text: &mut String, exchanges: &[Exchange]) {
@@ -67,38 +67,36 @@ fn table(text: &mut String, exchanges: &[Exchange]) {
     let width = rows.iter().map(|(name, _)| name.len()).max();
     let width = width.unwrap_or(0).max(8);
     let _ = write!(text, "{:<width$}", "");
-    for column in COLUMNS {
-        let _ = write!(text, " {column:>14}");
+    for count in COUNTS {
+        let _ = write!(text, " {count:>8}");
+    }
+    for time in TIMES {
+        let _ = write!(text, " {time:>14}");
     }
     text.push('\n');
     for (name, row) in &rows {
-        let count = |ended: fn(&End) -> bool| {
-            let these = row.iter().filter(|exchange| ended(&exchange.end));
-            these.count().to_string()
-        };
-        let mut took: Vec<u64> = row
-            .iter()
-            .filter(|exchange| exchange.end == End::Answered)
-            .map(|exchange| exchange.took)
-            .collect();
-        took.sort_unstable();
-        let percentile = |percent| match percentile(&took, percent) {
-            Some(took) => milliseconds(took),
-            None => String::from("-"),
-        };
-        let cells = [
-            count(|end| *end == End::Answered),
-            count(|end| *end == End::Left),
-            count(|end| matches!(end, End::Refused(_))),
-            count(|end| matches!(end, End::Failed(_))),
-            percentile(50),
-            percentile(90),
-            percentile(99),
-            percentile(100),
-        ];
         let _ = write!(text, "{name:<width$}");
-        for cell in cells {
-            let _ = write!(text, " {cell:>14}");
+        let mut counts = [0; COUNTS.len()];
+        let mut took = Vec::new();
+        for exchange in row {
+            let column = match exchange.end {
+                End::Answered => 0,
+                End::Left => 1,
+                End::Refused(_) => 2,
+                _ => 3,
+            };
+            counts[column] += 1;
+            if exchange.end == End::Answered {
+                took.push(exchange.took);
+            }
+        }
+        for count in counts {
+            let _ = write!(text, " {count:>8}");
+        }
+        took.sort_unstable();
+        for percent in [50, 90, 99, 100] {
+            let took = percentile(&took, percent);
+            let _ = write!(text, " {:>14}", took.map_or("-".into(), milliseconds));
         }
         text.push('\n');
     }
