@@ -248,7 +248,7 @@ fn a_guest_that_fails_is_found_and_replayed() {
         ("no-response", "had set no response"),
         ("error-code", "LoopDetected"),
         ("leave", "failed after"),
-        ("spin/9", "out of CPU time"),
+        ("spin/9", "the limit `cpu_time` of 1ms"),
     ] {
         let requests = format!("at 0ms GET /{what}\nat 0ms GET /hello\n");
         let ended = sim(&requests, &["-W", "cpu-time=1ms"], "http-lab").exits(1);
