@@ -27,6 +27,7 @@ mod preemption;
 mod serve;
 mod signals;
 mod sim;
+mod sim_requests;
 mod trace;
 mod wast;
 mod wordcount;

@@ -4,7 +4,7 @@
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
     accounts, apps, bad_input, environment, help, invoke, limits, network, new, outcomes, pool,
-    preemption, serve, sim, trace, wast,
+    preemption, serve, sim, sim_requests, trace, wast,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -251,6 +251,11 @@ const OPTIONS: &[Row] = &[
         sim::scale_curves_are_printed_and_drawn,
     ),
     ("sim", &["--wasi"], sim::exit_codes_are_the_guests),
+    (
+        "sim",
+        &["--requests"],
+        sim_requests::bodies_are_those_of_the_guest_under_every_seed,
+    ),
     (
         "sim",
         &["--timeout", "--wasm"],

@@ -169,7 +169,13 @@ impl<T: Send + 'static> ServiceBuilder<T> {
             idle: settings.idle,
         };
         let prepared = self.run.prepare(reused)?;
-        let queue = Queue::new(settings.concurrency, settings.queue, settings.patience);
+        let clock = prepared.clock().clone();
+        let queue = Queue::new(
+            settings.concurrency,
+            settings.queue,
+            settings.patience,
+            clock,
+        );
         Ok(Service::new(Inner {
             prepared,
             handler,

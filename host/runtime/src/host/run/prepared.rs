@@ -23,6 +23,7 @@ use crate::quota::kill::Kill;
 use crate::quota::limits::{LimitKind, LimitReached, Limits};
 use crate::quota::share::Share;
 use crate::runtime::tenant::Tenant;
+use crate::sched::clock::Clock;
 use crate::sched::task::control::{Control, TaskLimits};
 use crate::sched::task::current::is_in_pool;
 use crate::wasi::grants::{Grants, Recipe};
@@ -113,6 +114,11 @@ impl<T: Send + 'static> Prepared<T> {
                 "the run has no data: say it with `RunBuilder::data`, or for all runs with `HostBuilder::data`".into(),
             )
         })
+    }
+
+    /// In whose time it runs.
+    pub(crate) fn clock(&self) -> &Arc<Clock> {
+        &self.host.runtime.clock
     }
 
     /// Where its instances are.
