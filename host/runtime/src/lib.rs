@@ -168,6 +168,7 @@ pub use service::error::ServiceError;
 pub use service::handle::{RequestUsage, Service};
 pub use wasi::grants::DirAccess;
 pub use wasi::http::allowed::{AllowedHost, AllowedHostError};
+pub use wasi::numbering::LogPrefix;
 pub use wasi::stdio::{Stdio, flush_output};
 
 #[doc(no_inline)]

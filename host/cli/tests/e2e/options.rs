@@ -93,6 +93,11 @@ const OPTIONS: &[Row] = &[
     ),
     (
         "serve",
+        &["--no-logging-prefix"],
+        serve::lines::lines_pass_unchanged_without_a_prefix,
+    ),
+    (
+        "serve",
         &["--env"],
         serve::settings::guests_get_what_is_granted,
     ),

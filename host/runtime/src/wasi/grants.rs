@@ -13,6 +13,7 @@ use crate::quota::account::payer::Payer;
 use crate::sched::io_threads::IoThreads;
 use crate::wasi::http::allowed::AllowedHost;
 use crate::wasi::http::outgoing::{Outgoing, Sender};
+use crate::wasi::numbering::{self, Known, Numbering};
 use crate::wasi::rights::Rights;
 use crate::wasi::stdio::{Output, Sink, Stdio};
 
@@ -40,6 +41,8 @@ pub(crate) struct Grants {
     pub(crate) network: bool,
     pub(crate) http: Vec<AllowedHost>,
     pub(crate) hook: Option<Hook>,
+    /// Where instances have numbers.
+    pub(crate) numbering: Option<Numbering>,
 }
 
 impl Grants {
@@ -67,6 +70,7 @@ pub(crate) struct Recipe {
     network: bool,
     http: Arc<[AllowedHost]>,
     hook: Option<Hook>,
+    numbering: Option<Numbering>,
     /// File operations answer on this thread and not at a time of another's: for simulated machines.
     inline_files: bool,
 }
@@ -164,6 +168,7 @@ impl Recipe {
             network: grants.network,
             http: grants.http.into(),
             hook: grants.hook,
+            numbering: grants.numbering,
             inline_files,
         })
     }
@@ -190,9 +195,28 @@ impl Recipe {
         self.hook.is_some()
     }
 
-    /// The context of one task.
-    pub(crate) fn context(&self, payer: &Arc<Payer>, denied: Rights, root: bool) -> WasiCtx {
-        let mut builder = self.builder(payer, denied, root);
+    /// The number of a new instance, where they have numbers.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.numbering.as_ref().map(Numbering::next)
+    }
+
+    /// What the instance with this number is known by.
+    pub(crate) fn known(&self, number: Option<u64>, payer: &Arc<Payer>) -> Known {
+        let known = self.numbering.as_ref().zip(number);
+        known.map_or_else(Known::default, |(numbering, number)| {
+            numbering.known(number, &self.stdout, &self.stderr, payer)
+        })
+    }
+
+    /// The context of one task, in the instance that is `known` so.
+    pub(crate) fn context(
+        &self,
+        payer: &Arc<Payer>,
+        denied: Rights,
+        root: bool,
+        known: &Known,
+    ) -> WasiCtx {
+        let mut builder = self.builder(payer, denied, root, known);
         let Some(hook) = &self.hook else {
             let mut context = builder.build();
             *context.filesystem() = self.files(denied);
@@ -200,7 +224,7 @@ impl Recipe {
         };
         hook(&mut builder);
         let mut context = builder.build();
-        self.narrow(&mut context, payer, denied, root);
+        self.narrow(&mut context, payer, denied, root, known);
         context
     }
 
@@ -225,7 +249,14 @@ impl Recipe {
 
     /// Takes back what the hook may have granted and the task was denied, and the hook's directories as it
     /// has just opened them.
-    fn narrow(&self, context: &mut WasiCtx, payer: &Arc<Payer>, denied: Rights, root: bool) {
+    fn narrow(
+        &self,
+        context: &mut WasiCtx,
+        payer: &Arc<Payer>,
+        denied: Rights,
+        root: bool,
+        known: &Known,
+    ) {
         // Those that were opened when the run started: a path may lead elsewhere by now, and it may be a
         // guest that has seen to that.
         *context.filesystem() = self.files(denied);
@@ -236,7 +267,7 @@ impl Recipe {
             // Environment and streams live together: without the hook's, all of them.
             std::mem::swap(
                 context.cli(),
-                self.builder(payer, denied, root).build().cli(),
+                self.builder(payer, denied, root, known).build().cli(),
             );
         }
     }
@@ -251,13 +282,24 @@ impl Recipe {
         }
     }
 
-    fn builder(&self, payer: &Arc<Payer>, denied: Rights, root: bool) -> WasiCtxBuilder {
+    fn builder(
+        &self,
+        payer: &Arc<Payer>,
+        denied: Rights,
+        root: bool,
+        known: &Known,
+    ) -> WasiCtxBuilder {
         let mut builder = WasiCtxBuilder::new();
         builder.allow_blocking_current_thread(self.inline_files);
         builder.max_random_size(payer.account().limits.random_bytes_or_default());
         builder.args(&self.args);
         if !denied.contains(Rights::ENVIRONMENT) {
             builder.envs(&self.env);
+            if let Some(number) = known.number
+                && !self.env.iter().any(|(name, _)| name == numbering::VARIABLE)
+            {
+                builder.env(numbering::VARIABLE, number.to_string());
+            }
         }
         if self.network && !denied.contains(Rights::NETWORK) {
             // wasmtime-wasi's own `inherit_network` is about addresses alone.
@@ -273,8 +315,8 @@ impl Recipe {
             _ => {}
         }
         if !denied.contains(Rights::OUTPUT) {
-            builder.stdout(Output::new(&self.stdout, payer));
-            builder.stderr(Output::new(&self.stderr, payer));
+            builder.stdout(Output::new(&self.stdout, payer, known.stdout.as_ref()));
+            builder.stderr(Output::new(&self.stderr, payer, known.stderr.as_ref()));
         }
         builder
     }

@@ -24,6 +24,7 @@ use crate::runtime::tenant::Tenant;
 use crate::sched::preemption::Preemption;
 use crate::wasi::grants::{DirAccess, Grants};
 use crate::wasi::http::allowed::AllowedHost;
+use crate::wasi::numbering::Numbering;
 use crate::wasi::stdio::Stdio;
 
 /// What a run is to do, what it is granted and what it may use. From
@@ -274,6 +275,12 @@ impl<T: Send + 'static> RunBuilder<T> {
         let prepared = self.prepare(Reused::ByTasks)?;
         let data = prepared.data(data)?;
         Ok(Run::new(prepared.launch(name, work, data, None)?))
+    }
+
+    /// Its instances have these numbers.
+    pub(crate) fn numbered(mut self, numbering: Numbering) -> Self {
+        self.grants.numbering = Some(numbering);
+        self
     }
 
     /// Checks everything but what is to be done, and opens what was granted.
