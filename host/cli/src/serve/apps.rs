@@ -188,6 +188,9 @@ impl Apps {
         };
         let allow_precompiled = self.settings.allow_precompiled;
         let component = load::load(&self.host, &plan.component, bytes, allow_precompiled)?;
+        plan.grants
+            .check(&component)
+            .map_err(|failure| failure.at(&plan.component))?;
         let service = self
             .service(plan, &component, &tenant, before)
             .map_err(|failure| failure.at(&plan.component))?;

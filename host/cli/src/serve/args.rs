@@ -143,7 +143,8 @@ pub(crate) struct ServeArgs {
     pub(crate) idle_instance_timeout: Duration,
 
     /// Do not begin lines that guests write with `stdout [N] :: ` or `stderr [N] :: `, where N is the
-    /// number of the instance; of a .toml file's apps it is `[NAME N]`
+    /// number of the instance, which the guest finds in INSTANCE_ID; apps of a .toml file have
+    /// `[NAME N]`
     #[arg(long, help_heading = "Answers")]
     pub(crate) no_logging_prefix: bool,
 

@@ -23,8 +23,8 @@ pub(super) fn source(args: &ServeArgs, limits: Limits) -> Result<Option<Source>,
     let is_config = is_config(args);
     if is_config && grants != Grants::default() {
         return Err(Failure::usage(
-            "--dir, --env, --allow-http and -S would be for every app; write dirs, env, allow-http or network \
-             below the [[app]] that is to have them",
+            "--dir, --env, --allow-http and -S would be for every app; write dirs, env, allow-http, network, \
+             config or keyvalue below the [[app]] that is to have them",
         ));
     }
     let name = args.file.file_stem().unwrap_or(args.file.as_os_str());

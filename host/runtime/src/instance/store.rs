@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::engine::component::Linked;
@@ -122,6 +123,11 @@ impl<T: 'static> GuestState<T> {
                 .get_or_insert_with(|| Wasi::new(&self.guest, self.number))
                 .context,
         }
+    }
+
+    /// What the task reads by `wasi:config`.
+    pub(crate) fn config(&self) -> &WasiConfigVariables {
+        self.guest.run.recipe.config(self.guest.denied)
     }
 
     /// The number of the task that the store belongs to.

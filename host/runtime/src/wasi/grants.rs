@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi_config::WasiConfigVariables;
 
 use crate::base::text;
 use crate::quota::account::Account;
@@ -41,6 +42,10 @@ pub(crate) struct Grants {
     pub(crate) network: bool,
     pub(crate) http: Vec<AllowedHost>,
     pub(crate) hook: Option<Hook>,
+    pub(crate) config: Vec<(String, String)>,
+    /// Whether there is a store, and what it begins with.
+    pub(crate) has_keyvalue: bool,
+    pub(crate) keyvalue: Vec<(String, Vec<u8>)>,
     /// Where instances have numbers.
     pub(crate) numbering: Option<Numbering>,
 }
@@ -70,6 +75,11 @@ pub(crate) struct Recipe {
     network: bool,
     http: Arc<[AllowedHost]>,
     hook: Option<Hook>,
+    config: WasiConfigVariables,
+    /// For tasks that are denied it.
+    no_config: WasiConfigVariables,
+    /// What a store begins with, where there is one.
+    keyvalue: Option<Vec<(String, Vec<u8>)>>,
     numbering: Option<Numbering>,
     /// File operations answer on this thread and not at a time of another's: for simulated machines.
     inline_files: bool,
@@ -168,6 +178,9 @@ impl Recipe {
             network: grants.network,
             http: grants.http.into(),
             hook: grants.hook,
+            config: grants.config.into_iter().collect(),
+            no_config: WasiConfigVariables::new(),
+            keyvalue: grants.has_keyvalue.then_some(grants.keyvalue),
             numbering: grants.numbering,
             inline_files,
         })
@@ -193,6 +206,19 @@ impl Recipe {
     /// Whether the embedder has a hook.
     pub(crate) fn has_hook(&self) -> bool {
         self.hook.is_some()
+    }
+
+    /// The configuration that a task sees.
+    pub(crate) fn config(&self, denied: Rights) -> &WasiConfigVariables {
+        match denied.contains(Rights::ENVIRONMENT) {
+            true => &self.no_config,
+            false => &self.config,
+        }
+    }
+
+    /// What the run's store begins with, if it has one.
+    pub(crate) fn keyvalue(&self) -> Option<&[(String, Vec<u8>)]> {
+        self.keyvalue.as_deref()
     }
 
     /// The number of a new instance, where they have numbers.
