@@ -2,6 +2,7 @@
 #![cfg(target_family = "wasm")]
 
 use std::hint::black_box;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -123,6 +124,37 @@ fn answer(what: &str, argument: &str, request: IncomingRequest, out: ResponseOut
             println!("to standard output\nin two lines");
             eprintln!("to standard error");
             text(out, "printed\n");
+        }
+        // Writes a line in so many pieces, between which others run.
+        "pieces" => {
+            for _ in 0..number() {
+                eprint!("piece ");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            eprintln!();
+            text(out, "written\n");
+        }
+        // Begins a line.
+        "unfinished" => {
+            eprint!("without an end");
+            text(out, "begun\n");
+        }
+        "unfinished-trap" => {
+            eprint!("without an end");
+            trap();
+        }
+        // A line of so many bytes, and no end of it.
+        "endless" => {
+            for _ in 0..number() / 1000 {
+                let _ = std::io::stderr().write_all(&[b'e'; 1000]);
+            }
+            text(out, "written\n");
+        }
+        // So many lines without anything in them.
+        "empty-lines" => {
+            let lines = usize::try_from(number()).unwrap_or(0);
+            let _ = std::io::stderr().write_all(&vec![b'\n'; lines]);
+            text(out, "written\n");
         }
         // A header of the request.
         "header" => {

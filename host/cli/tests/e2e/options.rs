@@ -4,7 +4,7 @@
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
     accounts, apps, bad_input, environment, help, invoke, limits, network, new, outcomes, pool,
-    preemption, serve, sim, sim_requests, trace, wast,
+    preemption, serve, sim, sim_requests, stores, trace, wast,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -90,6 +90,11 @@ const OPTIONS: &[Row] = &[
         "serve",
         &["--server-timing"],
         serve::settings::a_response_says_what_it_took,
+    ),
+    (
+        "serve",
+        &["--no-logging-prefix"],
+        serve::lines::lines_pass_unchanged_without_a_prefix,
     ),
     (
         "serve",
@@ -297,6 +302,16 @@ const KEYS: &[Row] = &[
         accounts::what_one_call_may_take_is_set_by_options,
     ),
     ("-S", &["p3"], new::a_new_project_builds_and_runs),
+    (
+        "-S",
+        &["config", "config-var"],
+        stores::guests_read_the_configuration,
+    ),
+    (
+        "-S",
+        &["keyvalue", "keyvalue-in-memory-data"],
+        stores::a_store_begins_as_it_is_told_and_goes_with_the_run,
+    ),
     (
         "-W",
         &["max-memory", "max-task-memory"],

@@ -238,6 +238,7 @@ async fn instantiate_and_call<T: Send + 'static>(
     };
     let ended = enter(&mut store, instance, guest, work).await;
     guest.control.note_fuel(&store);
+    store.data().end_lines();
     if matches!(ended, Ok(Ended::Returned(_) | Ended::Results(_))) {
         program.warm.keep(guest, program.reused, store, instance);
     }

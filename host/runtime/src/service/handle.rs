@@ -74,6 +74,10 @@ impl<T: Send + 'static> Service<T> {
         }
     }
 
+    pub(super) fn settings(&self) -> &Settings<T> {
+        &self.inner.settings
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.inner.name

@@ -11,6 +11,7 @@ use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, set_timer};
 use crate::instance::error::RunError;
 use crate::instance::guest::{Guest, Traits, Tree};
+use crate::instance::keyvalue::store::KeyValue;
 use crate::instance::lifecycle::{Held, Programs, Work, admit, start};
 use crate::instance::program::{Program, Reused};
 use crate::instance::record::{RunRecord, State};
@@ -173,6 +174,7 @@ impl<T: Send + 'static> Prepared<T> {
             registry: host.registry.clone(),
             io: host.io.clone(),
             kind: site.pool.kind,
+            keyvalue: KeyValue::new(&account),
             account,
             interface: interface.clone(),
             recipe: self.recipe.clone(),
