@@ -1,4 +1,5 @@
-//! Draws the suite `latency`: p99 over the number of spinners, both logarithmic.
+//! Draws what becomes of response times beside those who spin: p99 over the number of spinners, both logarithmic. Of the
+//! suites `latency` and `serve`, the first that has such rows.
 
 use crate::row::Row;
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -15,11 +16,40 @@ const COLOURS: [&str; 6] = [
     "#0b5fa5", "#c03000", "#8a6d00", "#00704a", "#6b3fa0", "#444444",
 ];
 
+/// Which rows are drawn, and what is said of them.
+struct Subject {
+    suite: &'static str,
+    /// What the name of a row begins with; the rest is the number of spinners.
+    prefix: &'static str,
+    title: &'static str,
+    spinners: &'static str,
+}
+
+const SUBJECTS: [Subject; 2] = [
+    Subject {
+        suite: "latency",
+        prefix: "wake/",
+        title: "Response of interactive guests beside guests that spin: 99th percentile, ms",
+        spinners: "guests that spin, on 2 workers",
+    },
+    Subject {
+        suite: "serve",
+        prefix: "noisy/",
+        title: "Response to short requests beside requests that spin: 99th percentile, ms",
+        spinners: "requests that spin, on 2 cores",
+    },
+];
+
 /// A curve: spinners and milliseconds.
 type Curve = Vec<(f64, f64)>;
 
 pub(crate) fn draw(rows: &[Row]) -> String {
-    let curves = curves(rows);
+    let subject = SUBJECTS.iter().find(|subject| {
+        let is_one = |row: &Row| subject.spinners_of(row).is_some();
+        rows.iter().any(is_one)
+    });
+    let subject = subject.unwrap_or(&SUBJECTS[0]);
+    let curves = curves(rows, subject);
     let values = || curves.iter().flat_map(|(_, curve)| curve);
     let most = values().map(|value| value.1).fold(10.0, f64::max);
     let least = values().map(|value| value.1).fold(1.0, f64::min);
@@ -35,8 +65,8 @@ pub(crate) fn draw(rows: &[Row]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
          height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#1a1a1a\">\n\
          <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{LEFT}\" y=\"26\" font-size=\"15\">Response of interactive guests beside guests that \
-         spin: 99th percentile, ms</text>\n"
+         <text x=\"{LEFT}\" y=\"26\" font-size=\"15\">{}</text>\n",
+        subject.title
     );
     let mut line = |text: String| {
         svg.push_str(&text);
@@ -63,9 +93,10 @@ pub(crate) fn draw(rows: &[Row]) -> String {
         ));
     }
     line(format!(
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">guests that spin, on 2 workers</text>",
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
         f64::midpoint(LEFT, right),
-        HEIGHT - 16.0
+        HEIGHT - 16.0,
+        subject.spinners
     ));
     for ((_, curve), colour) in curves.iter().zip(COLOURS.iter().cycle()) {
         let mut points = String::new();
@@ -98,15 +129,21 @@ fn place(spinners: f64) -> f64 {
     (spinners.max(0.5) * 2.0).log2()
 }
 
-fn curves(rows: &[Row]) -> Vec<(&'static str, Curve)> {
+impl Subject {
+    /// How many spinners the row is about, if it is one of these.
+    fn spinners_of(&self, row: &Row) -> Option<u32> {
+        if row.suite != self.suite {
+            return None;
+        }
+        row.case.strip_prefix(self.prefix)?.parse().ok()
+    }
+}
+
+fn curves(rows: &[Row], subject: &Subject) -> Vec<(&'static str, Curve)> {
     let mut hart = BTreeMap::new();
     let mut peers: Vec<(&'static str, Curve)> = Vec::new();
-    for row in rows.iter().filter(|row| row.suite == "latency") {
-        let spinners = row
-            .case
-            .strip_prefix("wake/")
-            .and_then(|text| text.parse::<u32>().ok());
-        let Some(spinners) = spinners else {
+    for row in rows {
+        let Some(spinners) = subject.spinners_of(row) else {
             continue;
         };
         hart.insert(spinners, row.hart);
