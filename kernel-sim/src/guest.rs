@@ -395,6 +395,7 @@ pub(crate) fn host(
         .cache(Cache::Off)
         .preemption(Preemption::Fuel { slice })
         .imports(wasi::p2::add_to_linker)
+        .imports(wasi::p2::add_http_to_linker)
         .async_imports(wasi::p3::add_to_linker)
         .build_on(Arc::new(Harts::new(machine.clone(), files)))
         .map_err(GuestError::Build)

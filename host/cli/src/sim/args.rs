@@ -18,16 +18,16 @@ Examples:
 
 A file of requests has one on each line: when, method, path, and how its client behaves:
   at 1.5ms GET /hello
-  at 2ms POST /echo header x-id=7 body 64KiB at 1MiB/s   sends its body slowly
-  at 3ms GET /big/100000 reads 10KiB/ms leaves after 5ms reads slowly, and leaves before the end
-  rate 1000/s from 10ms for 100ms GET /hello             so many, at times that the seed decides
-Lines that begin with # are comments.
+  at 2ms POST /echo header x-id=7 body 64KiB at 1MiB/s   a body that comes slowly
+  at 3ms GET /big reads 10KiB/ms leaves after 5ms        reads slowly, and leaves
+  rate 1000/s from 10ms for 100ms GET /hello             so many; when, the seed decides
+Lines that begin with # are comments. What becomes of each request is printed, and percentiles.
 
-The same build, component, input, seed and options give the same output, trace and statistics, byte for
-byte. Clocks, sleeps and random numbers are the machine's; guests have no network.
+The same build, component, input, seed and options give the same output, trace and statistics,
+byte for byte. Clocks, sleeps and random numbers are the machine's; guests have no network.
 
-Exit codes: the guest's own, or 1 where it failed to answer a request; 3 if an oracle saw the scheduler break a promise; 2 on bad usage or bad
-input.";
+Exit codes: the guest's own, or 1 where it failed to answer a request; 3 if an oracle saw the
+scheduler break a promise; 2 on bad usage or bad input.";
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES, override_usage = "hart sim [OPTIONS] FILE [ARGS]...")]

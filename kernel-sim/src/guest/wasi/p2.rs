@@ -22,10 +22,44 @@ use hart_host::{
             subscribe,
         },
     },
+    wasmtime_wasi_http::{
+        Error, RequestOptions, WasiHttpView,
+        p2::{
+            bindings::http::types::ErrorCode,
+            types::{HostFutureIncomingResponse, HostOutgoingRequest},
+        },
+    },
 };
 use std::sync::Arc;
 
 replaced!(wall_clock, insecure_seed);
+
+/// Replaces what sends requests: wasmtime's own does that on threads, where even a refusal comes at a time of its own.
+pub(in crate::guest) fn add_http_to_linker(
+    linker: &mut Linker<GuestState<Outside>>,
+) -> wasmtime::Result<()> {
+    type Sent = Result<Resource<HostFutureIncomingResponse>, ErrorCode>;
+    type Asked = (
+        Resource<HostOutgoingRequest>,
+        Option<Resource<RequestOptions>>,
+    );
+
+    linker.allow_shadowing(true);
+    linker
+        .instance("wasi:http/outgoing-handler@0.2.12")?
+        .func_wrap("handle", |mut store, (request, options): Asked| {
+            let state: &mut GuestState<Outside> = store.data_mut();
+            let table = state.http().table;
+            drop(table.delete(request)?);
+            if let Some(options) = options {
+                table.delete(options)?;
+            }
+            let denied = HostFutureIncomingResponse::Ready(Err(Error::HttpRequestDenied));
+            Ok((Sent::Ok(table.push(denied)?),))
+        })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
 
 impl View<'_> {
     fn wait(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
