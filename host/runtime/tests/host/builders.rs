@@ -7,23 +7,28 @@ use hart_host::{Host, LoadError};
 use crate::support::builder;
 
 /// Seen through the command: `-S inherit-network`, `--trace`, and the options of `hart serve` are these.
-const BY_THE_COMMAND: [&str; 18] = [
+const BY_THE_COMMAND: [&str; 23] = [
     "access_log",
     "allow_http",
+    "allow_keyvalue",
     "allow_network",
     "body_limit",
     "body_timeout",
     "concurrency",
+    "config_value",
     "connections",
     "header_limit",
     "header_timeout",
     "idle_timeout",
+    "keyvalue_data",
+    "log_prefix",
     "queue",
     "queue_timeout",
     "quiet_errors",
     "request_headers",
     "reuse",
     "server_timing",
+    "succeeds",
     "tls",
     "trace",
 ];
