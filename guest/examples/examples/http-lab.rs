@@ -143,6 +143,12 @@ fn answer(what: &str, argument: &str, request: IncomingRequest, out: ResponseOut
             eprint!("without an end");
             trap();
         }
+        // Goes on after its response for so many milliseconds.
+        "after" => {
+            text(out, "answered\n");
+            std::thread::sleep(Duration::from_millis(number()));
+            eprintln!("after the response");
+        }
         // A line of so many bytes, and no end of it.
         "endless" => {
             for _ in 0..number() / 1000 {

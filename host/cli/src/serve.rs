@@ -149,7 +149,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         }
         reloader.ask();
     };
-    stop::wait(&interrupt, asked, server, top.grace.unwrap_or(STOP), loads);
+    let grace = top.grace.unwrap_or(STOP);
+    stop::wait(&interrupt, asked, &host, server, grace, loads);
     drop(admin);
     host.close();
     if let Some(log) = log {

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::to_stderr;
-use hart_host::Server;
+use hart_host::{Host, Server};
 use std::future::{Future as _, poll_fn};
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
@@ -57,10 +57,12 @@ impl Asked {
     }
 }
 
-/// Waits until the server is to end, then for its requests, for `grace` at most. SIGHUP calls `hung_up` before that.
+/// Waits until the server is to end, then for its requests, for `grace` at most: for their responses, and for what guests
+/// do after those, such as a last line in the log. SIGHUP calls `hung_up` before that.
 pub(super) fn wait(
     interrupt: &Interrupt,
     asked: Option<Asked>,
+    host: &Host,
     mut server: Server,
     grace: Duration,
     hung_up: impl Fn(&Server),
@@ -80,8 +82,12 @@ pub(super) fn wait(
             "hart: stopping once the requests that run have ended; Ctrl-C again leaves at once\n",
         );
     }
+    let until = Instant::now().checked_add(grace);
     let mut stops = pin!(server.stop());
-    interrupt.wait_until(Instant::now().checked_add(grace), |cx| {
-        stops.as_mut().poll(cx).is_ready()
+    interrupt.wait_until(until, |cx| stops.as_mut().poll(cx).is_ready());
+    let left = until.map_or(grace, |until| {
+        until.saturating_duration_since(Instant::now())
     });
+    let mut ends = pin!(host.shutdown(left));
+    interrupt.wait_until(until, |cx| ends.as_mut().poll(cx).is_ready());
 }

@@ -86,6 +86,23 @@ fn lines_of_requests_at_once_do_not_mix() {
     assert_eq!(lines, [first, first, next], "{err}");
 }
 
+/// Hunts a server that ends while guests have something left to say, after their responses.
+#[test]
+fn the_last_lines_are_written() {
+    let server = Server::lab(&[]);
+    assert_eq!(server.text("/after/500"), "answered");
+    server.signal(libc::SIGTERM);
+    let (code, _, err) = server.wait();
+    assert_eq!(code, Some(0), "{err}");
+    let last = "stderr [0] :: after the response";
+    assert!(err.lines().any(|line| line == last), "{err}");
+    // But not for ever.
+    let server = Server::lab(&["--grace", "100ms"]);
+    assert_eq!(server.text("/after/1000000"), "answered");
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().0, Some(0));
+}
+
 /// Hunts a line that is kept for ever, or is lost because it is long; and prefixes that a limit of output does not see.
 #[test]
 fn long_lines_are_cut_and_prefixes_are_output() {
