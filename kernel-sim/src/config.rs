@@ -43,6 +43,14 @@ impl Config {
         }
     }
 
+    /// The same for guests: their stacks must not be left in the middle of a call.
+    pub(crate) fn of_guests(&self) -> Self {
+        Self {
+            pause_in_wakes: false,
+            ..self.clone()
+        }
+    }
+
     /// What makes this machine again, as options of the command line.
     pub fn options(&self) -> String {
         format!(

@@ -19,8 +19,8 @@ use crate::{
 };
 use futures::FutureExt;
 use hart_host::{
-    BuildError, Cache, CallError, Canceller, DirAccess, Host, HostBuilder, Limits, LoadError,
-    Preemption, RunError, Stdio, simulate,
+    BuildError, Cache, CallError, Component, DirAccess, Host, HostBuilder, Limits, LoadError,
+    Preemption, RunBuilder, RunError, Stdio, simulate,
 };
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -60,6 +60,29 @@ pub struct Guest {
     limits: Limits,
     instances: u32,
     slice: u64,
+}
+
+/// What runs on a machine, under one seed after the other: a [`Guest`] or an [`HttpGuest`](crate::HttpGuest).
+pub trait Simulated {
+    /// The machine's side of a run.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guest::run`].
+    fn outcome(&self, config: &Config) -> Result<Outcome, GuestError>;
+}
+
+impl Simulated for Guest {
+    fn outcome(&self, config: &Config) -> Result<Outcome, GuestError> {
+        Ok(self.run(config)?.machine)
+    }
+}
+
+/// A guest on a machine's host.
+pub(crate) struct Placed {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) host: Host<Outside>,
+    pub(crate) component: Component<Outside>,
 }
 
 /// What came of a guest on a machine.
@@ -119,7 +142,7 @@ impl std::error::Error for GuestError {
 }
 
 impl Guest {
-    /// A command component, binary or text, compiled here once for all its runs.
+    /// A component, binary or text, compiled here once for all its runs.
     ///
     /// # Errors
     ///
@@ -215,53 +238,32 @@ impl Guest {
     ///
     /// As [`run`](crate::run).
     pub fn run(&self, config: &Config) -> Result<GuestOutcome, GuestError> {
-        let config = Config {
-            // Guests' stacks must not be left in the middle of a call.
-            pause_in_wakes: false,
-            ..config.clone()
-        };
-        let machine = Arc::new(Machine::new(&config));
-        let files = match self.dirs.is_empty() && self.scratch.is_none() {
-            true => None,
-            false => Some(Arc::new(Files::new().map_err(GuestError::Thread)?)),
-        };
+        let config = config.of_guests();
+        let files = self.files()?;
         let _entered = files.as_ref().map(|files| files.enter());
-        let slots = self.slots(&config);
-        let host = host(&machine, files.clone(), config.harts, slots, self.slice)?;
-        // SAFETY: the code comes from `precompile` of a host of the same settings, in `new`, and nobody
-        // else can get at it.
-        let component = unsafe { host.load_precompiled(&self.code) }.map_err(GuestError::Load)?;
+        let scratch = self.make_scratch()?;
+        let Placed {
+            machine,
+            host,
+            component,
+        } = self.place(&config, files.as_ref())?;
         let builder = match &self.invoke {
             Some(call) => host.invoke(&component, call).map_err(GuestError::Call)?,
             None => host.command(&component),
         };
-        let mut builder = builder
-            .args(self.args.iter().cloned())
+        let mut builder = self
+            .set_up(builder, scratch.as_ref())
             .stdin(Stdio::Bytes(self.stdin.clone()))
             .stdout(Stdio::Capture)
-            .stderr(Stdio::Capture)
-            .limits(self.limits);
+            .stderr(Stdio::Capture);
         if let Some(name) = &self.name {
             builder = builder.name(name);
         }
-        for (key, value) in &self.env {
-            builder = builder.env(key, value);
-        }
-        for (outside, inside) in &self.dirs {
-            builder = builder.dir(outside, inside, DirAccess::ReadOnly);
-        }
-        let scratch = match &self.scratch {
-            None => None,
-            Some(inside) => {
-                let scratch = Scratch::new().map_err(GuestError::Scratch)?;
-                builder = builder.dir(scratch.path(), inside, DirAccess::ReadWrite);
-                Some(scratch)
-            }
-        };
         let executor = host.runtime().executor().clone();
         let run = builder.start().map_err(GuestError::Start)?;
         let canceller = run.canceller();
-        let guests = Guests::new(host, Some(canceller.clone()));
+        let cancels = canceller.clone();
+        let guests = Guests::new(host, move || cancels.cancel());
         let guest_host: Box<dyn GuestHost> = Box::new(guests);
         let mut outcome = run_on(&config, machine, executor, Some(guest_host), |_| {});
         outcome.stats.preemptions = canceller.stats().preemptions;
@@ -280,6 +282,60 @@ impl Guest {
             result,
             depends_on: self.depends_on(),
         })
+    }
+
+    /// The thread for files, where it may have any.
+    pub(crate) fn files(&self) -> Result<Option<Arc<Files>>, GuestError> {
+        if self.dirs.is_empty() && self.scratch.is_none() {
+            return Ok(None);
+        }
+        Files::new()
+            .map(|files| Some(Arc::new(files)))
+            .map_err(GuestError::Thread)
+    }
+
+    /// The directory that it may write.
+    pub(crate) fn make_scratch(&self) -> Result<Option<Scratch>, GuestError> {
+        let scratch = self.scratch.as_ref().map(|_| Scratch::new());
+        scratch.transpose().map_err(GuestError::Scratch)
+    }
+
+    /// Makes a machine with a host, and puts it there.
+    pub(crate) fn place(
+        &self,
+        config: &Config,
+        files: Option<&Arc<Files>>,
+    ) -> Result<Placed, GuestError> {
+        let machine = Arc::new(Machine::new(config));
+        let slots = self.slots(config);
+        let host = host(&machine, files.cloned(), config.harts, slots, self.slice)?;
+        // SAFETY: the code comes from `precompile` of a host of the same settings, in `new`, and nobody
+        // else can get at it.
+        let component = unsafe { host.load_precompiled(&self.code) }.map_err(GuestError::Load)?;
+        Ok(Placed {
+            machine,
+            host,
+            component,
+        })
+    }
+
+    /// What it is given and may use.
+    pub(crate) fn set_up(
+        &self,
+        mut builder: RunBuilder<Outside>,
+        scratch: Option<&Scratch>,
+    ) -> RunBuilder<Outside> {
+        builder = builder.args(self.args.iter().cloned()).limits(self.limits);
+        for (key, value) in &self.env {
+            builder = builder.env(key, value);
+        }
+        for (outside, inside) in &self.dirs {
+            builder = builder.dir(outside, inside, DirAccess::ReadOnly);
+        }
+        if let (Some(scratch), Some(inside)) = (scratch, &self.scratch) {
+            builder = builder.dir(scratch.path(), inside, DirAccess::ReadWrite);
+        }
+        builder
     }
 
     /// Whether the guest ended as one does that has nothing to complain of.
@@ -312,7 +368,11 @@ impl Guest {
         }
     }
 
-    fn depends_on(&self) -> Vec<String> {
+    pub(crate) fn title(&self) -> &str {
+        &self.args[0]
+    }
+
+    pub(crate) fn depends_on(&self) -> Vec<String> {
         self.dirs
             .iter()
             .map(|(outside, _)| format!("the directory {}", outside.display()))
@@ -343,13 +403,16 @@ pub(crate) fn host(
 /// The runner's view of the host.
 pub(crate) struct Guests {
     host: Host<Outside>,
-    /// Of the run that faults cancel.
-    canceller: Option<Canceller>,
+    /// What the fault `cancel` does.
+    cancel: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Guests {
-    pub(crate) fn new(host: Host<Outside>, canceller: Option<Canceller>) -> Self {
-        Self { host, canceller }
+    pub(crate) fn new(host: Host<Outside>, cancel: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            host,
+            cancel: Box::new(cancel),
+        }
     }
 }
 
@@ -359,9 +422,7 @@ impl GuestHost for Guests {
     }
 
     fn cancel(&self) {
-        if let Some(canceller) = &self.canceller {
-            canceller.cancel();
-        }
+        (self.cancel)();
     }
 
     fn is_idle(&self) -> bool {

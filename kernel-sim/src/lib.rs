@@ -7,6 +7,7 @@ mod cost;
 mod faults;
 mod guest;
 mod machine;
+mod network;
 mod oracle;
 mod random;
 mod report;
@@ -28,8 +29,9 @@ pub use self::{
     config::{Config, MAX_HARTS},
     cost::Cost,
     faults::{Fault, Faults},
-    guest::{Guest, GuestError, GuestOutcome, Outside, SLICE},
+    guest::{Guest, GuestError, GuestOutcome, Outside, SLICE, Simulated},
     machine::Machine,
+    network::{End, Exchange, HttpGuest, HttpOutcome, Rate, Request, Requests},
     oracle::{Failure, Oracle},
     run::{Outcome, run},
     scale::{Curve, Point},

@@ -39,6 +39,8 @@ pub enum Oracle {
     Workload,
     /// A guest that no fault has hit ends well.
     Guest,
+    /// A service that no fault has hit answers every request whose client stays.
+    Answered,
 }
 
 impl Oracle {
@@ -63,6 +65,7 @@ impl Oracle {
             Self::NothingLeft => "nothing is left at the end",
             Self::Workload => "the workload's own expectation holds",
             Self::Guest => "the guest exits with 0",
+            Self::Answered => "the guest answers every request whose client stays",
         }
     }
 }

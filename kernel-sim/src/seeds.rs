@@ -3,7 +3,7 @@
 use crate::{
     config::Config,
     faults::Faults,
-    guest::{Guest, GuestError},
+    guest::{GuestError, Simulated},
     oracle::Failure,
     random::stream,
     schedule::Schedule,
@@ -109,16 +109,16 @@ impl Seeds {
     ///
     /// # Errors
     ///
-    /// As [`Guest::run`].
+    /// As [`Guest::run`](crate::Guest::run).
     pub fn explore(
         &self,
-        guest: &Guest,
+        guest: &impl Simulated,
         mut before: impl FnMut(u64),
     ) -> Result<Option<Found>, GuestError> {
         for seed in self.range.clone() {
             before(seed);
             let config = self.config(seed);
-            if let Some(failure) = guest.run(&config)?.machine.failure {
+            if let Some(failure) = guest.outcome(&config)?.failure {
                 let (smaller, smaller_failure) = smaller(guest, &config, &failure)?;
                 return Ok(Some(Found {
                     config,
@@ -138,7 +138,7 @@ impl Seeds {
     /// At the first seed that fails, with the seed and the failure in the message; and if the guest cannot be
     /// run at all.
     #[track_caller]
-    pub fn check(&self, guest: &Guest) {
+    pub fn check(&self, guest: &impl Simulated) {
         match self.explore(guest, |_| {}) {
             Ok(None) => {}
             Ok(Some(found)) => panic!(
@@ -168,7 +168,7 @@ impl Found {
 
 /// A smaller machine on which the guest fails in the same way: fewer faults, fewer harts, less chance.
 fn smaller(
-    guest: &Guest,
+    guest: &impl Simulated,
     config: &Config,
     failure: &Failure,
 ) -> Result<(Config, Failure), GuestError> {
@@ -180,7 +180,7 @@ fn smaller(
                 return Ok(best);
             }
             left -= 1;
-            if let Some(found) = guest.run(&smaller)?.machine.failure
+            if let Some(found) = guest.outcome(&smaller)?.failure
                 && found.oracle == failure.oracle
             {
                 best = (smaller, found);

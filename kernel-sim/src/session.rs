@@ -64,24 +64,26 @@ impl Session {
             "faults that end guests make no sense here: {}",
             config.faults
         );
-        let config = Config {
-            // Guests' stacks must not be left in the middle of a call.
-            pause_in_wakes: false,
-            ..config.clone()
-        };
+        let config = config.of_guests();
         let machine = Arc::new(Machine::new(&config));
         let host = host(&machine, None, config.harts, PLACES, slice)?;
+        Ok(Self::over(&config, machine, host, || {}))
+    }
+
+    /// On a machine and a host that are there already. The fault `cancel` calls `cancel`.
+    pub(crate) fn over(
+        config: &Config,
+        machine: Arc<Machine>,
+        host: Host<Outside>,
+        cancel: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         let executor = host.runtime().executor().clone();
-        let guests = Guests::new(host.clone(), None);
-        Ok(Self {
+        let guests = Guests::new(host.clone(), cancel);
+        let runner = Runner::new(config, machine, executor, Some(Box::new(guests)));
+        Self {
             host,
-            runner: Some(Runner::new(
-                &config,
-                machine,
-                executor,
-                Some(Box::new(guests)),
-            )),
-        })
+            runner: Some(runner),
+        }
     }
 
     /// The host.

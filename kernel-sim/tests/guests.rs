@@ -1,6 +1,10 @@
 //! Real guests on the machine.
 
-use hart_sim::{Config, Fault, Faults, Guest, GuestOutcome, Schedule, Seeds};
+use hart_host::http::{Method, uri::PathAndQuery};
+use hart_sim::{
+    Config, End, Fault, Faults, Guest, GuestOutcome, Rate, Request, Requests, Schedule, Seeds,
+};
+use std::time::Duration;
 
 fn guest(name: &str) -> Guest {
     let file = hart_build::guest(name);
@@ -69,6 +73,56 @@ fn async_guests_under_heavy_faults() {
         assert!(well > 10 && ill > 10, "{well} ended well, {ill} did not");
     }
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+// The same for services: clients leave at bad moments, and what they send comes late; instances are used again.
+#[test]
+fn services_under_heavy_faults() {
+    let millisecond = Duration::from_millis(1);
+    let get = |path: &'static str| Request::new(Method::GET, PathAndQuery::from_static(path));
+    let requests = Requests::new()
+        .random(
+            Rate::new(3, millisecond),
+            Duration::ZERO,
+            4 * millisecond,
+            get("/work/100"),
+        )
+        .random(
+            Rate::new(2, millisecond),
+            millisecond,
+            4 * millisecond,
+            get("/big/50000"),
+        )
+        .at(
+            millisecond,
+            get("/echo")
+                .body(3_000)
+                .body_rate(Rate::new(1_000, millisecond)),
+        )
+        .at(
+            millisecond,
+            get("/big/90000").read_rate(Rate::new(10_000, millisecond)),
+        )
+        .at(millisecond, get("/spin/9").leaves(millisecond));
+    let seeds = Seeds::new(0..100).faults(Faults::heavy());
+    for name in ["http-lab", "hello-http-async"] {
+        let service = guest(name).serves(requests.clone());
+        let mut ends = [0; 3];
+        for seed in 0..100 {
+            let run = service.run(&seeds.config(seed)).unwrap();
+            if let Some(failure) = run.machine.failure {
+                panic!("{name}, seed {seed}: {failure}");
+            }
+            for exchange in run.exchanges {
+                ends[match exchange.end {
+                    End::Answered => 0,
+                    End::Left => 1,
+                    _ => 2,
+                }] += 1;
+            }
+        }
+        assert!(ends.iter().all(|count| *count > 100), "{name}: {ends:?}");
+    }
 }
 
 // Hunts faults that change what a guest computes, which only time should be changed by.

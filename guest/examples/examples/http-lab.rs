@@ -2,6 +2,7 @@
 #![cfg(target_family = "wasm")]
 
 use std::hint::black_box;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -99,10 +100,17 @@ fn answer(what: &str, argument: &str, request: IncomingRequest, out: ResponseOut
             let refused: Vec<&str> = refused.collect();
             text(out, &format!("{}\n", refused.join(" ")));
         }
-        // Holds so many headers of 1 KiB each in fields of its own.
-        "fields" => {
-            let held: Vec<Fields> = (0..number()).map_while(|_| full_fields()).collect();
-            text(out, &format!("{}\n", held.len()));
+        // So many of what a guest can have the host hold: full fields, copies of the request's headers, requests with a
+        // long path, requests whose bodies are full.
+        "fields" => held(out, number(), full_fields),
+        "copies" => held(out, number(), || copy(&request)),
+        "paths" => held(out, number(), long_path),
+        "bodies" => held(out, number(), full_body),
+        // Whether a request's method may have a name of so many bytes.
+        "method" => {
+            let name = "M".repeat(usize::try_from(number()).unwrap_or(usize::MAX));
+            let set = OutgoingRequest::new(Fields::new()).set_method(&Method::Other(name));
+            text(out, &format!("{set:?}\n"));
         }
         "memory" => {
             let bytes = vec![1_u8; usize::try_from(number()).unwrap_or(usize::MAX)];
@@ -116,6 +124,37 @@ fn answer(what: &str, argument: &str, request: IncomingRequest, out: ResponseOut
             println!("to standard output\nin two lines");
             eprintln!("to standard error");
             text(out, "printed\n");
+        }
+        // Writes a line in so many pieces, between which others run.
+        "pieces" => {
+            for _ in 0..number() {
+                eprint!("piece ");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            eprintln!();
+            text(out, "written\n");
+        }
+        // Begins a line.
+        "unfinished" => {
+            eprint!("without an end");
+            text(out, "begun\n");
+        }
+        "unfinished-trap" => {
+            eprint!("without an end");
+            trap();
+        }
+        // A line of so many bytes, and no end of it.
+        "endless" => {
+            for _ in 0..number() / 1000 {
+                let _ = std::io::stderr().write_all(&[b'e'; 1000]);
+            }
+            text(out, "written\n");
+        }
+        // So many lines without anything in them.
+        "empty-lines" => {
+            let lines = usize::try_from(number()).unwrap_or(0);
+            let _ = std::io::stderr().write_all(&vec![b'\n'; lines]);
+            text(out, "written\n");
         }
         // A header of the request.
         "header" => {
@@ -227,15 +266,43 @@ fn length(body: &IncomingBody) -> Option<u64> {
     }
 }
 
-/// As many headers as fields take.
+/// Makes so many, and answers how many there are while it holds them all.
+fn held<T>(out: ResponseOutparam, number: u64, make: impl Fn() -> Option<T>) {
+    let held: Vec<T> = (0..number).map_while(|_| make()).collect();
+    text(out, &format!("{}\n", held.len()));
+}
+
+/// Nearly as many headers as fields take: one too many is a trap.
 fn full_fields() -> Option<Fields> {
     let fields = Fields::new();
-    let value = vec![b'v'; 1024];
-    let mut count = 0;
-    while fields.append(&format!("x-{count}"), &value).is_ok() {
-        count += 1;
+    for number in 0..14 {
+        fields.append(&format!("x-{number}"), &[b'v'; 1024]).ok()?;
     }
-    (count > 0).then_some(fields)
+    Some(fields)
+}
+
+/// The request's headers and one more: so it is a copy, and not the same once more.
+fn copy(request: &IncomingRequest) -> Option<Fields> {
+    let fields = request.headers().clone();
+    fields.append("x-own", b"1").ok()?;
+    Some(fields)
+}
+
+fn long_path() -> Option<OutgoingRequest> {
+    let request = OutgoingRequest::new(Fields::new());
+    let path = format!("/{}", "p".repeat(60_000));
+    request.set_path_with_query(Some(&path)).ok()?;
+    Some(request)
+}
+
+fn full_body() -> Option<(OutgoingRequest, OutgoingBody)> {
+    let request = OutgoingRequest::new(Fields::new());
+    let body = request.body().ok()?;
+    let stream = body.write().ok()?;
+    let room = usize::try_from(stream.check_write().ok()?).ok()?;
+    stream.write(&vec![b'b'; room]).ok()?;
+    drop(stream);
+    Some((request, body))
 }
 
 fn fetch(target: &str) -> String {

@@ -141,13 +141,13 @@ impl Options {
 pub struct Rights(u8);
 
 impl Rights {
-    /// Any directory at all.
+    /// Any directory at all, and the store of `wasi:keyvalue`.
     pub const FILESYSTEM: Self = Self(1);
-    /// Changing what is in directories; reading stays allowed.
+    /// Changing what is in directories and in that store; reading stays allowed.
     pub const FILESYSTEM_WRITE: Self = Self(1 << 1);
     /// TCP, UDP and name look-ups.
     pub const NETWORK: Self = Self(1 << 2);
-    /// Environment variables: the task sees none.
+    /// Environment variables and values of `wasi:config`: the task sees none.
     pub const ENVIRONMENT: Self = Self(1 << 3);
     /// Standard output and standard error: what the task writes is dropped.
     pub const OUTPUT: Self = Self(1 << 4);

@@ -5,7 +5,7 @@ use crate::keys::{Applied, Group, Key, required};
 use crate::output::{one_line, to_stderr, to_stdout};
 use crate::units::{show_size, size, switch};
 use clap::Args;
-use hart_host::{AllowedHost, DirAccess, Limits, RunBuilder};
+use hart_host::{AllowedHost, Component, DirAccess, Limits, RunBuilder};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -61,6 +61,10 @@ pub(crate) struct Wasi {
     random_bytes: Option<u64>,
     /// Which `wasi:cli/run` of two.
     p3: Option<bool>,
+    config: bool,
+    config_vars: Vec<(String, String)>,
+    keyvalue: bool,
+    keyvalue_data: Vec<(String, String)>,
 }
 
 /// The keys of `-S`, named as in wasmtime.
@@ -72,6 +76,14 @@ pub(crate) fn group() -> Group<Wasi> {
     fn off(field: &mut bool, value: Option<&str>) -> Result<(), String> {
         *field = !switch(value)?;
         Ok(())
+    }
+    fn pair(value: Option<&str>) -> Result<(String, String), String> {
+        let text = required(value)?;
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        match key.is_empty() {
+            true => Err(format!("`{text}` has no name before `=`; write K=V")),
+            false => Ok((key.to_owned(), value.to_owned())),
+        }
     }
     let key = |name, default: &str, help, set| Key {
         name,
@@ -152,6 +164,38 @@ pub(crate) fn group() -> Group<Wasi> {
                     Ok(())
                 },
             ),
+            key(
+                "config",
+                "n",
+                "Allow wasi:config, whose values config-var sets.",
+                |wasi, value| on(&mut wasi.config, value),
+            ),
+            Key {
+                name: "config-var",
+                value: "K=V",
+                default: String::from("none"),
+                help: "A value that the guest reads by wasi:config, if config is given; may be repeated.",
+                set: |wasi, value| {
+                    wasi.config_vars.push(pair(value)?);
+                    Ok(())
+                },
+            },
+            key(
+                "keyvalue",
+                "n",
+                "Allow wasi:keyvalue: a store in memory, which goes with the run, or with the request.",
+                |wasi, value| on(&mut wasi.keyvalue, value),
+            ),
+            Key {
+                name: "keyvalue-in-memory-data",
+                value: "K=V",
+                default: String::from("none"),
+                help: "What the store begins with, if keyvalue is given; may be repeated.",
+                set: |wasi, value| {
+                    wasi.keyvalue_data.push(pair(value)?);
+                    Ok(())
+                },
+            },
         ],
     }
 }
@@ -201,6 +245,40 @@ impl Grants {
             envs,
             http,
         }
+    }
+
+    /// The same with a configuration, and a store that begins with these, where they are given.
+    pub(crate) fn with(
+        mut self,
+        config: Option<Vec<(String, String)>>,
+        keyvalue: Option<Vec<(String, String)>>,
+    ) -> Self {
+        self.wasi.config = config.is_some();
+        self.wasi.config_vars = config.unwrap_or_default();
+        self.wasi.keyvalue = keyvalue.is_some();
+        self.wasi.keyvalue_data = keyvalue.unwrap_or_default();
+        self
+    }
+
+    /// # Errors
+    /// `component` imports an interface that is of no use if it is not granted.
+    pub(crate) fn check(&self, component: &Component) -> Result<(), Failure> {
+        let component = component.as_wasmtime();
+        let ty = component.component_type();
+        let granted = [
+            ("wasi:config/", "config", self.wasi.config),
+            ("wasi:keyvalue/", "keyvalue", self.wasi.keyvalue),
+        ];
+        for (import, _) in ty.imports(component.engine()) {
+            let of_import = |(prefix, ..): &&(&str, _, _)| import.starts_with(prefix);
+            if let Some((_, key, false)) = granted.iter().find(of_import) {
+                return Err(Failure::usage(format!(
+                    "imports `{}`, which it is not granted; use -S {key}, or [app.{key}] in a .toml file",
+                    one_line(import)
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// `limits` with those that `-S` sets.
@@ -254,8 +332,21 @@ impl Grants {
             no_tcp,
             no_udp,
             name_lookup,
+            config,
+            config_vars,
+            keyvalue,
+            keyvalue_data,
             ..
         } = self.wasi;
+        if config {
+            for (key, value) in config_vars {
+                run = run.config_value(key, value);
+            }
+        }
+        run = run.allow_keyvalue(keyvalue);
+        for (key, value) in keyvalue_data {
+            run = run.keyvalue_data(key, value);
+        }
         run = run.allow_network(network);
         let name_lookup = name_lookup.unwrap_or(network);
         if !no_tcp && !no_udp && name_lookup == network {
@@ -375,6 +466,7 @@ mod tests {
         for key in &group.keys {
             let value = match (key.value, &*key.default) {
                 ("SIZE", _) => "7",
+                ("K=V", _) => "a=b",
                 (_, "y") => "n",
                 _ => "y",
             };

@@ -130,6 +130,9 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     // Its threads end with the process; to wait for each of them after the run would only take time.
     let host = ManuallyDrop::new(host);
     let component = load::load(&host, path, &bytes, args.allow_precompiled)?;
+    grants
+        .check(&component)
+        .map_err(|failure| failure.at(path))?;
     let builder = match &args.invoke {
         Some(call) => host
             .invoke(&component, call)

@@ -22,7 +22,7 @@ use access_log::AccessLog;
 use admin::Admin;
 use apps::{Apps, Settings};
 pub(crate) use args::ServeArgs;
-use hart_host::{Cache, Limits, Server};
+use hart_host::{Cache, Limits, LogPrefix, Server};
 use reload::Reloader;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -69,6 +69,11 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         allow_precompiled: args.allow_precompiled,
         body_timeout: args.body_timeout,
         quiet_errors: top.quiet_errors,
+        log_prefix: match (args.no_logging_prefix, setup::is_config(&args)) {
+            (true, _) => LogPrefix::None,
+            (false, false) => LogPrefix::Instance,
+            (false, true) => LogPrefix::Named,
+        },
     };
     let apps = Arc::new(Apps::new(host.clone(), settings));
     if args.check {
@@ -115,6 +120,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }
+    // Before anybody can see that it serves: from then on a signal lets requests end.
+    interrupt.begin();
     let admin = match &top.admin {
         Some(path) => Some(Admin::start(path, apps.clone())?),
         None => None,

@@ -4,7 +4,9 @@
 mod common;
 
 use common::bed::{Bed, Machine, SLICE, assert_near, long, share};
-use hart_executor::{CurrentWorker, Executor, Platform, Step, Verdict, Worker, WorkerId};
+use hart_executor::{
+    CurrentWorker, Executor, Group, Platform, Step, Tenant, Verdict, Worker, WorkerId,
+};
 use std::{
     future::poll_fn,
     sync::{
@@ -166,6 +168,52 @@ fn a_newcomer_that_asks_for_little_is_served_soon() {
         );
         bed.run_for(10);
     }
+}
+
+/// Hunts new groups that come without end, each as soon as the one before is served, and go before whoever is there: a
+/// server whose requests are groups has as many as its clients ask for.
+#[test]
+fn newcomers_without_end_hold_up_nobody() {
+    for (old_has_tenant, new_have_tenant) in
+        [(false, false), (false, true), (true, false), (true, true)]
+    {
+        let mut bed = Bed::new();
+        let tenant = bed.executor.tenant().build();
+        let old = group_of(&bed.executor, old_has_tenant.then_some(&tenant));
+        bed.spin_by_slices(&old);
+        bed.run_for(10);
+        let before = old.stats().cpu_time;
+        newcomer(
+            &bed.executor,
+            &bed.machine,
+            new_have_tenant.then_some(tenant),
+        );
+        bed.run_for(long(2_000));
+        let since = Duration::from_millis(long(2_000));
+        let got = (old.stats().cpu_time - before).div_duration_f64(since);
+        // There are two at any time.
+        assert!(
+            cfg!(miri) || (0.4..0.6).contains(&got),
+            "it got {got} of the time ({old_has_tenant}, {new_have_tenant})"
+        );
+    }
+}
+
+fn group_of(executor: &Executor, tenant: Option<&Tenant>) -> Group {
+    match tenant {
+        Some(tenant) => executor.group().tenant(tenant).build(),
+        None => executor.group().build(),
+    }
+}
+
+/// A group of its own that works a little, after it has made the next one.
+fn newcomer(executor: &Executor, machine: &Arc<Machine>, tenant: Option<Tenant>) {
+    let (next, clock) = (executor.clone(), machine.clone());
+    let group = group_of(executor, tenant.as_ref());
+    drop(executor.build_task().group(&group).spawn(async move {
+        newcomer(&next, &clock, tenant);
+        clock.now.fetch_add(SLICE / 10, Relaxed);
+    }));
 }
 
 /// Hunts a latency class that pays with its share: shorter slices, same CPU time.

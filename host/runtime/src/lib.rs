@@ -76,6 +76,7 @@
 //! | [`Limits::blocking_threads`] of a host | 16 for files, of which a run uses 4 at a time and a tenant 8; 4 more for name look-ups |
 //! | [`HostBuilder::instances`] | 1,000; a run holds at most 875 of them |
 //! | [`HostBuilder::memory_reserve`], with less of which further tasks wait | a 32nd of the memory there is, at most 268,435,456 bytes (256 MiB) |
+//! | a run's store of `wasi:keyvalue`, beside its memory | 65,536 keys, each of 4,096 bytes; 1,000 keys in one call |
 //! | a component's file | 268,435,456 bytes (256 MiB) |
 //! | [`Loader::max_memory`], by an estimate; a 128th of it for text, a quarter for one function | 4,294,967,296 bytes (4 GiB) |
 //! | [`Loader::timeout`] | 10 minutes |
@@ -168,6 +169,7 @@ pub use service::error::ServiceError;
 pub use service::handle::{RequestUsage, Service};
 pub use wasi::grants::DirAccess;
 pub use wasi::http::allowed::{AllowedHost, AllowedHostError};
+pub use wasi::numbering::LogPrefix;
 pub use wasi::stdio::{Stdio, flush_output};
 
 #[doc(no_inline)]

@@ -48,7 +48,7 @@ impl Files {
     }
 
     /// While what this gives is there, work for threads that comes from this thread goes to this one.
-    pub(super) fn enter(&self) -> EnterGuard<'_> {
+    pub(crate) fn enter(&self) -> EnterGuard<'_> {
         self.runtime().enter()
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Removed when it is dropped.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     path: PathBuf,
 }
 

@@ -148,6 +148,7 @@ impl State {
         let info = &self.tasks[task as usize];
         let at_point = hart.is_some_and(|hart| self.harts[hart].at_point);
         if info.guest && info.queued && at_point && !ready {
+            self.preemptions += 1;
             self.record(hart, Event::Preempted { task });
         }
         self.record(hart, Event::Polled { task, ready });

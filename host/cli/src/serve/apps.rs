@@ -4,7 +4,7 @@ use super::config::plan::AppPlan;
 use super::stamp::Stamp;
 use crate::failure::Failure;
 use crate::{ended, load};
-use hart_host::{Component, Host, Route, Routes, RunBuilder, Service, Stdio, Tenant};
+use hart_host::{Component, Host, LogPrefix, Route, Routes, RunBuilder, Service, Stdio, Tenant};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ pub(super) struct Settings {
     pub(super) allow_precompiled: bool,
     pub(super) body_timeout: Duration,
     pub(super) quiet_errors: bool,
+    pub(super) log_prefix: LogPrefix,
 }
 
 /// All apps. They change one after the other, and requests go on meanwhile.
@@ -187,8 +188,11 @@ impl Apps {
         };
         let allow_precompiled = self.settings.allow_precompiled;
         let component = load::load(&self.host, &plan.component, bytes, allow_precompiled)?;
+        plan.grants
+            .check(&component)
+            .map_err(|failure| failure.at(&plan.component))?;
         let service = self
-            .service(plan, &component, &tenant)
+            .service(plan, &component, &tenant, before)
             .map_err(|failure| failure.at(&plan.component))?;
         if before.is_some() {
             self.try_out(plan, &component, &tenant)
@@ -217,6 +221,7 @@ impl Apps {
         plan: &AppPlan,
         component: &Component,
         tenant: &Tenant,
+        before: Option<&App>,
     ) -> Result<Service, Failure> {
         let mut builder = self
             .host
@@ -224,7 +229,11 @@ impl Apps {
             .name(&plan.name)
             .run(|run| granted(run, plan, tenant))
             .body_timeout(self.settings.body_timeout)
-            .quiet_errors(self.settings.quiet_errors);
+            .quiet_errors(self.settings.quiet_errors)
+            .log_prefix(self.settings.log_prefix);
+        if let Some(app) = before {
+            builder = builder.succeeds(&app.service);
+        }
         if let Some(requests) = plan.concurrency {
             builder = builder.concurrency(requests);
         }

@@ -142,6 +142,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "D", default_value = "1s", value_parser = positive_duration, help_heading = "Instances")]
     pub(crate) idle_instance_timeout: Duration,
 
+    /// Do not begin lines that guests write with `stdout [N] :: ` or `stderr [N] :: `, where N is the
+    /// number of the instance, which the guest finds in INSTANCE_ID; apps of a .toml file have
+    /// `[NAME N]`
+    #[arg(long, help_heading = "Answers")]
+    pub(crate) no_logging_prefix: bool,
+
     /// Do not say in a response why it is an error
     #[arg(long, help_heading = "Answers")]
     pub(crate) quiet_errors: bool,

@@ -7,6 +7,11 @@ use crate::failure::Failure;
 use crate::grants::Grants;
 use hart_host::Limits;
 
+/// Whether the file is one that names apps.
+pub(super) fn is_config(args: &ServeArgs) -> bool {
+    args.file.extension().is_some_and(|ext| ext == "toml")
+}
+
 /// Where the plan comes from; `None` where help was asked for, which has been printed.
 ///
 /// # Errors
@@ -15,11 +20,11 @@ pub(super) fn source(args: &ServeArgs, limits: Limits) -> Result<Option<Source>,
     let Some(grants) = Grants::new(&args.grants)? else {
         return Ok(None);
     };
-    let is_config = args.file.extension().is_some_and(|ext| ext == "toml");
+    let is_config = is_config(args);
     if is_config && grants != Grants::default() {
         return Err(Failure::usage(
-            "--dir, --env, --allow-http and -S would be for every app; write dirs, env, allow-http or network \
-             below the [[app]] that is to have them",
+            "--dir, --env, --allow-http and -S would be for every app; write dirs, env, allow-http, network, \
+             config or keyvalue below the [[app]] that is to have them",
         ));
     }
     let name = args.file.file_stem().unwrap_or(args.file.as_os_str());

@@ -65,7 +65,6 @@ pub(super) fn wait(
     grace: Duration,
     hung_up: impl Fn(&Server),
 ) {
-    interrupt.begin();
     let mut asked = pin!(poll_fn(|cx| match &asked {
         Some(asked) if asked.is_asked(cx.waker()) => Poll::Ready(()),
         _ => Poll::Pending,

@@ -14,11 +14,19 @@ Examples:
   hart sim --seeds 0..1000 --faults heavy app.wasm the same, with every kind of fault
   hart sim --seed 42 --report run.html app.wasm    what happened, as a page to look at
   hart sim --scale 1,2,4,...,64 app.wasm           how far the scheduler scales it
+  hart sim --requests load.txt service.wasm        an HTTP service, and clients on a virtual network
+
+A file of requests has one on each line: when, method, path, and how its client behaves:
+  at 1.5ms GET /hello
+  at 2ms POST /echo header x-id=7 body 64KiB at 1MiB/s   sends its body slowly
+  at 3ms GET /big/100000 reads 10KiB/ms leaves after 5ms reads slowly, and leaves before the end
+  rate 1000/s from 10ms for 100ms GET /hello             so many, at times that the seed decides
+Lines that begin with # are comments.
 
 The same build, component, input, seed and options give the same output, trace and statistics, byte for
-byte. Clocks, sleeps and random numbers are the machine's; there is no network.
+byte. Clocks, sleeps and random numbers are the machine's; guests have no network.
 
-Exit codes: the guest's own; 3 if an oracle saw the scheduler break a promise; 2 on bad usage or bad
+Exit codes: the guest's own, or 1 where it failed to answer a request; 3 if an oracle saw the scheduler break a promise; 2 on bad usage or bad
 input.";
 
 #[derive(Args, Clone, Debug)]
@@ -136,6 +144,15 @@ pub(crate) struct SimArgs {
         help_heading = "What runs"
     )]
     pub(crate) invoke: Option<String>,
+
+    /// Run a service instead of a command, and send it the requests that this file lists
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["scale", "workload", "invoke", "stdin"],
+        help_heading = "What runs"
+    )]
+    pub(crate) requests: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -73,12 +73,13 @@ impl Prepared {
         &self.path
     }
 
-    /// Uses the guest.
-    pub(super) fn run<T>(
-        &self,
-        body: impl FnOnce(&Guest) -> Result<T, GuestError>,
-    ) -> Result<T, Failure> {
-        body(&self.guest).map_err(|error| explain(&error).at(&self.path))
+    pub(super) fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
+    /// `result`, with what is said of a guest that cannot be run.
+    pub(super) fn explained<T>(&self, result: Result<T, GuestError>) -> Result<T, Failure> {
+        result.map_err(|error| explain(&error).at(&self.path))
     }
 
     /// The file's name and its arguments.
@@ -123,6 +124,9 @@ impl Prepared {
         }
         if let Some(call) = &args.invoke {
             option("--invoke", call);
+        }
+        if let Some(file) = &args.requests {
+            option("--requests", &file.to_string_lossy());
         }
         if let Some(timeout) = args.limits.timeout {
             option("--timeout", &format!("{}ns", timeout.as_nanos()));

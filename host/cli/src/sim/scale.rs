@@ -59,7 +59,7 @@ fn one(args: &SimArgs, prepared: Option<&Prepared>, config: &Config) -> Result<O
         let workload = args.workload.clone().unwrap_or_default();
         return Ok(hart_sim::run(config, move |sim| workload.start(sim)));
     };
-    let run = prepared.run(|guest| guest.run(config))?;
+    let run = prepared.explained(prepared.guest().run(config))?;
     let ended = run
         .result
         .map_err(|error| ended::explain(&error).at(prepared.path()))?;

@@ -24,7 +24,7 @@ fn put(guest: &str, path: &Path) {
 }
 
 /// Waits until `holds`.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < GUARD, "it never comes: {what}");

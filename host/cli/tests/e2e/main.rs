@@ -3,6 +3,7 @@
 //! One program, so that it is linked once. Nothing here asserts how long something takes: where a
 //! test could hang, a generous guard ends it with what was printed so far.
 
+mod stores;
 mod support;
 
 mod accounts;
@@ -27,6 +28,7 @@ mod preemption;
 mod serve;
 mod signals;
 mod sim;
+mod sim_requests;
 mod trace;
 mod wast;
 mod wordcount;

@@ -4,7 +4,7 @@
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
     accounts, apps, bad_input, environment, help, invoke, limits, network, new, outcomes, pool,
-    preemption, serve, sim, trace, wast,
+    preemption, serve, sim, sim_requests, stores, trace, wast,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -90,6 +90,11 @@ const OPTIONS: &[Row] = &[
         "serve",
         &["--server-timing"],
         serve::settings::a_response_says_what_it_took,
+    ),
+    (
+        "serve",
+        &["--no-logging-prefix"],
+        serve::lines::lines_pass_unchanged_without_a_prefix,
     ),
     (
         "serve",
@@ -253,6 +258,11 @@ const OPTIONS: &[Row] = &[
     ("sim", &["--wasi"], sim::exit_codes_are_the_guests),
     (
         "sim",
+        &["--requests"],
+        sim_requests::bodies_are_those_of_the_guest_under_every_seed,
+    ),
+    (
+        "sim",
         &["--timeout", "--wasm"],
         simulated_runs_are_as_asked_for,
     ),
@@ -292,6 +302,16 @@ const KEYS: &[Row] = &[
         accounts::what_one_call_may_take_is_set_by_options,
     ),
     ("-S", &["p3"], new::a_new_project_builds_and_runs),
+    (
+        "-S",
+        &["config", "config-var"],
+        stores::guests_read_the_configuration,
+    ),
+    (
+        "-S",
+        &["keyvalue", "keyvalue-in-memory-data"],
+        stores::a_store_begins_as_it_is_told_and_goes_with_the_run,
+    ),
     (
         "-W",
         &["max-memory", "max-task-memory"],

@@ -3,6 +3,7 @@
 mod answers;
 pub(crate) mod ends;
 mod input;
+pub(crate) mod lines;
 pub(crate) mod outgoing;
 pub(crate) mod settings;
 mod speaks_http2;

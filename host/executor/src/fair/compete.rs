@@ -107,13 +107,8 @@ impl Lane {
     /// A group begins to compete: an idle one, or one that was parked.
     pub(super) fn activate(&self, order: &mut RunOrder, group: &GroupState, now: u64) {
         let slice = group.slice() as usize;
-        let standing = group.standing_mut(&mut order.guard);
-        standing.active_slice = slice;
-        if let Some(tenant) = &group.tenant {
-            standing.active_weight = group.share.weight();
-            let weight = standing.active_weight;
-            tenant.active_weight.fetch_add(weight, Relaxed);
-        }
+        group.standing_mut(&mut order.guard).active_slice = slice;
+        order.count_weight(group, group.share.weight());
         order.add_slice(slice);
         self.publish(order);
         if is_planted(Planted::SleepForgives) {
@@ -125,12 +120,8 @@ impl Lane {
 
     /// A group stops competing.
     pub(super) fn deactivate(&self, order: &mut RunOrder, group: &GroupState) {
-        let standing = group.standing_mut(&mut order.guard);
-        let slice = standing.active_slice;
-        if let Some(tenant) = &group.tenant {
-            let weight = core::mem::take(&mut standing.active_weight);
-            tenant.active_weight.fetch_sub(weight, Relaxed);
-        }
+        let slice = group.standing(&order.guard).active_slice;
+        order.count_weight(group, 0);
         order.remove_slice(slice);
         self.publish(order);
     }
@@ -147,14 +138,9 @@ impl Lane {
             return parked.insert(&mut order.guard, until, group.clone());
         }
         // It may have been given another weight or slice since it began to compete.
-        let standing = group.standing_mut(&mut order.guard);
-        if let Some(tenant) = &group.tenant {
-            let weight = group.share.weight();
-            let before = core::mem::replace(&mut standing.active_weight, weight);
-            let change = weight.wrapping_sub(before);
-            tenant.active_weight.fetch_add(change, Relaxed);
-        }
+        order.count_weight(group, group.share.weight());
         let slice = group.slice() as usize;
+        let standing = group.standing_mut(&mut order.guard);
         let before = core::mem::replace(&mut standing.active_slice, slice);
         if before != slice {
             order.remove_slice(before);

@@ -36,7 +36,7 @@ pub(super) struct Standing {
     pub(super) polls: u64,
     /// The sum of the times at which they began or were last charged.
     pub(super) began: u128,
-    /// What the group adds to its tenant's sum while it competes.
+    /// What the group adds to its tenant's sum while it competes, or to the lane's.
     pub(super) active_weight: usize,
     /// Its slice as it is counted while it competes.
     pub(super) active_slice: usize,

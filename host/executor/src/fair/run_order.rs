@@ -1,10 +1,17 @@
 //! Which group is next: the groups that compete, in the order of their turns.
 
 use super::{
-    group::GroupState, guard::LaneGuard, heap::Heap, slice::DEFAULT_NANOSECONDS,
-    virtual_time::Virtual,
+    group::GroupState,
+    guard::LaneGuard,
+    heap::Heap,
+    share::DEFAULT_WEIGHT,
+    slice::DEFAULT_NANOSECONDS,
+    virtual_time::{Virtual, Weight},
 };
-use crate::{error::SpawnError, sync::Arc};
+use crate::{
+    error::SpawnError,
+    sync::{Arc, Ordering::Relaxed},
+};
 use alloc::vec::Vec;
 
 /// How much more than all others new groups may use before further ones get no credit. Chosen, not measured: a burst of
@@ -28,6 +35,11 @@ pub(super) struct RunOrder {
     flood: u64,
     /// No group that competes is behind this. Never goes back.
     pub(super) least: Virtual,
+    /// Where a group stands that has had its share for as long as the lane has run: what all of them used, divided by the
+    /// weights of those that competed. Not behind `least`, and no further ahead than newcomers may be kept waiting.
+    even: Virtual,
+    /// The weights of those that compete: of groups that have no tenant, and of tenants.
+    pub(super) weights: usize,
 }
 
 /// What grows with the number of groups.
@@ -64,6 +76,8 @@ impl RunOrder {
             woken: 0,
             flood: 0,
             least: 0,
+            even: 0,
+            weights: 0,
         }
     }
 
@@ -107,6 +121,23 @@ impl RunOrder {
         }
     }
 
+    /// While it competes, a group adds `weight` to its tenant's sum, and its tenant its own weight to the lane's; without a
+    /// tenant the group does that itself.
+    pub(super) fn count_weight(&mut self, group: &GroupState, weight: usize) {
+        let standing = group.standing_mut(&mut self.guard);
+        let before = core::mem::replace(&mut standing.active_weight, weight);
+        let (counted, now) = match &group.tenant {
+            None => (before, weight),
+            Some(tenant) => {
+                let sum = tenant.active_weight.load(Relaxed) - before + weight;
+                tenant.active_weight.store(sum, Relaxed);
+                let now = if sum > 0 { tenant.share.weight() } else { 0 };
+                (tenant.counted_weight.swap(now, Relaxed), now)
+            }
+        };
+        self.weights = self.weights - counted + now;
+    }
+
     /// A group with tasks and without polls in flight waits for its turn.
     pub(super) fn wait(&mut self, group: &Arc<GroupState>) {
         let request = group.request_units(&self.guard);
@@ -146,17 +177,20 @@ impl RunOrder {
 
     /// A group that has used no turns for a while, or less of them than the clock said, is not further behind
     /// than its credit. What it has in flight now counts for it.
+    ///
+    /// One of a flood has no credit, and starts where it would be if it had been there: not at `least`, which stays where
+    /// the next one starts for as long as they come, so that all others would wait for the last of them. Those of a tenant
+    /// start where their tenant stands, which goes on with what they use.
     pub(super) fn keep_up(&mut self, group: &GroupState, now: u64) {
         let had_turn = group.standing(&self.guard).had_turn;
-        let credit = if !had_turn && self.flood >= FLOOD {
-            0
+        let floor = if had_turn || self.flood < FLOOD {
+            self.least.saturating_sub(group.credit_units())
+        } else if group.tenant.is_some() {
+            self.least
         } else {
-            group.credit_units()
+            self.even
         };
-        let behind = self
-            .least
-            .saturating_sub(credit)
-            .saturating_sub(group.virtual_now(&self.guard, now));
+        let behind = floor.saturating_sub(group.virtual_now(&self.guard, now));
         group.standing_mut(&mut self.guard).virtual_time += behind;
     }
 
@@ -253,7 +287,12 @@ impl RunOrder {
             self.flood.saturating_sub(cpu)
         };
         let units = group.weight().scale(u128::from(cpu));
-        group.standing_mut(&mut self.guard).virtual_time += units;
+        let standing = group.standing_mut(&mut self.guard);
+        standing.virtual_time += units;
+        // What one is charged for that does not compete is nobody else's loss.
+        if standing.active_weight > 0 {
+            self.even += Weight::whole(self.weights).scale(u128::from(cpu));
+        }
     }
 
     /// Moves `least` to where the group is that is furthest behind.
@@ -275,5 +314,7 @@ impl RunOrder {
             (None, None) => return,
         };
         self.least = self.least.max(behind);
+        let furthest = Weight::whole(DEFAULT_WEIGHT as usize).scale(u128::from(FLOOD));
+        self.even = self.even.clamp(self.least, self.least + furthest);
     }
 }

@@ -12,6 +12,8 @@ pub(crate) struct TenantState {
     pub(crate) share: Share,
     /// The weights of those of its groups that compete now. Changed under the lane's lock.
     pub(super) active_weight: AtomicUsize,
+    /// What it adds to the lane's sum of weights: its own as long as one of its groups competes. The same holds for it.
+    pub(super) counted_weight: AtomicUsize,
     standing: Mutex<Standing>,
 }
 
@@ -28,6 +30,7 @@ impl TenantState {
         Self {
             share,
             active_weight: AtomicUsize::new(0),
+            counted_weight: AtomicUsize::new(0),
             standing: Mutex::new(Standing::default()),
         }
     }

@@ -3,6 +3,7 @@
 //! May use nothing of this crate.
 
 pub(crate) mod block;
+pub(crate) mod contained;
 pub(crate) mod error;
 pub(crate) mod setting;
 pub(crate) mod signal;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi_config::WasiConfig;
 
 use crate::base::error::BuildError;
 use crate::base::setting::Setting;
@@ -22,7 +23,7 @@ use crate::instance::exec;
 use crate::instance::exec::bindings::{tasks, tasks_async, tasks_poll};
 use crate::instance::guest::Guest;
 use crate::instance::store::GuestState;
-use crate::instance::{files, sockets};
+use crate::instance::{files, http, keyvalue, sockets};
 use crate::quota::memory_pressure::Pressure;
 use crate::sched::core::Core;
 use crate::sched::preemption::Preemption;
@@ -71,6 +72,13 @@ impl<T: Send + 'static> Blueprint<T> {
         sockets::add_to_linker(&mut linker)?;
         linker.allow_shadowing(false);
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+        linker.allow_shadowing(true);
+        http::add_to_linker(&mut linker)?;
+        linker.allow_shadowing(false);
+        wasmtime_wasi_config::add_to_linker(&mut linker, |state: &mut GuestState<T>| {
+            WasiConfig::new(state.config())
+        })?;
+        keyvalue::add_to_linker(&mut linker)?;
         tasks::add_to_linker::<_, HasSelf<GuestState<T>>>(&mut linker, |state| state)?;
         linker.allow_shadowing(true);
         exec::tasks::add_to_linker(&mut linker)?;
@@ -83,6 +91,9 @@ impl<T: Send + 'static> Blueprint<T> {
             sockets::add_to_linker_async(&mut linker)?;
             linker.allow_shadowing(false);
             wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+            linker.allow_shadowing(true);
+            http::add_to_linker_async(&mut linker)?;
+            linker.allow_shadowing(false);
             tasks_async::add_to_linker::<_, HasSelf<GuestState<T>>>(&mut linker, |state| state)?;
         }
         // The embedder's own replace hart's.

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use wasmtime::component::{ComponentExportIndex, Instance, Val};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
+use crate::base::contained::Contained;
 use crate::engine::slots::Kind;
 use crate::instance::admission::{self, Refused, SlotGuard};
 use crate::instance::ended::Ended;
@@ -63,19 +64,6 @@ struct Task<T: 'static> {
     held: Option<Held>,
 }
 
-/// A task that has not started. It may never do so, and what it has of the embedder's may panic when it is dropped: whoever
-/// drops it goes on with the books of its guest.
-struct Unstarted<T: 'static>(Option<Task<T>>);
-
-impl<T: 'static> Drop for Unstarted<T> {
-    fn drop(&mut self) {
-        let task = self.0.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
-            tracing::error!("a destructor panicked while a task that had not started was dropped");
-        }
-    }
-}
-
 /// What a guest does once it has its slots.
 pub(crate) fn start<T: Send + 'static>(
     guest: &Arc<Guest>,
@@ -85,15 +73,16 @@ pub(crate) fn start<T: Send + 'static>(
     held: Option<Held>,
 ) -> admission::Start<Guest> {
     let guest = guest.clone();
-    let mut task = Unstarted(Some(Task {
+    // It may never start, and whoever drops it goes on with the books of its guest.
+    let mut task = Contained::new(Task {
         program,
         work,
         data,
         held,
-    }));
+    });
     Box::new(move |slots| {
         // It is called once.
-        if let Some(task) = task.0.take() {
+        if let Some(task) = task.take() {
             spawn(guest, task, slots);
         }
     })
@@ -249,6 +238,7 @@ async fn instantiate_and_call<T: Send + 'static>(
     };
     let ended = enter(&mut store, instance, guest, work).await;
     guest.control.note_fuel(&store);
+    store.data().end_lines();
     if matches!(ended, Ok(Ended::Returned(_) | Ended::Results(_))) {
         program.warm.keep(guest, program.reused, store, instance);
     }

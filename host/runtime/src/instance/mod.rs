@@ -12,6 +12,8 @@ pub(crate) mod files;
 pub(crate) mod guest;
 pub(crate) mod handles;
 pub(crate) mod held_files;
+pub(crate) mod http;
+pub(crate) mod keyvalue;
 pub(crate) mod lifecycle;
 pub(crate) mod program;
 pub(crate) mod record;

@@ -10,6 +10,7 @@ use crate::engine::component::Interface;
 use crate::engine::slots::Kind;
 use crate::instance::ended::{Ended, Outcome};
 use crate::instance::error::RunError;
+use crate::instance::keyvalue::store::KeyValue;
 use crate::instance::registry::{LiveRun, Registry};
 use crate::instance::run_slots::RunSlots;
 use crate::quota::account::{Account, Need};
@@ -32,6 +33,8 @@ pub(crate) struct RunRecord {
     /// What it runs.
     pub(crate) interface: Arc<Interface>,
     pub(crate) recipe: Arc<Recipe>,
+    /// What its guests store.
+    pub(crate) keyvalue: KeyValue,
     /// Other runs write to the same standard streams.
     pub(crate) shares_streams: bool,
     pub(crate) slots: Arc<RunSlots>,
@@ -118,6 +121,7 @@ impl RunRecord {
             return;
         };
         self.warm.forget(self.id);
+        self.keyvalue.clear();
         if !self.shares_streams {
             self.recipe.leave_streams();
         }

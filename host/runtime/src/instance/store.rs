@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_config::WasiConfigVariables;
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::engine::component::Linked;
 use crate::instance::guest::Guest;
 use crate::instance::handles::Handles;
 use crate::instance::held_files::HeldFiles;
+use crate::instance::http::HttpState;
 use crate::instance::program::Program;
 use crate::quota::account::files::HeldFile;
 use crate::quota::account::payer::Payer;
 use crate::quota::limits::LimitReached;
-use crate::wasi::http::outgoing::Outgoing;
+use crate::wasi::numbering::Known;
 
 /// A component that is loaded, compiled and linked, of a host with data of type `T`. Cheap to clone; belongs to the
 /// [`Host`](crate::Host) that loaded it.
@@ -38,6 +40,8 @@ pub struct GuestState<T: 'static = ()> {
     program: Arc<Program<Self, T>>,
     /// How many runs it was for, this one included.
     uses: u32,
+    /// The instance's, where instances have one.
+    number: Option<u64>,
     data: T,
 }
 
@@ -55,9 +59,10 @@ pub struct GuestParts<'a, T> {
 impl<T: 'static> GuestState<T> {
     pub(crate) fn new(guest: Arc<Guest>, program: Arc<Program<Self, T>>, data: T) -> Self {
         let run = &guest.run;
+        let number = run.recipe.number();
         Self {
             // A hook of the embedder's is promised a call for every task.
-            wasi: run.recipe.has_hook().then(|| Wasi::new(&guest)),
+            wasi: run.recipe.has_hook().then(|| Wasi::new(&guest, number)),
             http: None,
             table: Handles::table(),
             handles: Handles::new(&run.account),
@@ -65,6 +70,7 @@ impl<T: 'static> GuestState<T> {
             guest,
             program,
             uses: 1,
+            number,
             data,
         }
     }
@@ -114,9 +120,14 @@ impl<T: 'static> GuestState<T> {
             table: &mut self.table,
             wasi: &mut self
                 .wasi
-                .get_or_insert_with(|| Wasi::new(&self.guest))
+                .get_or_insert_with(|| Wasi::new(&self.guest, self.number))
                 .context,
         }
+    }
+
+    /// What the task reads by `wasi:config`.
+    pub(crate) fn config(&self) -> &WasiConfigVariables {
+        self.guest.run.recipe.config(self.guest.denied)
     }
 
     /// The number of the task that the store belongs to.
@@ -153,7 +164,8 @@ impl<T: 'static> GuestState<T> {
 
     /// It is for another task of the same run from now on; returns the last one.
     pub(crate) fn pass_to(&mut self, guest: Arc<Guest>) -> Arc<Guest> {
-        self.wasi = guest.run.recipe.has_hook().then(|| Wasi::new(&guest));
+        let has_hook = guest.run.recipe.has_hook();
+        self.wasi = has_hook.then(|| Wasi::new(&guest, self.number));
         std::mem::replace(&mut self.guest, guest)
     }
 
@@ -168,6 +180,13 @@ impl<T: 'static> GuestState<T> {
         self.http = None;
         self.uses += 1;
         Ok(std::mem::replace(&mut self.guest, guest))
+    }
+
+    /// The task has ended, and lines that it has not ended do so with it.
+    pub(crate) fn end_lines(&self) {
+        if let Some(wasi) = &self.wasi {
+            wasi.known.end_lines();
+        }
     }
 
     /// How many runs it was for.
@@ -215,14 +234,20 @@ impl<T: 'static> GuestState<T> {
 struct Wasi {
     context: WasiCtx,
     payer: Arc<Payer>,
+    known: Known,
 }
 
 impl Wasi {
-    fn new(guest: &Guest) -> Self {
-        let run = &guest.run;
-        let payer = Payer::new(&run.account);
-        let context = run.recipe.context(&payer, guest.denied, guest.depth == 0);
-        Self { context, payer }
+    fn new(guest: &Guest, number: Option<u64>) -> Self {
+        let recipe = &guest.run.recipe;
+        let payer = Payer::new(&guest.run.account);
+        let known = recipe.known(number, &payer);
+        let context = recipe.context(&payer, guest.denied, guest.depth == 0, &known);
+        Self {
+            context,
+            payer,
+            known,
+        }
     }
 }
 
@@ -236,32 +261,11 @@ impl<T: Send + 'static> WasiView for GuestState<T> {
     }
 }
 
-/// The most bytes that the headers of one request or response may have which a guest makes. They are in the host's heap, and
-/// a guest may have as many as handles: so this is less than wasmtime's own figure.
-const FIELDS_BYTES: usize = 16 << 10;
-
-/// What wasi:http keeps for one task.
-struct HttpState {
-    context: WasiHttpCtx,
-    outgoing: Outgoing,
-}
-
-impl HttpState {
-    fn new(guest: &Guest) -> Box<Self> {
-        let run = &guest.run;
-        let outgoing = run
-            .recipe
-            .outgoing(run.id, &run.account, &run.io.names, guest.denied);
-        let mut context = WasiHttpCtx::new();
-        context.set_field_size_limit(FIELDS_BYTES);
-        Box::new(Self { context, outgoing })
-    }
-}
-
 impl<T: Send + 'static> WasiHttpView for GuestState<T> {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.handles.make_room(&mut self.table, &self.guest);
         let http = self.http.get_or_insert_with(|| HttpState::new(&self.guest));
+        http.before_call(&mut self.table, &self.guest);
         WasiHttpCtxView {
             hooks: &mut http.outgoing,
             table: &mut self.table,

@@ -45,6 +45,7 @@
 //! A watchdog restarts the loop if it panics (see [`thread`]).
 
 mod simulated;
+pub(crate) mod sleep;
 pub(crate) mod thread;
 pub(crate) mod timers;
 

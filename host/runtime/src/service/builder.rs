@@ -15,6 +15,7 @@ use crate::host::run::builder::{RunBuilder, Target};
 use crate::instance::error::RunError;
 use crate::instance::program::Reused;
 use crate::instance::store::Component;
+use crate::wasi::numbering::{LogPrefix, Numbering};
 
 /// A service that is being set up. From [`Host::service`].
 #[must_use = "a service begins with `build`"]
@@ -64,6 +65,8 @@ impl<T: Send + 'static> Host<T> {
                 body_limit: u64::MAX,
                 body_pause: Duration::from_secs(60),
                 quiet: false,
+                prefix: LogPrefix::None,
+                instances: Arc::default(),
                 data: None,
             },
         }
@@ -136,6 +139,21 @@ impl<T: Send + 'static> ServiceBuilder<T> {
         self
     }
 
+    /// What each line begins with that a guest writes to standard output or standard error. Default: nothing.
+    pub fn log_prefix(mut self, prefix: LogPrefix) -> Self {
+        self.settings.prefix = prefix;
+        self
+    }
+
+    /// Takes the place of `service`: the numbers of its instances go on from there, so that no two of both have the same.
+    ///
+    /// A service numbers its instances from 0. A guest finds its instance's number in the variable `INSTANCE_ID`, unless
+    /// [`RunBuilder::env`] sets that.
+    pub fn succeeds(mut self, service: &Service<T>) -> Self {
+        self.settings.instances = service.settings().instances.clone();
+        self
+    }
+
     /// Makes the embedder's data for a request, from its head. Default: what
     /// [`HostBuilder::data`](crate::HostBuilder::data) makes.
     pub fn data<F>(mut self, data: F) -> Self
@@ -168,8 +186,15 @@ impl<T: Send + 'static> ServiceBuilder<T> {
             times,
             idle: settings.idle,
         };
-        let prepared = self.run.prepare(reused)?;
-        let queue = Queue::new(settings.concurrency, settings.queue, settings.patience);
+        let numbering = Numbering::new(&settings.instances, settings.prefix, &self.name);
+        let prepared = self.run.numbered(numbering).prepare(reused)?;
+        let clock = prepared.clock().clone();
+        let queue = Queue::new(
+            settings.concurrency,
+            settings.queue,
+            settings.patience,
+            clock,
+        );
         Ok(Service::new(Inner {
             prepared,
             handler,

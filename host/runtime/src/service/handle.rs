@@ -24,6 +24,7 @@ use crate::base::stats::RunStats;
 use crate::host::run::handle::{Canceller, Run};
 use crate::host::run::prepared::Prepared;
 use crate::instance::lifecycle::{Held, Work};
+use crate::wasi::http::pause::Pause;
 
 /// A component that answers HTTP requests. Cheap to clone.
 ///
@@ -73,6 +74,10 @@ impl<T: Send + 'static> Service<T> {
         }
     }
 
+    pub(super) fn settings(&self) -> &Settings<T> {
+        &self.inner.settings
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.inner.name
@@ -85,7 +90,8 @@ impl<T: Send + 'static> Service<T> {
 
     /// Answers `request`, and resolves when the head of the response is there.
     ///
-    /// To be awaited where a tokio runtime with timers is entered: on the host's workers, or in the embedder's server.
+    /// To be awaited where a tokio runtime with timers is entered: on the host's workers, or in the embedder's server. A host
+    /// on a [simulated machine](crate::simulate) needs none.
     ///
     /// # Errors
     ///
@@ -120,7 +126,7 @@ impl<T: Send + 'static> Service<T> {
             body,
             exchange.clone(),
             settings.body_limit,
-            settings.body_pause,
+            Pause::on(inner.prepared.clock().clone(), settings.body_pause),
         );
         let request = Request::from_parts(parts, body.boxed_unsync());
         let (reply, answer) = Reply::new();

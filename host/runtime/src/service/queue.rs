@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
+use futures::future::{Either, select};
 
 use crate::base::sync::lock;
+use crate::sched::clock::Clock;
 
 /// How many requests run, and who waits.
 pub(super) struct Queue {
@@ -16,6 +18,7 @@ pub(super) struct Queue {
     waiting: usize,
     /// The longest that one waits.
     patience: Duration,
+    clock: Arc<Clock>,
     state: Mutex<State>,
 }
 
@@ -50,11 +53,17 @@ pub(super) struct Busy {
 const RETRY: (f64, f64) = (1.0, 120.0);
 
 impl Queue {
-    pub(super) fn new(running: usize, waiting: usize, patience: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        running: usize,
+        waiting: usize,
+        patience: Duration,
+        clock: Arc<Clock>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             running,
             waiting,
             patience,
+            clock,
             state: Mutex::default(),
         })
     }
@@ -78,11 +87,16 @@ impl Queue {
             state.waiting.push_back(sender);
             receiver
         };
-        match tokio::time::timeout(self.patience, &mut ticket).await {
-            Ok(Ok(ticket)) => Ok(ticket),
+        let patience = self.clock.sleep(self.patience);
+        let came = match select(&mut ticket, patience).await {
+            Either::Left((came, _)) => Some(came),
+            Either::Right(_) => None,
+        };
+        match came {
+            Some(Ok(ticket)) => Ok(ticket),
             // The queue keeps the sender until it sends.
-            Ok(Err(_)) => Err(lock(&self.state).busy()),
-            Err(_) => {
+            Some(Err(_)) => Err(lock(&self.state).busy()),
+            None => {
                 ticket.close();
                 // One that came at this very moment is used.
                 match ticket.try_recv() {
@@ -133,7 +147,7 @@ impl Drop for Ticket {
         };
         let mut next = {
             let mut state = lock(&queue.state);
-            state.pace.one_ends(Instant::now());
+            state.pace.one_ends(queue.clock.now());
             let next = state.next();
             if next.is_none() {
                 state.running -= 1;
@@ -170,13 +184,17 @@ mod tests {
 
     use super::*;
 
+    fn queue(running: usize, patience: Duration) -> Arc<Queue> {
+        Queue::new(running, 1, patience, Arc::new(Clock::new(None)))
+    }
+
     fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
         future.poll_unpin(&mut Context::from_waker(Waker::noop()))
     }
 
     #[tokio::test]
     async fn so_many_run_so_many_wait_and_the_rest_is_refused() {
-        let queue = Queue::new(2, 1, Duration::from_secs(60));
+        let queue = queue(2, Duration::from_secs(60));
         let first = queue.enter().await.ok();
         let _second = queue.enter().await.ok();
         let mut third = Box::pin(queue.enter());
@@ -190,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_leaves_the_queue_to_the_next() {
-        let queue = Queue::new(1, 1, Duration::from_secs(60));
+        let queue = queue(1, Duration::from_secs(60));
         let first = queue.enter().await.ok();
         let mut gone = Box::pin(queue.enter());
         assert!(poll(&mut gone).is_pending());
@@ -206,7 +224,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_that_is_too_long_is_refused() {
-        let queue = Queue::new(1, 1, Duration::from_millis(1));
+        let queue = queue(1, Duration::from_millis(1));
         let _first = queue.enter().await.ok();
         assert!(queue.enter().await.is_err());
         assert_eq!(queue.count(), (1, 0));

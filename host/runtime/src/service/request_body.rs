@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http_body::{Body, Frame, SizeHint};
@@ -38,12 +37,12 @@ pub(super) struct RequestBody<B> {
 }
 
 impl<B> RequestBody<B> {
-    pub(super) fn new(body: B, exchange: Arc<Exchange>, most: u64, pause: Duration) -> Self {
+    pub(super) fn new(body: B, exchange: Arc<Exchange>, most: u64, pause: Pause) -> Self {
         Self {
             body: Box::pin(body),
             exchange,
             left: most,
-            pause: Pause::new(pause),
+            pause,
             failed: false,
         }
     }

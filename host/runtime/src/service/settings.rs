@@ -1,9 +1,12 @@
 //! How a service takes its requests.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::request::Parts;
+
+use crate::wasi::numbering::LogPrefix;
 
 /// What a service is set up with.
 pub(super) struct Settings<T> {
@@ -15,6 +18,9 @@ pub(super) struct Settings<T> {
     pub(super) body_limit: u64,
     pub(super) body_pause: Duration,
     pub(super) quiet: bool,
+    pub(super) prefix: LogPrefix,
+    /// The number of the next instance.
+    pub(super) instances: Arc<AtomicU64>,
     pub(super) data: Option<Arc<RequestData<T>>>,
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi_config::WasiConfigVariables;
 
 use crate::base::text;
 use crate::quota::account::Account;
@@ -13,6 +14,7 @@ use crate::quota::account::payer::Payer;
 use crate::sched::io_threads::IoThreads;
 use crate::wasi::http::allowed::AllowedHost;
 use crate::wasi::http::outgoing::{Outgoing, Sender};
+use crate::wasi::numbering::{self, Known, Numbering};
 use crate::wasi::rights::Rights;
 use crate::wasi::stdio::{Output, Sink, Stdio};
 
@@ -40,6 +42,12 @@ pub(crate) struct Grants {
     pub(crate) network: bool,
     pub(crate) http: Vec<AllowedHost>,
     pub(crate) hook: Option<Hook>,
+    pub(crate) config: Vec<(String, String)>,
+    /// Whether there is a store, and what it begins with.
+    pub(crate) has_keyvalue: bool,
+    pub(crate) keyvalue: Vec<(String, Vec<u8>)>,
+    /// Where instances have numbers.
+    pub(crate) numbering: Option<Numbering>,
 }
 
 impl Grants {
@@ -67,6 +75,12 @@ pub(crate) struct Recipe {
     network: bool,
     http: Arc<[AllowedHost]>,
     hook: Option<Hook>,
+    config: WasiConfigVariables,
+    /// For tasks that are denied it.
+    no_config: WasiConfigVariables,
+    /// What a store begins with, where there is one.
+    keyvalue: Option<Vec<(String, Vec<u8>)>>,
+    numbering: Option<Numbering>,
     /// File operations answer on this thread and not at a time of another's: for simulated machines.
     inline_files: bool,
 }
@@ -164,6 +178,10 @@ impl Recipe {
             network: grants.network,
             http: grants.http.into(),
             hook: grants.hook,
+            config: grants.config.into_iter().collect(),
+            no_config: WasiConfigVariables::new(),
+            keyvalue: grants.has_keyvalue.then_some(grants.keyvalue),
+            numbering: grants.numbering,
             inline_files,
         })
     }
@@ -190,9 +208,41 @@ impl Recipe {
         self.hook.is_some()
     }
 
-    /// The context of one task.
-    pub(crate) fn context(&self, payer: &Arc<Payer>, denied: Rights, root: bool) -> WasiCtx {
-        let mut builder = self.builder(payer, denied, root);
+    /// The configuration that a task sees.
+    pub(crate) fn config(&self, denied: Rights) -> &WasiConfigVariables {
+        match denied.contains(Rights::ENVIRONMENT) {
+            true => &self.no_config,
+            false => &self.config,
+        }
+    }
+
+    /// What the run's store begins with, if it has one.
+    pub(crate) fn keyvalue(&self) -> Option<&[(String, Vec<u8>)]> {
+        self.keyvalue.as_deref()
+    }
+
+    /// The number of a new instance, where they have numbers.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.numbering.as_ref().map(Numbering::next)
+    }
+
+    /// What the instance with this number is known by.
+    pub(crate) fn known(&self, number: Option<u64>, payer: &Arc<Payer>) -> Known {
+        let known = self.numbering.as_ref().zip(number);
+        known.map_or_else(Known::default, |(numbering, number)| {
+            numbering.known(number, &self.stdout, &self.stderr, payer)
+        })
+    }
+
+    /// The context of one task, in the instance that is `known` so.
+    pub(crate) fn context(
+        &self,
+        payer: &Arc<Payer>,
+        denied: Rights,
+        root: bool,
+        known: &Known,
+    ) -> WasiCtx {
+        let mut builder = self.builder(payer, denied, root, known);
         let Some(hook) = &self.hook else {
             let mut context = builder.build();
             *context.filesystem() = self.files(denied);
@@ -200,7 +250,7 @@ impl Recipe {
         };
         hook(&mut builder);
         let mut context = builder.build();
-        self.narrow(&mut context, payer, denied, root);
+        self.narrow(&mut context, payer, denied, root, known);
         context
     }
 
@@ -225,7 +275,14 @@ impl Recipe {
 
     /// Takes back what the hook may have granted and the task was denied, and the hook's directories as it
     /// has just opened them.
-    fn narrow(&self, context: &mut WasiCtx, payer: &Arc<Payer>, denied: Rights, root: bool) {
+    fn narrow(
+        &self,
+        context: &mut WasiCtx,
+        payer: &Arc<Payer>,
+        denied: Rights,
+        root: bool,
+        known: &Known,
+    ) {
         // Those that were opened when the run started: a path may lead elsewhere by now, and it may be a
         // guest that has seen to that.
         *context.filesystem() = self.files(denied);
@@ -236,7 +293,7 @@ impl Recipe {
             // Environment and streams live together: without the hook's, all of them.
             std::mem::swap(
                 context.cli(),
-                self.builder(payer, denied, root).build().cli(),
+                self.builder(payer, denied, root, known).build().cli(),
             );
         }
     }
@@ -251,13 +308,24 @@ impl Recipe {
         }
     }
 
-    fn builder(&self, payer: &Arc<Payer>, denied: Rights, root: bool) -> WasiCtxBuilder {
+    fn builder(
+        &self,
+        payer: &Arc<Payer>,
+        denied: Rights,
+        root: bool,
+        known: &Known,
+    ) -> WasiCtxBuilder {
         let mut builder = WasiCtxBuilder::new();
         builder.allow_blocking_current_thread(self.inline_files);
         builder.max_random_size(payer.account().limits.random_bytes_or_default());
         builder.args(&self.args);
         if !denied.contains(Rights::ENVIRONMENT) {
             builder.envs(&self.env);
+            if let Some(number) = known.number
+                && !self.env.iter().any(|(name, _)| name == numbering::VARIABLE)
+            {
+                builder.env(numbering::VARIABLE, number.to_string());
+            }
         }
         if self.network && !denied.contains(Rights::NETWORK) {
             // wasmtime-wasi's own `inherit_network` is about addresses alone.
@@ -273,8 +341,8 @@ impl Recipe {
             _ => {}
         }
         if !denied.contains(Rights::OUTPUT) {
-            builder.stdout(Output::new(&self.stdout, payer));
-            builder.stderr(Output::new(&self.stderr, payer));
+            builder.stdout(Output::new(&self.stdout, payer, known.stdout.as_ref()));
+            builder.stderr(Output::new(&self.stderr, payer, known.stderr.as_ref()));
         }
         builder
     }

@@ -4,5 +4,6 @@
 
 pub(crate) mod grants;
 pub(crate) mod http;
+pub(crate) mod numbering;
 pub(crate) mod rights;
 pub(crate) mod stdio;

@@ -3,11 +3,13 @@
 //! What a guest writes in one call is written in one piece, so that lines of tasks that write whole lines (as Rust's
 //! standard library does) do not mix. Nobody waits for a slow reader but the guest that writes; see [`queue`].
 
+mod lines;
 mod queue;
+mod sink;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -21,8 +23,10 @@ use crate::quota::account::payer::Payer;
 use crate::quota::kill::Kill;
 use crate::quota::limits::{LimitKind, LimitReached, Limits};
 use crate::sched::task::current::kill_current;
+pub(crate) use lines::Lines;
+use queue::Refused;
 pub use queue::flush_output;
-use queue::{End, Queue, Refused, STDERR, STDOUT};
+pub(crate) use sink::Sink;
 
 /// A standard stream of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,57 +46,15 @@ pub enum Stdio {
     Bytes(Vec<u8>),
 }
 
-/// Where an output stream goes.
-#[derive(Clone)]
-pub(crate) enum Sink {
-    Null,
-    Process(Arc<Queue>),
-    /// The process's own, at once: on a simulated machine time does not go on while a reader is slow.
-    Direct(&'static End),
-    Capture(Arc<Mutex<Vec<u8>>>),
-}
-
 /// The most bytes a guest may offer in one write. wasmtime's own streams use the same figure.
 const WRITE_SIZE: usize = 64 << 10;
-
-impl Sink {
-    /// The process's standard output.
-    pub(crate) fn stdout(waits: bool) -> Self {
-        Self::process(&STDOUT, waits)
-    }
-
-    /// The process's standard error.
-    pub(crate) fn stderr(waits: bool) -> Self {
-        Self::process(&STDERR, waits)
-    }
-
-    fn process(end: &'static End, waits: bool) -> Self {
-        match waits {
-            false => Self::Process(Queue::new(end)),
-            true => Self::Direct(end),
-        }
-    }
-
-    /// Waits until all that was written so far has got where it goes.
-    pub(crate) async fn drained(&self) {
-        if let Self::Process(queue) = self {
-            let accepted = queue.accepted();
-            queue.moved().wait(|| queue.has_written(accepted)).await;
-        }
-    }
-
-    /// Its run is gone.
-    pub(crate) fn leave(&self) {
-        if let Self::Process(queue) = self {
-            queue.leave();
-        }
-    }
-}
 
 /// An output stream of one task.
 pub(crate) struct Output {
     sink: Sink,
     payer: Arc<Payer>,
+    /// Where each line is to begin with a prefix.
+    lines: Option<Arc<Lines>>,
     /// Bytes that the guest may still write, having asked.
     permit: usize,
     /// A flush is done when so many bytes of the queue are written.
@@ -102,19 +64,21 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(sink: &Sink, payer: &Arc<Payer>) -> Self {
+    pub(crate) fn new(sink: &Sink, payer: &Arc<Payer>, lines: Option<&Arc<Lines>>) -> Self {
         Self {
             sink: sink.clone(),
             payer: payer.clone(),
+            lines: lines.cloned(),
             permit: 0,
             flush: None,
             key: None,
         }
     }
 
-    /// Counts the bytes; an error names the limit they would break.
-    fn count(&self, bytes: usize) -> Result<(), LimitReached> {
-        let bytes = bytes as u64;
+    /// Counts the bytes, and what is written before them; an error names the limit they would break.
+    fn count(&self, bytes: &[u8]) -> Result<(), LimitReached> {
+        let prefixes = self.lines.as_ref().map_or(0, |lines| lines.adds_to(bytes));
+        let bytes = bytes.len() as u64 + prefixes;
         let account = self.payer.account();
         account.writes(bytes)?;
         if let Sink::Capture(kept) = &self.sink
@@ -133,14 +97,9 @@ impl Output {
 impl Output {
     /// Takes all of `bytes`, which were counted.
     fn put(&self, bytes: Bytes) -> Result<(), Refused> {
-        match &self.sink {
-            Sink::Null => Ok(()),
-            Sink::Process(queue) => queue.push(bytes, &self.payer.account()),
-            Sink::Direct(end) => end.write(&bytes).map_err(Refused::Io),
-            Sink::Capture(kept) => {
-                lock(kept).extend_from_slice(&bytes);
-                Ok(())
-            }
+        match &self.lines {
+            Some(lines) => lines.put(&bytes),
+            None => self.sink.put(bytes, &self.payer.account()),
         }
     }
 
@@ -191,7 +150,7 @@ impl Output {
 
 impl Clone for Output {
     fn clone(&self) -> Self {
-        Self::new(&self.sink, &self.payer)
+        Self::new(&self.sink, &self.payer, self.lines.as_ref())
     }
 }
 
@@ -233,7 +192,7 @@ impl OutputStream for Output {
         }
         self.permit = permit - bytes.len();
         // A trap and not an error that the guest could ignore: a flood would go on.
-        self.count(bytes.len())
+        self.count(&bytes)
             .map_err(|limit| StreamError::Trap(limit.into()))?;
         self.put(bytes).map_err(|refused| match refused {
             Refused::Io(error) => stream_error(error),
@@ -281,7 +240,7 @@ impl AsyncWrite for Output {
             return Poll::Pending;
         }
         self.has_room()?;
-        let counted = self.count(bytes.len()).map_err(Refused::Limit);
+        let counted = self.count(bytes).map_err(Refused::Limit);
         let put = counted.and_then(|()| self.put(Bytes::copy_from_slice(bytes)));
         Poll::Ready(match put {
             Ok(()) => Ok(bytes.len()),

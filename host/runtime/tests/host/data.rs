@@ -8,7 +8,7 @@ use hart_host::wasmtime::{self, component::Linker};
 use hart_host::wasmtime_wasi::WasiCtxBuilder;
 use hart_host::wasmtime_wasi::cli::{WasiCli, WasiCliCtx, WasiCliCtxView};
 use hart_host::wasmtime_wasi::p2::bindings::cli::environment;
-use hart_host::{GuestState, Host, HostBuilder, RunError};
+use hart_host::{GuestState, Host, HostBuilder, Limits, RunError};
 
 /// Fault: data that must be shared between threads although each is in one store only; a host that cannot be shared.
 const _: fn() = || {
@@ -230,6 +230,21 @@ fn data_that_panics_in_the_queue_keeps_no_run() {
     // wasmtime's pool misses what stores had whose data panicked.
     let left = (host.live_guests(), host.queued_spawns(), host.pool().in_use);
     assert_eq!(left, (0, 0, 0));
+}
+
+/// Fault: a panic of the embedder's in a guest's call, which ends the process where the guest's own data panics as well.
+#[test]
+fn data_that_panics_where_a_spawn_is_refused_ends_nobody() {
+    let builder = HostBuilder::with_data(|_, _: &Own| Own::panics()).data(Own::default);
+    let host = for_tests(builder)
+        .limits(Limits::new().tasks(1))
+        .build()
+        .unwrap();
+    let lab = lab(&host);
+    let outcome = run(&host, &lab, &spawn(&say(b'x')).explain()).start();
+    let text = said(outcome.unwrap().wait()).unwrap();
+    assert!(text.contains("tasks"), "{text}");
+    assert_nothing_left(&host);
 }
 
 /// Fault: a destructor of the embedder's that panics and leaves a run without an end.

@@ -120,6 +120,32 @@ fn what_waits_to_be_taken_is_memory() {
     alone(|| each_kind_is_memory(guest, b"rti", 32 * MIB));
 }
 
+/// Fault: what a guest stores is held beyond its limit, or a store has so many keys that others wait for its end.
+#[test]
+fn what_is_stored_is_memory() {
+    const LIMIT: u64 = 32 * MIB;
+
+    alone(|| {
+        let ground = Ground::new(|builder| builder);
+        let component = ground.load(include_str!("../../guests/stores.wat"));
+        let alone = ground.alone();
+        let memory = Memory::watch(LIMIT + SLACK);
+        // By number, by long keys, by large values.
+        for kind in b"nkv" {
+            println!("{}", *kind as char);
+            let attack = limited(ground.attack(&component, (*kind).into()), LIMIT);
+            let run = attack.allow_keyvalue(true).start().unwrap();
+            ground.assert_served(alone);
+            let held = run.stats().memory;
+            assert!(held > LIMIT / 2, "it stores: {held} bytes");
+            run.cancel();
+            let _ = run.wait();
+            ground.assert_served(alone);
+            memory.assert_bounded();
+        }
+    });
+}
+
 /// Fault: captured output of many runs at once goes beyond its limit.
 #[test]
 fn captured_output_is_memory() {

@@ -2,8 +2,10 @@
 //!
 //! The peer is the binary that `--wasmtime` names, with its defaults and a timeout, as its best users run it.
 
+mod apps;
 mod client;
 mod server;
+mod stream;
 
 use crate::{
     measure::{Bench, Case},
@@ -41,6 +43,8 @@ pub(crate) fn run(bench: &mut Bench, wasmtime: Option<PathBuf>) {
     }
     start(bench, &sides);
     idle(bench, &sides[0]);
+    stream::run(bench, &sides);
+    apps::run(bench);
 }
 
 /// How long each load is applied.

@@ -18,7 +18,7 @@ pub(super) const TOP: &[&str] = &[
 /// In `[tls]`.
 pub(super) const TLS: &[&str] = &["cert", "key"];
 
-/// In `[[app]]`. What `[app.limits]` has are the keys of `-W`, and `[app.env]` has any.
+/// In `[[app]]`. What `[app.limits]` has are the keys of `-W`, and `[app.env]`, `[app.config]` and `[app.keyvalue]` have any.
 pub(super) const APP: &[&str] = &[
     "name",
     "component",
@@ -35,5 +35,7 @@ pub(super) const APP: &[&str] = &[
     "env",
     "allow-http",
     "network",
+    "config",
+    "keyvalue",
     "limits",
 ];

@@ -225,15 +225,25 @@ fn grants(app: Section<'_, '_>, directory: &Path, problems: &mut Problems<'_>) -
         text.parse::<AllowedHost>()
             .map_err(|error| error.to_string())
     });
-    let mut envs = Vec::new();
-    if let Some(section) = app.section("env", "[app.env]", problems) {
-        for (name, value) in section.table.iter() {
-            if let Some(value) = text_of(name.get_ref(), value, problems) {
-                envs.push((name.get_ref().to_string(), value.to_owned()));
-            }
+    let mut texts = |key, title| {
+        app.section(key, title, problems)
+            .map(|section| texts(section, problems))
+    };
+    let envs = texts("env", "[app.env]").unwrap_or_default();
+    let config = texts("config", "[app.config]");
+    let keyvalue = texts("keyvalue", "[app.keyvalue]");
+    Grants::of(dirs, envs, http, app.switch("network", problems)).with(config, keyvalue)
+}
+
+/// The texts of a table, under whatever names it has.
+fn texts(section: Section<'_, '_>, problems: &mut Problems<'_>) -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    for (name, value) in section.table.iter() {
+        if let Some(value) = text_of(name.get_ref(), value, problems) {
+            texts.push((name.get_ref().to_string(), value.to_owned()));
         }
     }
-    Grants::of(dirs, envs, http, app.switch("network", problems))
+    texts
 }
 
 /// `HOST[::GUEST[::ro]]`, where HOST is relative to `directory`, and GUEST is HOST as it is written.

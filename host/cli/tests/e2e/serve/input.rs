@@ -190,3 +190,25 @@ fn connections_are_accepted_again_when_descriptors_are() {
     drop(many);
     assert_eq!(server.text("/hello"), "hello");
 }
+
+/// Hunts heads and bodies that a guest has the host hold, as many as it has handles, and that no limit counts.
+#[test]
+fn what_a_guest_makes_of_http_is_memory_of_its_run() {
+    let server = Server::lab(&["-W", "max-memory=16MiB"]);
+    for what in ["fields", "copies", "paths", "bodies"] {
+        let some = format!("/{what}/20");
+        assert_eq!(server.text(&some), "20", "{what}");
+        // Large enough that copies of it count.
+        let padding = "x".repeat(14 << 10);
+        let many = format!(
+            "GET /{what}/4000 HTTP/1.1\r\nhost: here\r\nx-padding: {padding}\r\nconnection: close\r\n\r\n"
+        );
+        let answer = server.ask(many.as_bytes());
+        assert_eq!(answer.status, 503, "{what}: {answer:?}");
+        assert!(answer.text().contains("memory"), "{what}: {answer:?}");
+    }
+    assert_eq!(server.text("/method/20"), "Ok(())");
+    assert_eq!(server.text("/method/1000000"), "Err(())");
+    // Far less than what 4,000 of any of them would take.
+    assert!(server.resident() < 150 << 20, "{}", server.resident());
+}

@@ -24,6 +24,7 @@ use crate::runtime::tenant::Tenant;
 use crate::sched::preemption::Preemption;
 use crate::wasi::grants::{DirAccess, Grants};
 use crate::wasi::http::allowed::AllowedHost;
+use crate::wasi::numbering::Numbering;
 use crate::wasi::stdio::Stdio;
 
 /// What a run is to do, what it is granted and what it may use. From
@@ -177,6 +178,31 @@ impl<T: Send + 'static> RunBuilder<T> {
         self
     }
 
+    /// Sets a value that guests read by `wasi:config`. The last value of a key wins. Default: none; tasks that are denied the
+    /// environment see none.
+    pub fn config_value(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.grants.config.push((key.into(), value.into()));
+        self
+    }
+
+    /// Lets guests use `wasi:keyvalue`: a store in memory, with the empty identifier, which all tasks of the run share and
+    /// which goes with the run. In a service each request has one of its own, whatever instance answers it. Default: no.
+    ///
+    /// What is stored counts as [memory](Limits::memory) of the run, 256 bytes more for each key. A guest is told as an error
+    /// of `other` when there is no room for it. A store has 65,536 keys at most, a key 4,096 bytes, and one call names 1,000
+    /// keys. Tasks that are denied the file system cannot open it, and those that are denied to write there change nothing.
+    pub fn allow_keyvalue(mut self, allow: bool) -> Self {
+        self.grants.has_keyvalue = allow;
+        self
+    }
+
+    /// Puts a value into the store that [`allow_keyvalue`](Self::allow_keyvalue) grants, before the run begins. The last
+    /// value of a key wins.
+    pub fn keyvalue_data(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.grants.keyvalue.push((key.into(), value.into()));
+        self
+    }
+
     /// What the run may use. What is not set here is as in the host's own limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -274,6 +300,12 @@ impl<T: Send + 'static> RunBuilder<T> {
         let prepared = self.prepare(Reused::ByTasks)?;
         let data = prepared.data(data)?;
         Ok(Run::new(prepared.launch(name, work, data, None)?))
+    }
+
+    /// Its instances have these numbers.
+    pub(crate) fn numbered(mut self, numbering: Numbering) -> Self {
+        self.grants.numbering = Some(numbering);
+        self
     }
 
     /// Checks everything but what is to be done, and opens what was granted.

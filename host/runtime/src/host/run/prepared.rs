@@ -11,6 +11,7 @@ use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, set_timer};
 use crate::instance::error::RunError;
 use crate::instance::guest::{Guest, Traits, Tree};
+use crate::instance::keyvalue::store::KeyValue;
 use crate::instance::lifecycle::{Held, Programs, Work, admit, start};
 use crate::instance::program::{Program, Reused};
 use crate::instance::record::{RunRecord, State};
@@ -23,6 +24,7 @@ use crate::quota::kill::Kill;
 use crate::quota::limits::{LimitKind, LimitReached, Limits};
 use crate::quota::share::Share;
 use crate::runtime::tenant::Tenant;
+use crate::sched::clock::Clock;
 use crate::sched::task::control::{Control, TaskLimits};
 use crate::sched::task::current::is_in_pool;
 use crate::wasi::grants::{Grants, Recipe};
@@ -115,6 +117,11 @@ impl<T: Send + 'static> Prepared<T> {
         })
     }
 
+    /// In whose time it runs.
+    pub(crate) fn clock(&self) -> &Arc<Clock> {
+        &self.host.runtime.clock
+    }
+
     /// Where its instances are.
     fn site(&self) -> Result<&Backend<T>, RunError> {
         self.host
@@ -167,6 +174,7 @@ impl<T: Send + 'static> Prepared<T> {
             registry: host.registry.clone(),
             io: host.io.clone(),
             kind: site.pool.kind,
+            keyvalue: KeyValue::new(&account),
             account,
             interface: interface.clone(),
             recipe: self.recipe.clone(),

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use hart_executor::Platform;
 
+use crate::base::contained::Contained;
 use crate::base::text;
 use crate::instance::admission::Refused;
 use crate::instance::cap::Cap;
@@ -108,8 +109,8 @@ pub(super) fn spawn<T: Send + 'static>(
         run: run.id,
         tenant: run.account.tenant.as_ref().map(|t| t.tenant.name()),
     };
-    // The embedder's code, which may panic: nothing is counted yet.
-    let data = (program.child_data)(&child, state.data());
+    // The embedder's code, which may panic: nothing is counted yet. What it makes is dropped in here if the spawn is refused.
+    let mut data = Contained::new((program.child_data)(&child, state.data()));
 
     let caps = parent.child_caps().clone();
     let input_bytes = entry.len() as u64 + length as u64;
@@ -156,6 +157,7 @@ pub(super) fn spawn<T: Send + 'static>(
         entry,
         input: input(),
     };
+    let data = data.take().expect("nobody has taken it");
     match admit(guest, start(guest, program.clone(), work, data, None)) {
         Ok(()) => {}
         Err(Refused::Closed) => {

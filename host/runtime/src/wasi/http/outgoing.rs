@@ -28,6 +28,10 @@ use crate::wasi::http::pause::Pause;
 /// bytes. wasmtime's own figure.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// The most bytes of a body that are taken from a guest at once. wasmtime takes 1 MiB; a guest may have many bodies, and the
+/// host holds what was not sent yet.
+pub(crate) const CHUNK: usize = 64 << 10;
+
 /// What drives a connection until all of an answer is there.
 type Drive = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
@@ -83,6 +87,14 @@ impl Outgoing {
 }
 
 impl WasiHttpHooks for Outgoing {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,

@@ -1,20 +1,36 @@
 //! How long nothing may come of a body that somebody waits for.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Sleep;
+use crate::sched::clock::Clock;
+use crate::sched::clock::sleep::Sleep;
 
 /// A bound for each wait. The clock runs only while there is one.
 pub(crate) struct Pause {
     most: Duration,
-    until: Option<Pin<Box<Sleep>>>,
+    /// Whose time it is; none: that of tokio's timers.
+    clock: Option<Arc<Clock>>,
+    until: Option<Sleep>,
 }
 
 impl Pause {
     pub(crate) fn new(most: Duration) -> Self {
-        Self { most, until: None }
+        Self {
+            most,
+            clock: None,
+            until: None,
+        }
+    }
+
+    /// In the time of `clock`, which a simulated machine may have made up.
+    pub(crate) fn on(clock: Arc<Clock>, most: Duration) -> Self {
+        Self {
+            clock: Some(clock),
+            ..Self::new(most)
+        }
     }
 
     /// Something came.
@@ -24,10 +40,11 @@ impl Pause {
 
     /// Nothing came yet: ready once that has lasted too long.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let most = self.most;
-        let until = self
-            .until
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));
-        until.as_mut().poll(cx)
+        let (most, clock) = (self.most, &self.clock);
+        let until = self.until.get_or_insert_with(|| match clock {
+            Some(clock) => clock.sleep(most),
+            None => Sleep::real(most),
+        });
+        Pin::new(until).poll(cx)
     }
 }

@@ -108,6 +108,7 @@ impl Drop for Piece {
 }
 
 /// Why bytes were not accepted.
+#[derive(Debug)]
 pub(crate) enum Refused {
     Io(io::Error),
     Limit(LimitReached),

@@ -8,7 +8,10 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::{
+    io::{Read as _, Write as _},
     net::SocketAddr,
+    os::unix::net::UnixStream,
+    path::Path,
     sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
     thread::JoinHandle,
@@ -163,6 +166,23 @@ pub(super) fn open(
 pub(super) fn once(address: SocketAddr, path: &str) {
     let answered = on_one_thread(async { Connection::new(address).ask(path).await });
     assert!(answered, "the server answers");
+}
+
+/// Whether the server's admin socket takes `body`.
+pub(super) fn post(socket: &Path, path: &str, body: &[u8]) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = UnixStream::connect(socket)?;
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
 /// Clients on a thread of their own that keep so many requests going.

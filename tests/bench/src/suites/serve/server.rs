@@ -50,7 +50,7 @@ impl Side {
         }
     }
 
-    fn command(&self, guest: &Path) -> Command {
+    fn command(&self) -> Command {
         let mut command = Command::new(self.program().expect("it was looked for"));
         command.args(["serve", "--addr", "127.0.0.1:0"]);
         match self {
@@ -66,7 +66,6 @@ impl Side {
                 "pooling-allocator",
             ]),
         };
-        command.arg(guest);
         command
     }
 }
@@ -74,8 +73,26 @@ impl Side {
 impl Server {
     /// Starts a server of one of the examples, and waits until it listens.
     pub(super) fn start(side: &Side, guest: &str) -> Self {
-        let mut process = side
-            .command(&hart_build::guest(guest))
+        Self::start_with(side, &[], &hart_build::guest(guest))
+    }
+
+    /// The same with more options.
+    pub(super) fn start_with(side: &Side, options: &[&str], guest: &Path) -> Self {
+        Self::run(side.command().args(options).arg(guest))
+    }
+
+    /// Starts hart with the apps of a file.
+    pub(super) fn start_apps(config: &Path) -> Self {
+        let program = Side::Hart.program().expect("it was looked for");
+        Self::run(
+            Command::new(program)
+                .args(["serve", "--addr", "127.0.0.1:0"])
+                .arg(config),
+        )
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut process = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

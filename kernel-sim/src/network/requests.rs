@@ -1,0 +1,275 @@
+//! Requests that clients send: what, how, and when.
+
+use crate::random::stream;
+use hart_host::http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{CONTENT_LENGTH, HOST},
+    uri::PathAndQuery,
+};
+use std::time::Duration;
+
+/// So many in so much time, such as bytes in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    count: u64,
+    nanoseconds: u64,
+}
+
+/// A request, and how its client behaves.
+///
+/// # Examples
+///
+/// ```
+/// use hart_sim::{Rate, Request};
+/// use std::time::Duration;
+///
+/// // A client on a slow line, which gives up.
+/// let request = Request::new("POST".parse()?, "/echo".parse()?)
+///     .body(10_000)
+///     .body_rate(Rate::new(1_000, Duration::from_millis(1)))
+///     .leaves(Duration::from_millis(3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a request does nothing until it is sent"]
+pub struct Request {
+    pub(super) method: Method,
+    pub(super) target: PathAndQuery,
+    headers: HeaderMap,
+    pub(super) body: u64,
+    pub(super) body_rate: Option<Rate>,
+    pub(super) read_rate: Option<Rate>,
+    pub(super) leaves: Option<u64>,
+}
+
+/// Requests, and when they are sent.
+///
+/// # Examples
+///
+/// ```
+/// use hart_sim::{Rate, Request, Requests};
+/// use std::time::Duration;
+///
+/// let hello = Request::new("GET".parse()?, "/hello".parse()?);
+/// let second = Duration::from_secs(1);
+/// let requests = Requests::new()
+///     .at(Duration::from_millis(3), hello.clone())
+///     .random(Rate::new(1_000, second), Duration::ZERO, second, hello);
+/// assert_eq!(requests.expected(), 1_001);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "requests do nothing until they are sent"]
+pub struct Requests {
+    lines: Vec<(When, Request)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum When {
+    At(u64),
+    Random { rate: Rate, from: u64, length: u64 },
+}
+
+// === impl Rate ===
+
+impl Rate {
+    /// `count` in `time`; at least one, in at least a nanosecond.
+    pub fn new(count: u64, time: Duration) -> Self {
+        Self {
+            count: count.max(1),
+            nanoseconds: nanoseconds(time).max(1),
+        }
+    }
+
+    /// Nanoseconds that so many take.
+    pub(super) fn time_for(self, count: u64) -> u64 {
+        self.time_for_parts(count, 1)
+    }
+
+    /// The same for `count / parts`.
+    fn time_for_parts(self, count: u64, parts: u64) -> u64 {
+        let time = u128::from(count) * u128::from(self.nanoseconds);
+        let time = time / (u128::from(self.count) * u128::from(parts));
+        u64::try_from(time).unwrap_or(u64::MAX)
+    }
+
+    /// How many there are in so many nanoseconds.
+    pub(super) fn count_in(self, nanoseconds: u64) -> u64 {
+        let count = u128::from(nanoseconds) * u128::from(self.count) / u128::from(self.nanoseconds);
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+// === impl Request ===
+
+impl Request {
+    /// A request without a body, whose client takes the answer as fast as it comes.
+    pub fn new(method: Method, target: PathAndQuery) -> Self {
+        Self {
+            method,
+            target,
+            headers: HeaderMap::new(),
+            body: 0,
+            body_rate: None,
+            read_rate: None,
+            leaves: None,
+        }
+    }
+
+    /// Adds a header. `Host` and `Content-Length` are there without it.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Gives it a body of so many bytes: the letters from a to z, again and again.
+    pub fn body(mut self, bytes: u64) -> Self {
+        self.body = bytes;
+        self
+    }
+
+    /// How fast the client sends the body. Default: at once.
+    pub fn body_rate(mut self, bytes: Rate) -> Self {
+        self.body_rate = Some(bytes);
+        self
+    }
+
+    /// How fast the client reads the answer's body. Default: at once.
+    pub fn read_rate(mut self, bytes: Rate) -> Self {
+        self.read_rate = Some(bytes);
+        self
+    }
+
+    /// The client leaves so long after it has begun, unless it has its answer.
+    pub fn leaves(mut self, after: Duration) -> Self {
+        self.leaves = Some(nanoseconds(after));
+        self
+    }
+
+    /// What a server would read of it.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        if !headers.contains_key(HOST) {
+            headers.insert(HOST, HeaderValue::from_static("localhost"));
+        }
+        if self.body > 0 && !headers.contains_key(CONTENT_LENGTH) {
+            headers.insert(CONTENT_LENGTH, self.body.into());
+        }
+        headers
+    }
+}
+
+// === impl Requests ===
+
+impl Requests {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one, sent at this time.
+    pub fn at(mut self, time: Duration, request: Request) -> Self {
+        self.lines.push((When::At(nanoseconds(time)), request));
+        self
+    }
+
+    /// Adds as many as come at this rate, from a time on for so long. When each of them comes is drawn from the seed: like
+    /// calls of people who know nothing of each other.
+    pub fn random(
+        mut self,
+        rate: Rate,
+        from: Duration,
+        length: Duration,
+        request: Request,
+    ) -> Self {
+        let (from, length) = (nanoseconds(from), nanoseconds(length));
+        self.lines
+            .push((When::Random { rate, from, length }, request));
+        self
+    }
+
+    /// How many there are, on the average over all seeds.
+    pub fn expected(&self) -> u64 {
+        let counts = self.lines.iter().map(|(when, _)| match when {
+            When::At(_) => 1,
+            When::Random { rate, length, .. } => rate.count_in(*length),
+        });
+        counts.fold(0, u64::saturating_add)
+    }
+
+    /// Those of a seed, with the time of each, in order.
+    pub(super) fn draw(&self, seed: u64) -> Vec<(u64, &Request)> {
+        let mut drawn = Vec::new();
+        for (line, (when, request)) in self.lines.iter().enumerate() {
+            match *when {
+                When::At(time) => drawn.push((time, request)),
+                When::Random { rate, from, length } => {
+                    let mut rng = stream(seed, (3 << 32) + line as u64);
+                    let mut time = 0_u64;
+                    loop {
+                        // A millionth of the average is fine enough.
+                        let pause = -(1.0 - rng.f64()).ln() * 1e6;
+                        time = time.saturating_add(rate.time_for_parts(pause as u64, 1_000_000));
+                        if time >= length {
+                            break;
+                        }
+                        drawn.push((from.saturating_add(time), request));
+                    }
+                }
+            }
+        }
+        // Stable: those of the same time come in the order of the lines.
+        drawn.sort_by_key(|(time, _)| *time);
+        drawn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn request() -> Request {
+        Request::new(Method::GET, PathAndQuery::from_static("/"))
+    }
+
+    // Hunts times that come from elsewhere than the seed, that lie outside of their span, or that are too many or too few.
+    #[test]
+    fn times_are_drawn_from_the_seed() {
+        let requests = Requests::new()
+            .random(Rate::new(5_000, SECOND), SECOND, SECOND, request())
+            .at(SECOND * 2, request());
+        assert_eq!(requests.expected(), 5_001);
+        let times = |seed| {
+            let drawn = requests.draw(seed).into_iter();
+            drawn.map(|(time, _)| time).collect::<Vec<_>>()
+        };
+        assert_eq!(times(1), times(1));
+        assert_ne!(times(1), times(2));
+        for seed in 0..20 {
+            let times = times(seed);
+            assert!((4_600..5_400).contains(&times.len()), "{}", times.len());
+            assert!(times.is_sorted());
+            assert_eq!(times.last(), Some(&2_000_000_000));
+            assert!(times[0] >= 1_000_000_000);
+        }
+    }
+
+    // Hunts rates whose arithmetic overflows, or that stand still.
+    #[test]
+    fn rates_are_exact() {
+        let rate = Rate::new(10_000, Duration::from_millis(1));
+        assert_eq!(rate.time_for(1), 100);
+        assert_eq!(rate.count_in(250), 2);
+        let slow = Rate::new(1, SECOND * 3_600);
+        assert_eq!(slow.time_for(2), 7_200_000_000_000);
+        assert_eq!(slow.count_in(1_000_000), 0);
+        assert_eq!(slow.time_for(u64::MAX), u64::MAX);
+        assert_eq!(Rate::new(0, Duration::ZERO).time_for(7), 7);
+    }
+}
