@@ -145,6 +145,13 @@ impl<T: 'static> GuestState<T> {
         }
     }
 
+    /// Counts so many bytes that a call keeps while it waits: the guest goes on meanwhile, and may make very many.
+    pub(super) fn held(&self, bytes: usize) -> Result<Buffer, LimitReached> {
+        let mut held = self.buffer();
+        held.hold(bytes)?;
+        Ok(held)
+    }
+
     /// Counts the buffer of what `wrap` makes of the stream.
     pub(super) fn count_input(
         &mut self,

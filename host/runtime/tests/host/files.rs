@@ -294,6 +294,19 @@ fn a_listing_is_memory() {
     assert_nothing_left(&ground.host);
 }
 
+/// Fault: paths that the host keeps for calls which wait for a thread, and counts for nobody: a guest of WASI 0.3 makes as
+/// many calls as it likes meanwhile.
+#[test]
+fn paths_of_calls_that_wait_are_memory() {
+    let ground = Ground::new("waiting", host());
+    let limits = Limits::new().memory(4 << 20);
+    let run = ground.run(&ground.wasi03, "opening(1000, 100000)", limits);
+    let error = run.start().unwrap().wait().unwrap_err();
+    let reached = error.limit().unwrap_or_else(|| panic!("{error}"));
+    assert_eq!(reached.limit, LimitKind::Memory, "{error}");
+    assert_nothing_left(&ground.host);
+}
+
 /// Fault: a pipe that is opened because a directory was asked for, and takes a thread for ever.
 #[test]
 fn a_pipe_is_no_directory() {

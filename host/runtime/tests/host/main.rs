@@ -21,6 +21,7 @@ mod layers;
 mod limits;
 mod load;
 mod loading;
+mod look_ups;
 mod neighbours;
 mod pool;
 mod preemption;

@@ -171,7 +171,15 @@ const SETTINGS: &[Row] = &[
 /// Seen through the command: options of `hart run` and of `hart serve` are these. Its own tests have a table, too.
 const BY_THE_COMMAND: &[(&str, &[&str])] = &[
     ("HostBuilder", &["trace"]),
-    ("RunBuilder", &["allow_http"]),
+    (
+        "RunBuilder",
+        &[
+            "allow_http",
+            "allow_keyvalue",
+            "config_value",
+            "keyvalue_data",
+        ],
+    ),
     (
         "ServerBuilder",
         &[
@@ -192,12 +200,14 @@ const BY_THE_COMMAND: &[(&str, &[&str])] = &[
             "concurrency",
             "data",
             "idle_timeout",
+            "log_prefix",
             "name",
             "queue",
             "queue_timeout",
             "quiet_errors",
             "reuse",
             "run",
+            "succeeds",
         ],
     ),
 ];

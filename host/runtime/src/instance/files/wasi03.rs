@@ -35,6 +35,26 @@ impl<T: Send + 'static> HostDescriptor for Files<'_, T> {
     }
 }
 
+/// What a call keeps while it waits for a thread. The guest goes on meanwhile, so it may make very many of them.
+trait Kept {
+    /// Bytes, beside those of the call itself.
+    fn kept(&self) -> usize {
+        0
+    }
+}
+
+impl Kept for String {
+    fn kept(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Kept for u64 {}
+impl Kept for Advice {}
+impl Kept for NewTimestamp {}
+impl Kept for PathFlags {}
+impl Kept for Resource<Descriptor> {}
+
 /// Methods that a thread does.
 macro_rules! on_a_thread {
     ($($name:ident($($arg:ident: $type:ty),*) -> $returns:ty;)*) => {$(
@@ -43,7 +63,13 @@ macro_rules! on_a_thread {
             file: Resource<Descriptor>,
             $($arg: $type),*
         ) -> $returns {
-            let loan = store.with(|mut store| store.get().lend()).await;
+            let kept = 0 $(+ $arg.kept())*;
+            let (held, lend) = store.with(|mut store| {
+                let files = store.get();
+                (files.0.held(kept), files.lend())
+            });
+            let _held = held.map_err(FilesystemError::trap)?;
+            let loan = lend.await;
             let wasi = store.with_getter::<WasiFilesystem>(WasiFilesystemView::filesystem);
             loan.within(
                 <WasiFilesystem as HostDescriptorWithStore<GuestState<T>>>::$name(&wasi, file, $($arg),*)
@@ -86,9 +112,21 @@ impl<T: Send + 'static> HostDescriptorWithStore<GuestState<T>> for HasFiles<T> {
         ) -> FilesystemResult<()>;
         symlink_at(target: String, path: String) -> FilesystemResult<()>;
         unlink_file_at(path: String) -> FilesystemResult<()>;
-        is_same_object(other: Resource<Descriptor>) -> wasmtime::Result<bool>;
         metadata_hash() -> FilesystemResult<MetadataHashValue>;
         metadata_hash_at(follow: PathFlags, path: String) -> FilesystemResult<MetadataHashValue>;
+    }
+
+    async fn is_same_object(
+        store: &Accessor<GuestState<T>, Self>,
+        file: Resource<Descriptor>,
+        other: Resource<Descriptor>,
+    ) -> wasmtime::Result<bool> {
+        let loan = store.with(|mut store| store.get().lend()).await;
+        let wasi = store.with_getter::<WasiFilesystem>(WasiFilesystemView::filesystem);
+        let same = <WasiFilesystem as HostDescriptorWithStore<GuestState<T>>>::is_same_object(
+            &wasi, file, other,
+        );
+        loan.within(same).await
     }
 
     async fn open_at(
@@ -99,11 +137,12 @@ impl<T: Send + 'static> HostDescriptorWithStore<GuestState<T>> for HasFiles<T> {
         how: OpenFlags,
         flags: DescriptorFlags,
     ) -> FilesystemResult<Resource<Descriptor>> {
-        let (held, lend) = store.with(|mut store| {
+        let (held, file, lend) = store.with(|mut store| {
             let files = store.get();
-            (files.0.new_file(), files.lend())
+            (files.0.held(path.kept()), files.0.new_file(), files.lend())
         });
-        let Ok(held) = held else {
+        let _held = held.map_err(FilesystemError::trap)?;
+        let Ok(file) = file else {
             return Err(ErrorCode::InsufficientMemory.into());
         };
         let loan = lend.await;
@@ -111,7 +150,7 @@ impl<T: Send + 'static> HostDescriptorWithStore<GuestState<T>> for HasFiles<T> {
         let opened = loan
             .within(open_at(&wasi, directory, follow, path, how, flags))
             .await?;
-        store.with(|mut store| store.get().0.files.keep(opened.rep(), held));
+        store.with(|mut store| store.get().0.files.keep(opened.rep(), file));
         Ok(opened)
     }
 

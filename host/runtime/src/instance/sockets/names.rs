@@ -19,6 +19,7 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, subscribe};
 use wasmtime_wasi::sockets::{WasiSocketsCtx, WasiSocketsCtxView, WasiSocketsView};
 
 use crate::instance::store::GuestState;
+use crate::instance::streams::Buffer;
 use crate::sched::io_threads::Lend;
 
 /// A look-up: the stream of addresses that it comes to.
@@ -73,9 +74,12 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
             // It is the right to do this.
             sockets.table.get(&network)?;
             let sockets = sockets.ctx.clone();
+            // Until a thread has it, which may be never.
+            let held = state.held(name.len())?;
             let run = &state.guest().run;
             let lend = run.io.names.lend(run.id, &run.account);
-            let mut look_up = LookUp::Goes(look_up(lend, sockets, name).boxed());
+            let looks = look_up(lend, sockets, name, held);
+            let mut look_up = LookUp::Goes(looks.boxed());
             // What needs no look is answered at once.
             if let Poll::Ready(Err(error)) = look_up.look() {
                 return Ok((Err(*error),));
@@ -108,6 +112,7 @@ async fn look_up(
     lend: Lend,
     mut sockets: WasiSocketsCtx,
     name: String,
+    _held: Buffer,
 ) -> Result<Vec<IpAddress>, ErrorCode> {
     let loan = lend.await;
     let looks = async {

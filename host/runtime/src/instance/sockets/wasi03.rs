@@ -34,10 +34,14 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
         .instance("wasi:sockets/ip-name-lookup@0.3.0")?
         .func_wrap_concurrent("resolve-addresses", |store, (name,): (String,)| {
             Box::pin(async move {
-                let lend = store.with(|mut store| {
-                    let run = &store.data_mut().guest().run;
-                    run.io.names.lend(run.id, &run.account)
+                let (held, lend) = store.with(|mut store| {
+                    let state = store.data_mut();
+                    let run = &state.guest().run;
+                    let lend = run.io.names.lend(run.id, &run.account);
+                    (state.held(name.len()), lend)
                 });
+                // While it waits for a thread: the guest goes on, and may look up very many.
+                let _held = held?;
                 let sockets = store.with_getter::<WasiSockets>(WasiSocketsView::sockets);
                 let looked =
                     <WasiSockets as Names<GuestState<T>>>::resolve_addresses(&sockets, name);
