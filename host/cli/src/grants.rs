@@ -115,6 +115,15 @@ pub(crate) fn group() -> Group<Wasi> {
                 |wasi, value| on(&mut wasi.http, value),
             ),
             key(
+                "cli",
+                "y",
+                "wasi:cli, which every guest has: it cannot be taken away.",
+                |_, value| match switch(value)? {
+                    true => Ok(()),
+                    false => Err("guests always have wasi:cli; leave it out".into()),
+                },
+            ),
+            key(
                 "tcp",
                 "y",
                 "Allow TCP, if inherit-network is given.",

@@ -1,6 +1,6 @@
 //! The environment that a guest gets.
 
-use crate::support::{Finished, Running, command};
+use crate::support::{Finished, Running, command, hart};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -66,4 +66,14 @@ fn what_cannot_be_inherited_is_told() {
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
     let ended = env(&own, &[]);
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("\n", ""));
+}
+
+/// Hunts a line that wasmtime takes and hart does not: `-S cli` is how wasmtime's server is told to link what guests print
+/// with.
+#[test]
+pub(crate) fn every_guest_has_wasi_cli() {
+    let ended = env(&[], &["-S", "cli", "--env", "K=1"]);
+    assert_eq!(values(&ended, "K"), ["1"]);
+    let refused = hart(["run", "-S", "cli=n", "guest.wasm"]).exits(2);
+    assert!(refused.stderr.contains("leave it out"), "{refused:#?}");
 }

@@ -301,6 +301,7 @@ const KEYS: &[Row] = &[
         &["hostcall-fuel", "max-random-size"],
         accounts::what_one_call_may_take_is_set_by_options,
     ),
+    ("-S", &["cli"], environment::every_guest_has_wasi_cli),
     ("-S", &["p3"], new::a_new_project_builds_and_runs),
     (
         "-S",

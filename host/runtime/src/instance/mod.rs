@@ -12,6 +12,7 @@ pub(crate) mod files;
 pub(crate) mod guest;
 pub(crate) mod handles;
 pub(crate) mod held_files;
+pub(crate) mod held_http;
 pub(crate) mod http;
 pub(crate) mod keyvalue;
 pub(crate) mod lifecycle;
