@@ -13,6 +13,7 @@ pub(crate) mod guest;
 pub(crate) mod handles;
 pub(crate) mod held_files;
 pub(crate) mod http;
+pub(crate) mod http_state;
 pub(crate) mod keyvalue;
 pub(crate) mod lifecycle;
 pub(crate) mod program;

@@ -12,7 +12,7 @@ use crate::engine::component::Linked;
 use crate::instance::guest::Guest;
 use crate::instance::handles::Handles;
 use crate::instance::held_files::HeldFiles;
-use crate::instance::http::HttpState;
+use crate::instance::http_state::HttpState;
 use crate::instance::program::Program;
 use crate::quota::account::files::HeldFile;
 use crate::quota::account::payer::Payer;
