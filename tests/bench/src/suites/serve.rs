@@ -4,22 +4,18 @@
 
 mod apps;
 mod client;
+mod rows;
 mod server;
 mod stream;
 
 use crate::{
     measure::{Bench, Case},
-    row::{Figure, Row, median, quantile},
+    row::{Row, median},
 };
 use client::Load;
+use rows::{CONNECTIONS, PEER, SUITE, answered, figure, p99, span};
 use server::{Server, Side};
-use std::{path::PathBuf, time::Duration};
-
-const SUITE: &str = "serve";
-const PEER: &str = "wasmtime serve";
-
-/// Connections of a closed loop, and clients of an open one.
-const CONNECTIONS: usize = 20;
+use std::path::PathBuf;
 
 /// Requests a second of all clients of an open loop together: a twentieth of what a small machine can do.
 const OPEN_RATE: f64 = 400.0;
@@ -45,11 +41,6 @@ pub(crate) fn run(bench: &mut Bench, wasmtime: Option<PathBuf>) {
     idle(bench, &sides[0]);
     stream::run(bench, &sides);
     apps::run(bench);
-}
-
-/// How long each load is applied.
-fn span(bench: &Bench) -> Duration {
-    Duration::from_secs(if bench.is_quick() { 1 } else { 4 })
 }
 
 /// Requests a second of a closed loop.
@@ -165,27 +156,10 @@ fn idle(bench: &mut Bench, side: &Side) {
     });
 }
 
-fn figure(name: &'static str, unit: &'static str, hart: &[f64], peer: Option<&[f64]>) -> Figure {
-    Figure {
-        name,
-        unit,
-        hart: median(hart),
-        peer: peer.map(median),
-    }
-}
-
-fn p99(load: &Load) -> f64 {
-    quantile(&load.latencies, 0.99)
-}
-
 fn p50(load: &Load) -> f64 {
     median(&load.latencies)
 }
 
 fn failed(load: &Load) -> f64 {
     load.failed as f64
-}
-
-fn answered(load: &Load) -> f64 {
-    load.answered() as f64
 }

@@ -2,9 +2,9 @@
 //! tasks of its own on the other cores. There is no peer that does these; hart is compared with itself.
 
 use super::{
-    CONNECTIONS, SUITE, answered, client, figure, p99,
+    client,
+    rows::{CONNECTIONS, SUITE, answered, figure, p99, span},
     server::{Server, Side},
-    span,
 };
 use crate::{
     measure::Bench,
@@ -128,7 +128,9 @@ fn fan_out(bench: &mut Bench) {
         client::once(server.address(), "/8/10000000");
         start.elapsed().as_secs_f64() * 1e3
     };
-    servers.iter().for_each(|server| drop(ask(server)));
+    for server in &servers {
+        let _first = ask(server);
+    }
     let rounds = if bench.is_quick() { 5 } else { 15 };
     let (times, repeated) = bench.repeat(rounds, |_| servers.each_ref().map(ask));
     let of = |side: usize| -> Vec<f64> { times.iter().map(|times| times[side]).collect() };

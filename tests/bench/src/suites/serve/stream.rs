@@ -1,7 +1,7 @@
 //! Long bodies, eight at once, both ways: bytes a second, and what the server's memory grows to meanwhile.
 
 use super::{
-    PEER, SUITE, figure,
+    rows::{PEER, SUITE, figure},
     server::{Server, Side},
 };
 use crate::{measure::Bench, row::Row};
