@@ -57,6 +57,10 @@ pub struct Limits {
     /// waits for. The first [`TASK_HANDLES`](Self::TASK_HANDLES) of each task do not count, so that a task can always
     /// write its output. What a task had at once stays counted until it ends, however many it drops. One more ends the
     /// task. Default 32,768.
+    ///
+    /// What a guest makes without the host (`resource.new`, ends of streams and futures, waitable sets) is counted for each
+    /// task by itself, and not as memory. With component-model async a task may have as many handles as fit into an eighth
+    /// of the run's memory, and one that was spawned a 32nd of that (64 at least).
     pub handles: Option<u32>,
     /// File descriptors that the host holds for the whole run: open files and directories, and sockets, which a stream of
     /// one keeps open. Directories that the run was granted do not count. A guest that asks for one more gets an error
@@ -110,6 +114,11 @@ impl Limits {
     pub const TASK_HANDLES: u32 = 8;
     /// Bytes of the run's memory that a handle takes.
     pub const HANDLE_BYTES: u64 = 256;
+    /// Handles of a task with component-model async may take one part in so many of the run's memory.
+    pub(crate) const OWN_HANDLES_PART: u64 = 8;
+    /// A task that was spawned may have one in so many of them, and so many in any case.
+    pub(crate) const SPAWNED_PART: u32 = 32;
+    pub(crate) const SPAWNED_LEAST: u32 = 64;
     /// The default of [`Limits::input_bytes`]: 16 MiB.
     pub const DEFAULT_INPUT_BYTES: u64 = 16 * MIB;
     /// The default of [`Limits::result_bytes`]: 16 MiB.

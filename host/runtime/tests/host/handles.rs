@@ -148,3 +148,40 @@ fn buffers_of_streams_are_memory_of_the_run() {
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }
+
+/// Makes so many streams of its own, in one task.
+const STREAMS: &str = r#"(component
+    (type $bytes (stream u8))
+    (core func $new (canon stream.new $bytes))
+    (core module $m
+        (import "" "new" (func $new (result i64)))
+        (func (export "streams") (param $count i32)
+            (loop $more
+                (drop (call $new))
+                (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+                (br_if $more (local.get $count)))))
+    (core instance $i (instantiate $m (with "" (instance (export "new" (func $new))))))
+    (func (export "streams") (param "count" u32) (canon lift (core func $i "streams"))))"#;
+
+/// Fault: streams that a guest makes without the host, which take much more of the host's memory than of the guest's own.
+#[test]
+fn streams_of_a_guests_own_take_a_part_of_its_memory() {
+    let host = host();
+    let guest = host.load(STREAMS.as_bytes()).unwrap();
+    let ends = |count: u32, limits: Limits| {
+        let run = host.invoke(&guest, &format!("streams({count})")).unwrap();
+        let ended = run.limits(limits.timeout(HANG)).start().unwrap().wait();
+        ended
+            .err()
+            .map(|error| error.limit().unwrap_or_else(|| panic!("{error}")))
+    };
+    let small = Limits::new().memory(4 << 20);
+    // Each has two ends.
+    assert_eq!(ends(1_000, small), None);
+    let reached = ends(1_100, small).unwrap();
+    assert_eq!((reached.limit, reached.value), (LimitKind::Handles, 2048));
+    assert_eq!(ends(16_000, Limits::new()), None);
+    let reached = ends(17_000, Limits::new()).unwrap();
+    assert_eq!((reached.limit, reached.value), (LimitKind::Handles, 32_768));
+    assert_nothing_left(&host);
+}

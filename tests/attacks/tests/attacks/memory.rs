@@ -63,6 +63,38 @@ fn handles_are_memory() {
     alone(|| each_kind_is_memory(guest, b"posdl", 16 * MIB));
 }
 
+/// Fault: streams that guests make without the host are some hundred bytes each of the host's memory, and nobody's.
+#[test]
+fn streams_of_guests_own_are_few() {
+    const MODULE: &str = "  (core module $guest\n";
+    const GIVEN: &str = r#"(export "drop-task" (func $drop-task))"#;
+    alone(|| {
+        let ground = Ground::new(|builder| builder);
+        let text = guest(include_str!("../../guests/own.wat"))
+            .replace(
+                MODULE,
+                &format!(
+                    r#"(type $bytes (stream u8)) (core func $stream (canon stream.new $bytes))
+                    {MODULE} (import "host" "stream" (func $stream (result i64)))"#
+                ),
+            )
+            .replace(
+                GIVEN,
+                &format!(r#"{GIVEN} (export "stream" (func $stream))"#),
+            );
+        let component = ground.load(&text);
+        let alone = ground.alone();
+        let memory = Memory::watch(32 * MIB + SLACK);
+        let attack = limited(ground.attack(&component, 60), 32 * MIB);
+        let run = attack.start().unwrap();
+        ground.assert_served(alone);
+        assert!(!run.is_finished());
+        run.cancel();
+        let _ = run.wait();
+        memory.assert_bounded();
+    });
+}
+
 /// Fault: each of very many streams reads ahead.
 #[test]
 fn buffers_of_streams_are_memory() {

@@ -125,6 +125,7 @@ pub(super) fn spawn<T: Send + 'static>(
         memory: cut(options.memory, parent.control.limits.memory),
         cpu_time: cut(options.cpu_time, parent.control.limits.cpu_time),
         fuel: cut(options.fuel, parent.control.limits.fuel),
+        spawned: true,
         ..parent.control.limits
     };
     let control = Control::new(run.runtime.clone(), run.account.clone(), own);

@@ -48,10 +48,9 @@ fn hook<T: 'static>(control: &Arc<Control>, store: &mut Store<T>) -> Result<()> 
         ));
     };
     let limits = &control.account.limits;
-    let handles = limits
-        .handles_or_default()
-        .saturating_add(Limits::TASK_HANDLES);
-    store.set_max_component_handles(handles as usize);
+    let handles = own_handles(control, limits, store.concurrent_resource_table().is_some());
+    control.own_handles.store(handles, Ordering::Relaxed);
+    store.set_max_component_handles(handles.saturating_add(Limits::TASK_HANDLES) as usize);
     let fuel = limits.hostcall_fuel_or_default();
     store.set_hostcall_fuel(usize::try_from(fuel).unwrap_or(usize::MAX));
     match preemption {
@@ -77,6 +76,24 @@ fn hook<T: 'static>(control: &Arc<Control>, store: &mut Store<T>) -> Result<()> 
     }
     host_call::hook(control, store);
     Ok(())
+}
+
+/// Handles that a store may have, whoever makes them.
+///
+/// wasmtime tells nobody when a guest makes one by itself. With component-model async it keeps some 240 bytes for each end
+/// of a stream, each set and each call that goes on, so they are no more than take a part of the run's memory; and few in
+/// each of many tasks. Without, they are a few bytes each.
+fn own_handles(control: &Control, limits: &Limits, is_async: bool) -> u32 {
+    let all = limits.handles_or_default();
+    if !is_async {
+        return all;
+    }
+    let most = limits.memory_or_default() / Limits::OWN_HANDLES_PART / Limits::HANDLE_BYTES;
+    let all = all.min(u32::try_from(most).unwrap_or(u32::MAX));
+    match control.limits.spawned {
+        true => all.min((all / Limits::SPAWNED_PART).max(Limits::SPAWNED_LEAST)),
+        false => all,
+    }
 }
 
 /// What a guest does at an epoch check that finds its deadline passed.

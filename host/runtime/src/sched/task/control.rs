@@ -1,6 +1,6 @@
 //! One task's kill switch and books.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ pub(crate) struct TaskLimits {
     pub(crate) fuel: Option<u64>,
     /// Elements that one of its tables may have.
     pub(crate) table_elements: Option<usize>,
+    /// It is one of many: a guest has spawned it.
+    pub(crate) spawned: bool,
 }
 
 impl TaskLimits {
@@ -34,6 +36,7 @@ impl TaskLimits {
             cpu_time: limits.task_cpu_time,
             fuel: limits.task_fuel,
             table_elements: None,
+            spawned: false,
         }
     }
 }
@@ -107,6 +110,8 @@ pub(crate) struct Control {
     pub(super) slice: AtomicU64,
     /// Units that the guest has used of the slice in which it ended.
     pub(super) last_fuel: AtomicU64,
+    /// Handles of the component model that its store may have, where that was armed.
+    pub(super) own_handles: AtomicU32,
     /// It is a guest of a host's: while it lives it may have a slot in the host's pool.
     in_pool: AtomicBool,
 }
@@ -145,6 +150,7 @@ impl Control {
             burnt: AtomicU64::new(0),
             slice: AtomicU64::new(0),
             last_fuel: AtomicU64::new(0),
+            own_handles: AtomicU32::new(0),
             in_pool: AtomicBool::new(false),
         })
     }

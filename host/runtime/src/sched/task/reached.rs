@@ -1,5 +1,7 @@
 //! The limit that an error of a guest's call tells of.
 
+use std::sync::atomic::Ordering;
+
 use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
 
@@ -25,7 +27,8 @@ pub(crate) fn limit_of(error: &wasmtime::Error, control: &Control) -> Option<Lim
     let limits = &control.account.limits;
     let text = error.root_cause().to_string();
     let (kind, value) = if text.contains("store handle limit exceeded") {
-        (LimitKind::Handles, u64::from(limits.handles_or_default()))
+        let most = control.own_handles.load(Ordering::Relaxed);
+        (LimitKind::Handles, u64::from(most))
     } else if text.contains("fuel allocated for hostcalls has been exhausted") {
         (LimitKind::HostcallFuel, limits.hostcall_fuel_or_default())
     } else if text.starts_with("requested len ") && text.contains(" exceeds limit ") {
