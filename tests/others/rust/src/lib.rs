@@ -1,0 +1,1 @@
+//! Nothing: each service is an example.
