@@ -188,8 +188,8 @@ fn newcomers_without_end_hold_up_nobody() {
             &bed.machine,
             new_have_tenant.then_some(tenant),
         );
-        bed.run_for(long(2_000));
-        let since = Duration::from_millis(long(2_000));
+        bed.run_for(long(800));
+        let since = Duration::from_millis(long(800));
         let got = (old.stats().cpu_time - before).div_duration_f64(since);
         // There are two at any time.
         assert!(
