@@ -38,7 +38,7 @@ struct Arguments {
     /// Writes the rows to this file, as one JSON array.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draws what the suite `latency` found, as SVG.
+    /// Draws what the suites `latency` or `serve` found beside those who spin, as SVG.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// The peer of the suite `serve`: wasmtime 48 [default: that in PATH].
