@@ -19,8 +19,9 @@ use std::{
 /// Requests a second of the app that is not the cause, all its clients together.
 const QUIET_RATE: f64 = 200.0;
 
-/// Connections to the app that is.
+/// Clients of the app that is, and how many times what it can do they ask for.
 const LOUD: usize = 200;
+const TIMES: f64 = 4.0;
 
 pub(super) fn run(bench: &mut Bench) {
     swap(bench);
@@ -45,9 +46,12 @@ fn swap(bench: &mut Bench) {
     let alone = load();
     let (loaded, swapped) = thread::scope(|scope| {
         let swapping = scope.spawn(|| {
-            let swap = |_: &u32| {
+            let swap = |number: &u32| {
                 thread::sleep(pause);
-                client::post(&socket.0, "/apps/app", &component)
+                // With a section of no meaning, so that it is compiled each time.
+                let section = [&[0, 6, 1, b'n'], &number.to_le_bytes()[..]].concat();
+                let next = [&component[..], &section].concat();
+                client::post(&socket.0, "/apps/hello-http", &next)
             };
             (0..swaps).filter(swap).count()
         });
@@ -88,12 +92,13 @@ fn overload(bench: &mut Bench) {
     let server = Server::start_apps(&config.0);
     let address = server.address();
     let quiet = || client::open(address, "/quiet/work/200", CONNECTIONS, QUIET_RATE, span);
-    let loud = |connections| client::closed(address, "/noisy/work/2000", connections, span);
+    let path = "/noisy/work/2000";
     let alone = quiet();
     // As much as it can do: no more wait than there is room for.
-    let peak = answered(&loud(8));
+    let peak = answered(&client::closed(address, path, 8, span));
+    let rate = TIMES * peak / span.as_secs_f64();
     let (beside, loaded) = thread::scope(|scope| {
-        let loaded = scope.spawn(|| loud(LOUD));
+        let loaded = scope.spawn(|| client::open(address, path, LOUD, rate, span));
         (quiet(), loaded.join().unwrap_or_default())
     });
     let goodput = answered(&loaded) / peak;
