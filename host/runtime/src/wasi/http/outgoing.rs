@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The most bytes of a body that are taken from a guest at once. wasmtime takes 1 MiB; a guest may have many bodies, and the
 /// host holds what was not sent yet.
-pub(crate) const CHUNK: usize = 64 << 10;
+pub(crate) const CHUNK: usize = 256 << 10;
 
 /// What drives a connection until all of an answer is there.
 type Drive = Box<dyn Future<Output = Result<(), Error>> + Send>;
