@@ -240,3 +240,24 @@ impl Core {
         stats
     }
 }
+
+#[cfg(test)]
+impl Core {
+    /// The books of a run, for tests of what is counted in them.
+    pub(crate) fn account(
+        &self,
+        limits: crate::quota::limits::Limits,
+        tenant: Option<Arc<crate::quota::account::tenant::TenantAccount>>,
+    ) -> Arc<Account> {
+        let share = crate::quota::share::Share::default();
+        Account::open(
+            &self.executor,
+            String::new(),
+            share,
+            limits,
+            tenant,
+            &self.files,
+        )
+        .expect("the weight is one, and there is memory")
+    }
+}

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::store::{BATCH, KeyValue, Refused};
 use crate::quota::account::Account;
 use crate::quota::limits::{LimitKind, Limits};
-use crate::quota::share::Share;
 use crate::sched::core::Core;
 
 struct Bed {
@@ -17,15 +16,7 @@ struct Bed {
 impl Bed {
     fn new(memory: u64) -> Self {
         let core = Core::new(1, None, None, None, None);
-        let account = Account::open(
-            &core.executor,
-            String::new(),
-            Share::default(),
-            Limits::new().memory(memory),
-            None,
-            &core.files,
-        )
-        .unwrap();
+        let account = core.account(Limits::new().memory(memory), None);
         Self {
             store: KeyValue::new(&account),
             account,

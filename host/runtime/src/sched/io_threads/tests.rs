@@ -11,7 +11,6 @@ use crate::base::block;
 use crate::quota::account::Account;
 use crate::quota::account::tenant::TenantAccount;
 use crate::quota::limits::Limits;
-use crate::quota::share::Share;
 use crate::sched::core::Core;
 
 struct Bed {
@@ -28,15 +27,7 @@ impl Bed {
     }
 
     fn account(&self, tenant: Option<Arc<TenantAccount>>) -> Arc<Account> {
-        Account::open(
-            &self.core.executor,
-            String::new(),
-            Share::default(),
-            Limits::new(),
-            tenant,
-            &self.core.files,
-        )
-        .unwrap()
+        self.core.account(Limits::new(), tenant)
     }
 
     fn lend(&self, run: u64) -> Pin<Box<Lend>> {

@@ -2,9 +2,9 @@
 //! tasks of its own on the other cores. There is no peer that does these; hart is compared with itself.
 
 use super::{
-    CONNECTIONS, SUITE, answered, client, figure, p99,
+    client,
+    figures::{CONNECTIONS, SUITE, against_itself, answered, failed, figure, span},
     server::{Server, Side},
-    span,
 };
 use crate::{
     measure::Bench,
@@ -57,21 +57,14 @@ fn swap(bench: &mut Bench) {
         });
         (load(), swapping.join().unwrap_or(0))
     });
-    bench.record(Row {
-        suite: SUITE,
-        case: "swap".into(),
-        unit: "ms",
-        hart: p99(&loaded),
-        peer: p99(&alone),
-        peer_name: "without swaps",
-        ratio: p99(&alone) / p99(&loaded),
-        rounds: 1,
-        repeated: 0,
-        figures: vec![
-            figure("failed", "", &[loaded.failed as f64], None),
-            figure("swaps", "", &[swapped as f64], None),
-        ],
-    });
+    let figures = vec![figure("swaps", "", &[swapped as f64], None)];
+    bench.record(against_itself(
+        "swap",
+        &loaded,
+        &alone,
+        "without swaps",
+        figures,
+    ));
 }
 
 /// Two apps, one of them asked for far more than the machine can do.
@@ -102,22 +95,13 @@ fn overload(bench: &mut Bench) {
         (quiet(), loaded.join().unwrap_or_default())
     });
     let goodput = answered(&loaded) / peak;
-    bench.record(Row {
-        suite: SUITE,
-        case: "overload".into(),
-        unit: "ms",
-        hart: p99(&beside),
-        peer: p99(&alone),
-        peer_name: "alone",
-        ratio: p99(&alone) / p99(&beside),
-        rounds: 1,
-        repeated: 0,
-        figures: vec![
-            figure("failed", "", &[beside.failed as f64], None),
-            figure("goodput of the other", "of its peak", &[goodput], None),
-            figure("503 of the other", "", &[loaded.failed as f64], None),
-        ],
-    });
+    let figures = vec![
+        figure("goodput of the other", "of its peak", &[goodput], None),
+        figure("503 of the other", "", &[failed(&loaded)], None),
+    ];
+    bench.record(against_itself(
+        "overload", &beside, &alone, "alone", figures,
+    ));
 }
 
 /// A request whose 8 tasks compute for about 10 ms each: on all workers, and on one.

@@ -3,7 +3,7 @@
 use super::client::Load;
 use crate::{
     measure::Bench,
-    row::{Figure, median, quantile},
+    row::{Figure, Row, median, quantile},
 };
 use std::time::Duration;
 
@@ -16,6 +16,29 @@ pub(super) const CONNECTIONS: usize = 20;
 /// How long each load is applied.
 pub(super) fn span(bench: &Bench) -> Duration {
     Duration::from_secs(if bench.is_quick() { 1 } else { 4 })
+}
+
+/// How late hart answers `beside` something, compared with how late it does `alone`; `is_alone` says what alone is.
+pub(super) fn against_itself(
+    case: &str,
+    beside: &Load,
+    alone: &Load,
+    is_alone: &'static str,
+    mut figures: Vec<Figure>,
+) -> Row {
+    figures.insert(0, figure("failed", "", &[failed(beside)], None));
+    Row {
+        suite: SUITE,
+        case: case.to_owned(),
+        unit: "ms",
+        hart: p99(beside),
+        peer: p99(alone),
+        peer_name: is_alone,
+        ratio: p99(alone) / p99(beside),
+        rounds: 1,
+        repeated: 0,
+        figures,
+    }
 }
 
 pub(super) fn figure(

@@ -7,7 +7,6 @@ use crate::base::sync::lock;
 use crate::quota::account::Account;
 use crate::quota::account::payer::Payer;
 use crate::quota::limits::Limits;
-use crate::quota::share::Share;
 use crate::sched::core::Core;
 use crate::wasi::stdio::Sink;
 use crate::wasi::stdio::queue::Refused;
@@ -22,15 +21,7 @@ struct Bed {
 impl Bed {
     fn new(memory: u64) -> Self {
         let core = Core::new(1, None, None, None, None);
-        let account = Account::open(
-            &core.executor,
-            String::new(),
-            Share::default(),
-            Limits::new().memory(memory),
-            None,
-            &core.files,
-        )
-        .unwrap();
+        let account = core.account(Limits::new().memory(memory), None);
         let written = Arc::default();
         let sink = Sink::Capture(Arc::clone(&written));
         Self {
