@@ -102,8 +102,11 @@ impl Module {
                 }
             }
             Payload::MemorySection(memories) => {
-                let count = self.memories.len() + memories.count() as usize;
-                self.memories.resize(count, Data::default());
+                // How many it says that there are may be a lie, so each is read.
+                for memory in memories.clone() {
+                    memory?;
+                    self.memories.push(Data::default());
+                }
             }
             Payload::ElementSection(elements) => {
                 for element in elements.clone() {
@@ -181,5 +184,37 @@ fn constant(expr: &ConstExpr<'_>) -> Option<u64> {
         // Higher up there is no memory.
         Operator::I64Const { value } => u64::try_from(value).ok().filter(|from| *from < 1 << 48),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fault: memory for as many things as a section says that it has. A few bytes of a component could say billions.
+    #[test]
+    fn a_section_that_lies_about_its_count_takes_no_memory() {
+        const SAID: usize = 1 << 20;
+        // Of 2^20, in LEB128.
+        let said = [0x80, 0x80, 0x40];
+        for id in 1..=13 {
+            let mut binary = b"\0asm\x01\0\0\0".to_vec();
+            binary.extend([id, said.len() as u8]);
+            binary.extend(said);
+            let mut module = Module::default();
+            for payload in wasmparser::Parser::new(0).parse_all(&binary) {
+                // Each is cut off, which is an error of the parser's or of ours.
+                let read = payload.and_then(|payload| module.read(&payload));
+                if read.is_err() {
+                    break;
+                }
+            }
+            let room = module.types.capacity()
+                + module.functions.capacity()
+                + module.tags.capacity()
+                + module.tables.capacity()
+                + module.memories.capacity();
+            assert!(room < SAID / 1_000, "section {id}: room for {room}");
+        }
     }
 }
