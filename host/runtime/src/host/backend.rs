@@ -23,7 +23,7 @@ use crate::instance::exec;
 use crate::instance::exec::bindings::{tasks, tasks_async, tasks_poll};
 use crate::instance::guest::Guest;
 use crate::instance::store::GuestState;
-use crate::instance::{files, http, keyvalue, sockets};
+use crate::instance::{clocks, files, http, keyvalue, sockets};
 use crate::quota::memory_pressure::Pressure;
 use crate::sched::core::Core;
 use crate::sched::preemption::Preemption;
@@ -68,6 +68,7 @@ impl<T: Send + 'static> Blueprint<T> {
         let mut linker = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         linker.allow_shadowing(true);
+        clocks::add_to_linker(&mut linker)?;
         files::add_to_linker(&mut linker)?;
         sockets::add_to_linker(&mut linker)?;
         linker.allow_shadowing(false);
@@ -87,6 +88,7 @@ impl<T: Send + 'static> Blueprint<T> {
         if kind == Kind::Concurrent {
             wasmtime_wasi::p3::add_to_linker(&mut linker)?;
             linker.allow_shadowing(true);
+            clocks::add_to_linker_async(&mut linker)?;
             files::add_to_linker_async(&mut linker)?;
             sockets::add_to_linker_async(&mut linker)?;
             linker.allow_shadowing(false);

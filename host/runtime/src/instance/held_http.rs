@@ -52,9 +52,13 @@ pub(crate) struct HttpState {
 impl HttpState {
     pub(crate) fn new(guest: &Guest) -> Box<Self> {
         let run = &guest.run;
-        let outgoing = run
-            .recipe
-            .outgoing(run.id, &run.account, &run.io.names, guest.denied);
+        let outgoing = run.recipe.outgoing(
+            run.id,
+            &run.account,
+            &run.io.names,
+            &run.runtime.clock,
+            guest.denied,
+        );
         let mut context = WasiHttpCtx::new();
         context.set_field_size_limit(FIELDS);
         Box::new(Self {

@@ -4,6 +4,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod cap;
+pub(crate) mod clocks;
 pub(crate) mod ended;
 pub(crate) mod ending;
 pub(crate) mod error;

@@ -102,6 +102,23 @@ impl Runtime {
         self.owner.inner.recorder.clone().map(Trace::new)
     }
 
+    /// Ready after `length`, to some 50 us: what guests wait for by `wasi:clocks`. Needs no runtime of tokio's; on a
+    /// simulated machine it is the machine's time.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let runtime = hart_host::Runtime::builder().workers(1).build()?;
+    /// let (began, length) = (Instant::now(), Duration::from_micros(300));
+    /// let sleep = runtime.sleep(length);
+    /// runtime.group().build()?.spawn(async move |_| sleep.await).wait()?;
+    /// assert!(began.elapsed() >= length);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn sleep(&self, length: Duration) -> impl Future<Output = ()> + Send + Unpin + 'static {
+        self.owner.inner.clock.sleep(length)
+    }
+
     /// How many times epochs were incremented.
     pub fn epochs(&self) -> u64 {
         self.owner.inner.clock.epochs()

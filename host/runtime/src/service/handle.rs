@@ -126,7 +126,7 @@ impl<T: Send + 'static> Service<T> {
             body,
             exchange.clone(),
             settings.body_limit,
-            Pause::on(inner.prepared.clock().clone(), settings.body_pause),
+            Pause::new(inner.prepared.clock().clone(), settings.body_pause),
         );
         let request = Request::from_parts(parts, body.boxed_unsync());
         let (reply, answer) = Reply::new();

@@ -11,6 +11,7 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use crate::base::text;
 use crate::quota::account::Account;
 use crate::quota::account::payer::Payer;
+use crate::sched::clock::Clock;
 use crate::sched::io_threads::IoThreads;
 use crate::wasi::http::allowed::AllowedHost;
 use crate::wasi::http::outgoing::{Outgoing, Sender};
@@ -260,6 +261,7 @@ impl Recipe {
         run: u64,
         account: &Arc<Account>,
         names: &Arc<IoThreads>,
+        clock: &Arc<Clock>,
         denied: Rights,
     ) -> Outgoing {
         // On a simulated machine there is no network.
@@ -270,6 +272,7 @@ impl Recipe {
             run,
             account: account.clone(),
             names: names.clone(),
+            clock: clock.clone(),
         }))
     }
 

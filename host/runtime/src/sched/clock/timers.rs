@@ -1,6 +1,12 @@
-//! Deadlines in order, with removal: guests end long before most of theirs.
+//! Deadlines, with removal: guests end long before most of theirs.
+//!
+//! A hierarchical wheel: setting a deadline and forgetting it take as long beside a million others as alone. A slot of
+//! the lowest level is [`UNIT`] wide, one of each level above it as wide as all [`SLOTS`] below. A deadline is on the
+//! lowest level on which its slot is not the present one, so all of the same slot are on one list, and what is on a level
+//! is later than all that is below it. When the time reaches a slot above the lowest level, what is in it moves down.
+//!
+//! Nothing is rounded: in the slot of the present, deadlines are compared as they are.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -11,58 +17,393 @@ pub(crate) trait Expire: Send + Sync {
 }
 
 /// Names one deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey {
-    deadline: Instant,
-    /// Tells equal deadlines apart.
+    place: u32,
+    /// Tells those apart that have had the place.
     sequence: u64,
 }
 
-#[derive(Default)]
+/// How wide a slot of the lowest level is, as a power of two of nanoseconds: 4 us.
+const UNIT: u32 = 12;
+/// Slots of a level, as a power of two.
+const DIGIT: u32 = 6;
+const SLOTS: usize = 1 << DIGIT;
+/// Enough for all times.
+const LEVELS: usize = (u64::BITS - UNIT).div_ceil(DIGIT) as usize;
+/// How many deadlines of a slot are looked at to find the first. Where there are more, the slot's own time does.
+const LOOKED_AT: usize = 32;
+/// No place.
+const NONE: u32 = u32::MAX;
+/// Places for so many are kept when none is left.
+const KEPT: usize = 1024;
+
 pub(super) struct Timers {
-    queue: BTreeMap<TimerKey, Weak<dyn Expire>>,
-    next: u64,
+    base: Instant,
+    levels: [Level; LEVELS],
+    places: Vec<Place>,
+    /// The first of the free places.
+    free: u32,
+    live: usize,
+    sequence: u64,
+    /// The unit up to which all that was due has been taken.
+    now: u64,
+    /// What [`next`](Self::next) said last, or an earlier deadline that was set since.
+    armed: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Level {
+    /// A bit for each slot that has a list.
+    occupied: u64,
+    lists: [List; SLOTS],
+}
+
+#[derive(Clone, Copy)]
+struct List {
+    first: u32,
+    last: u32,
+}
+
+struct Place {
+    /// Nanoseconds from the base.
+    deadline: u64,
+    sequence: u64,
+    /// None if it is free.
+    target: Option<Weak<dyn Expire>>,
+    next: u32,
+    previous: u32,
+    level: u8,
+    slot: u8,
+}
+
+const EMPTY: List = List {
+    first: NONE,
+    last: NONE,
+};
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            base: Instant::now(),
+            levels: [Level {
+                occupied: 0,
+                lists: [EMPTY; SLOTS],
+            }; LEVELS],
+            places: Vec::new(),
+            free: NONE,
+            live: 0,
+            sequence: 0,
+            now: 0,
+            armed: u64::MAX,
+        }
+    }
 }
 
 impl Timers {
-    /// Adds a deadline; says whether it is the first now.
+    /// Adds a deadline; says whether it is before all that [`next`](Self::next) knew of.
     pub(super) fn insert(
         &mut self,
         deadline: Instant,
         target: Weak<dyn Expire>,
     ) -> (TimerKey, bool) {
-        let key = TimerKey {
+        let deadline = self.nanoseconds(deadline);
+        self.sequence += 1;
+        let new = Place {
             deadline,
-            sequence: self.next,
+            sequence: self.sequence,
+            target: Some(target),
+            next: NONE,
+            previous: NONE,
+            level: 0,
+            slot: 0,
         };
-        self.next += 1;
-        self.queue.insert(key, target);
-        (
-            key,
-            self.queue
-                .first_key_value()
-                .is_some_and(|(first, _)| *first == key),
-        )
+        let place = self.free;
+        let place = match self.places.get_mut(place as usize) {
+            Some(free) => {
+                self.free = free.next;
+                *free = new;
+                place
+            }
+            None => {
+                self.places.push(new);
+                u32::try_from(self.places.len() - 1).expect("fewer than four billion timers")
+            }
+        };
+        self.live += 1;
+        self.link(place);
+        let first = deadline < self.armed;
+        if first {
+            self.armed = deadline;
+        }
+        let sequence = self.sequence;
+        (TimerKey { place, sequence }, first)
     }
 
+    /// Forgets a deadline that has not come.
     pub(super) fn remove(&mut self, key: TimerKey) -> Option<Weak<dyn Expire>> {
-        self.queue.remove(&key)
+        let place = self.places.get(key.place as usize)?;
+        if place.target.is_none() || place.sequence != key.sequence {
+            return None;
+        }
+        self.unlink(key.place);
+        self.release(key.place)
     }
 
-    /// The next deadline.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.queue.first_key_value().map(|(key, _)| key.deadline)
+    /// When to look again: the next deadline, or somewhat before it where there are many.
+    pub(super) fn next(&mut self) -> Option<Instant> {
+        let next = self.first_slot().map(|(level, slot)| {
+            let mut deadline = u64::MAX;
+            let mut place = self.levels[level].lists[slot].first;
+            for _ in 0..LOOKED_AT {
+                let Some(looked_at) = self.places.get(place as usize) else {
+                    return deadline;
+                };
+                deadline = deadline.min(looked_at.deadline);
+                place = looked_at.next;
+            }
+            let start = self.start(level, slot);
+            // The present slot has begun: at its end all of it is due.
+            let unit = if level == 0 { start + 1 } else { start };
+            unit << UNIT
+        });
+        self.armed = next.unwrap_or(u64::MAX);
+        next.map(|next| self.base + std::time::Duration::from_nanos(next))
     }
 
     /// Takes what is due.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Arc<dyn Expire>> {
         let mut due = Vec::new();
-        while let Some(entry) = self.queue.first_entry() {
-            if entry.key().deadline > now {
+        let now = self.nanoseconds(now);
+        let unit = now >> UNIT;
+        while let Some((level, slot)) = self.first_slot() {
+            let start = self.start(level, slot);
+            if start > unit {
                 break;
             }
-            due.extend(entry.remove().upgrade());
+            self.now = self.now.max(start);
+            let mut place = self.take(level, slot);
+            while let Some(taken) = self.places.get(place as usize) {
+                let next = taken.next;
+                if taken.deadline <= now {
+                    due.extend(self.release(place).and_then(|target| target.upgrade()));
+                } else {
+                    self.link(place);
+                }
+                place = next;
+            }
+            if level == 0 && start == unit {
+                break;
+            }
         }
+        self.now = self.now.max(unit);
         due
+    }
+
+    fn nanoseconds(&self, time: Instant) -> u64 {
+        let since = time.saturating_duration_since(self.base);
+        // As much less than the end of time as what is added to it below.
+        u64::try_from(since.as_nanos()).map_or(FAR, |since| since.min(FAR))
+    }
+
+    /// The slot whose time comes first.
+    fn first_slot(&self) -> Option<(usize, usize)> {
+        let levels = self.levels.iter().enumerate();
+        let mut occupied = levels.filter(|(_, level)| level.occupied != 0);
+        let (level, found) = occupied.next()?;
+        Some((level, found.occupied.trailing_zeros() as usize))
+    }
+
+    /// The unit at which a slot begins.
+    fn start(&self, level: usize, slot: usize) -> u64 {
+        let below = DIGIT * level as u32;
+        let above = self.now.checked_shr(below + DIGIT).unwrap_or(0);
+        ((above << DIGIT) | slot as u64) << below
+    }
+
+    /// Puts a place on the list of its deadline.
+    fn link(&mut self, place: u32) {
+        let linked = &mut self.places[place as usize];
+        let unit = (linked.deadline >> UNIT).max(self.now);
+        let differ = unit ^ self.now;
+        let level = differ.checked_ilog2().unwrap_or(0) / DIGIT;
+        let slot = (unit >> (DIGIT * level)) as usize % SLOTS;
+        let Level { occupied, lists } = &mut self.levels[level as usize];
+        let list = &mut lists[slot];
+        (linked.level, linked.slot) = (level as u8, slot as u8);
+        (linked.previous, linked.next) = (list.last, NONE);
+        *occupied |= 1 << slot;
+        match self.places.get_mut(list.last as usize) {
+            Some(last) => last.next = place,
+            None => list.first = place,
+        }
+        list.last = place;
+    }
+
+    fn unlink(&mut self, place: u32) {
+        let Place {
+            next,
+            previous,
+            level,
+            slot,
+            ..
+        } = self.places[place as usize];
+        let Level { occupied, lists } = &mut self.levels[usize::from(level)];
+        let list = &mut lists[usize::from(slot)];
+        match self.places.get_mut(previous as usize) {
+            Some(before) => before.next = next,
+            None => list.first = next,
+        }
+        match self.places.get_mut(next as usize) {
+            Some(after) => after.previous = previous,
+            None => list.last = previous,
+        }
+        if list.first == NONE {
+            *occupied &= !(1 << slot);
+        }
+    }
+
+    /// Takes a whole list; its first place.
+    fn take(&mut self, level: usize, slot: usize) -> u32 {
+        let Level { occupied, lists } = &mut self.levels[level];
+        *occupied &= !(1 << slot);
+        std::mem::replace(&mut lists[slot], EMPTY).first
+    }
+
+    /// Frees a place that is on no list.
+    fn release(&mut self, place: u32) -> Option<Weak<dyn Expire>> {
+        let freed = &mut self.places[place as usize];
+        let target = freed.target.take();
+        freed.next = std::mem::replace(&mut self.free, place);
+        self.live -= 1;
+        if self.live == 0 && self.places.len() > KEPT {
+            (self.places, self.free) = (Vec::new(), NONE);
+        }
+        target
+    }
+}
+
+/// The last time that there is: all later ones are this.
+const FAR: u64 = u64::MAX >> 1;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Target(u64, Arc<Mutex<Vec<u64>>>);
+
+    impl Expire for Target {
+        fn expire(self: Arc<Self>) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+
+    // Fault: a deadline that comes early, late, twice or never; one that was forgotten and comes; one forgotten in the
+    // place of another; a machine that is told a time to go on at which nothing happens, again and again.
+    #[test]
+    fn every_deadline_comes_once_and_exactly_when_it_should() {
+        for seed in 0..50 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut timers = Timers::default();
+            let expired = Arc::new(Mutex::new(Vec::new()));
+            let mut expected = BTreeMap::new();
+            let mut targets = BTreeMap::new();
+            let mut old = Vec::new();
+            let (mut now, mut sleeps_until) = (0, u64::MAX);
+            for id in 0..3_000_u64 {
+                // From nanoseconds to hours; often the very same one, or one that is past.
+                let most = 1 << random.u32(0..43);
+                let length = random.u64(0..=most);
+                let deadline = if random.u8(..) < 8 {
+                    now / 2
+                } else {
+                    now + length
+                };
+                let target = Arc::new(Target(id, expired.clone()));
+                let weak: Weak<dyn Expire> = Arc::downgrade(&(target.clone() as Arc<dyn Expire>));
+                let at = timers.base + Duration::from_nanos(deadline);
+                let (key, is_first) = timers.insert(at, weak);
+                assert!(is_first || deadline >= sleeps_until, "it is woken too late");
+                sleeps_until = sleeps_until.min(deadline);
+                expected.insert((deadline, id), key);
+                targets.insert(id, target);
+                if random.bool()
+                    && let Some(((_, id), key)) = expected.pop_last()
+                {
+                    assert!(timers.remove(key).is_some());
+                    assert!(timers.remove(key).is_none(), "twice");
+                    targets.remove(&id);
+                    old.push(key);
+                }
+                if let Some(key) = old.get(random.usize(..=old.len())) {
+                    assert!(timers.remove(*key).is_none(), "another's");
+                }
+                if random.u8(..) > 40 {
+                    continue;
+                }
+                // As the machine does: to where it is told, or as far as a step takes it.
+                let next = timers.next();
+                sleeps_until = next.map_or(u64::MAX, |next| (next - timers.base).as_nanos() as u64);
+                assert_eq!(next.is_some(), !expected.is_empty());
+                if let Some(((first, _), next)) = expected.keys().next().zip(next) {
+                    let next = (next - timers.base).as_nanos() as u64;
+                    assert!(next <= (*first).max(now) + (1 << UNIT), "late");
+                    let many = expected.len() > LOOKED_AT;
+                    assert!(next == *first || many, "{next} for {first}");
+                    now = if random.bool() {
+                        next.max(now)
+                    } else {
+                        now + random.u64(0..=1 << 30)
+                    };
+                }
+                for target in timers.due(timers.base + Duration::from_nanos(now)) {
+                    target.expire();
+                }
+                let late = expected.split_off(&(now + 1, 0));
+                let mut due: Vec<u64> = expected.into_iter().map(|((_, id), _)| id).collect();
+                expected = late;
+                let mut came = std::mem::take(&mut *expired.lock().unwrap());
+                due.sort_unstable();
+                came.sort_unstable();
+                assert_eq!(due, came, "seed {seed}, at {now}");
+            }
+            // Whoever goes on from one time to the next gets to the end.
+            let mut looks = 0;
+            while let Some(next) = timers.next() {
+                looks += 1;
+                let now = next.max(timers.base + Duration::from_nanos(now));
+                for target in timers.due(now) {
+                    target.expire();
+                }
+            }
+            assert_eq!(expired.lock().unwrap().len(), expected.len());
+            assert!(looks <= expected.len() * LEVELS);
+            assert_eq!(timers.live, 0);
+        }
+    }
+
+    // Fault: room for a million that is kept for ever.
+    #[test]
+    fn the_room_of_very_many_is_given_back() {
+        let mut timers = Timers::default();
+        let target: Arc<dyn Expire> = Arc::new(Target(0, Arc::default()));
+        let keys: Vec<TimerKey> = (0..10 * KEPT as u64)
+            .map(|n| {
+                timers
+                    .insert(
+                        timers.base + Duration::from_micros(n),
+                        Arc::downgrade(&target),
+                    )
+                    .0
+            })
+            .collect();
+        for key in keys {
+            timers.remove(key).unwrap();
+        }
+        assert_eq!((timers.places.capacity(), timers.next()), (0, None));
     }
 }

@@ -19,6 +19,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::quota::account::Account;
 use crate::quota::account::files::HeldFile;
+use crate::sched::clock::Clock;
 use crate::sched::io_threads::{IoThreads, Lend};
 use crate::wasi::http::allowed::{AllowedHost, reach};
 use crate::wasi::http::connect::{Target, connect};
@@ -49,6 +50,16 @@ pub(crate) struct Sender {
     pub(crate) account: Arc<Account>,
     /// Threads that look up names.
     pub(crate) names: Arc<IoThreads>,
+    /// Whose time it is.
+    pub(crate) clock: Arc<Clock>,
+}
+
+/// What one request was granted.
+struct Granted {
+    target: Target,
+    names: Lend,
+    file: Arc<HeldFile>,
+    clock: Arc<Clock>,
 }
 
 impl Outgoing {
@@ -57,7 +68,7 @@ impl Outgoing {
         Self { from }
     }
 
-    fn target(&self, uri: &Uri) -> Result<(Target, Lend, Arc<HeldFile>), Error> {
+    fn target(&self, uri: &Uri) -> Result<Granted, Error> {
         let sender = self.from.as_ref().ok_or(Error::HttpRequestDenied)?;
         let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
         let tls = uri.scheme() == Some(&Scheme::HTTPS);
@@ -82,7 +93,12 @@ impl Outgoing {
         };
         let file = HeldFile::new(&sender.account).map_err(|_| Error::ConnectionLimitReached)?;
         let names = sender.names.lend(sender.run, &sender.account);
-        Ok((target, names, file))
+        Ok(Granted {
+            target,
+            names,
+            file,
+            clock: sender.clock.clone(),
+        })
     }
 }
 
@@ -102,22 +118,17 @@ impl WasiHttpHooks for Outgoing {
         _processed: Drive,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Drive), Error>> + Send> {
         let target = self.target(request.uri());
-        Box::new(async move {
-            let (target, names, file) = target?;
-            send(request, options.unwrap_or_default(), &target, names, file).await
-        })
+        Box::new(async move { send(request, options.unwrap_or_default(), target?).await })
     }
 }
 
 async fn send(
     mut request: Request<WasiBody>,
     options: RequestOptions,
-    target: &Target,
-    names: Lend,
-    file: Arc<HeldFile>,
+    granted: Granted,
 ) -> Result<(Response<WasiBody>, Drive), Error> {
     let connects = async {
-        let stream = TokioIo::new(connect(target, names).await?);
+        let stream = TokioIo::new(connect(&granted.target, granted.names).await?);
         Ok::<_, Error>(http1::handshake(stream).await?)
     };
     let connect_timeout = options.connect_timeout.unwrap_or(PATIENCE);
@@ -151,11 +162,11 @@ async fn send(
     };
     let between = options.between_bytes_timeout.unwrap_or(PATIENCE);
     let response = response.map(|body| {
-        let pause = Pause::new(between);
+        let pause = Pause::new(granted.clock, between);
         TimedBody { body, pause }.boxed_unsync()
     });
     let drive = async move {
-        let _file = file;
+        let _file = granted.file;
         connection.await
     };
     Ok((response, Box::new(drive)))

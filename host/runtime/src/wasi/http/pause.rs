@@ -11,26 +11,14 @@ use crate::sched::clock::sleep::Sleep;
 /// A bound for each wait. The clock runs only while there is one.
 pub(crate) struct Pause {
     most: Duration,
-    /// Whose time it is; none: that of tokio's timers.
-    clock: Option<Arc<Clock>>,
+    clock: Arc<Clock>,
     until: Option<Sleep>,
 }
 
 impl Pause {
-    pub(crate) fn new(most: Duration) -> Self {
-        Self {
-            most,
-            clock: None,
-            until: None,
-        }
-    }
-
-    /// In the time of `clock`, which a simulated machine may have made up.
-    pub(crate) fn on(clock: Arc<Clock>, most: Duration) -> Self {
-        Self {
-            clock: Some(clock),
-            ..Self::new(most)
-        }
+    pub(crate) fn new(clock: Arc<Clock>, most: Duration) -> Self {
+        let until = None;
+        Self { most, clock, until }
     }
 
     /// Something came.
@@ -41,10 +29,7 @@ impl Pause {
     /// Nothing came yet: ready once that has lasted too long.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (most, clock) = (self.most, &self.clock);
-        let until = self.until.get_or_insert_with(|| match clock {
-            Some(clock) => clock.sleep(most),
-            None => Sleep::real(most),
-        });
+        let until = self.until.get_or_insert_with(|| clock.sleep(most));
         Pin::new(until).poll(cx)
     }
 }
