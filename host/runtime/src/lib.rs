@@ -156,6 +156,7 @@ pub use runtime::group::{Cx, Group, GroupBuilder};
 pub use runtime::handle::Runtime;
 pub use runtime::task::{Task, TaskError};
 pub use runtime::tenant::{Tenant, TenantBuilder};
+pub use runtime::timer::Timer;
 pub use sched::preemption::{Preemption, configure};
 pub use sched::task::limiter::Limited;
 pub use sched::trace::draw::{Trace, TraceWritten};

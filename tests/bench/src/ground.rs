@@ -12,7 +12,7 @@
 
 use crate::{
     event_loop,
-    guest::{Call, Crowd, Ending, Pace, Running, State, prepare},
+    guest::{Call, Crowd, Ending, Pace, Running, State, Waits, prepare},
 };
 use futures::future::{Either, select};
 use hart_host::{
@@ -159,7 +159,8 @@ struct Hart {
 impl Hart {
     fn start() -> Self {
         let host = host();
-        let pre = prepare(host.engine(), false).expect("the guest is valid");
+        let waits = Waits::Hart(host.runtime().timer());
+        let pre = prepare(host.engine(), waits).expect("the guest is valid");
         Self { host, pre }
     }
 }
@@ -237,7 +238,7 @@ impl Tokio {
             .expect("threads can be made");
         Self {
             runtime,
-            pre: prepare(host.engine(), false).expect("the guest is valid"),
+            pre: prepare(host.engine(), Waits::Tokio).expect("the guest is valid"),
             period,
             _ticker: Ticker::start(host.engine().clone(), period),
             host,
@@ -329,7 +330,7 @@ impl Threads {
     pub(crate) fn start() -> Self {
         let host = host();
         Self {
-            pre: prepare(host.engine(), true).expect("the guest is valid"),
+            pre: prepare(host.engine(), Waits::Blocking).expect("the guest is valid"),
             host,
         }
     }

@@ -9,6 +9,7 @@
 //! | [`Responses`] | how long after their due time guests were done |
 //! | [`Ending`] | how a guest that is cancelled ends |
 
+use hart_host::Timer;
 use hart_host::wasmtime::{
     self, Engine, StoreContextMut,
     component::{Component, InstancePre, Linker, Val},
@@ -285,8 +286,17 @@ async fn ask() {
     wait.await.expect("the responder answers");
 }
 
-/// The guest, ready to be instantiated; its waits are asynchronous, on tokio's timers, or block.
-pub(crate) fn prepare(engine: &Engine, blocking: bool) -> wasmtime::Result<InstancePre<State>> {
+/// How a guest waits.
+pub(crate) enum Waits {
+    Blocking,
+    /// By tokio's timers.
+    Tokio,
+    /// By those of hart's runtime.
+    Hart(Timer),
+}
+
+/// The guest, ready to be instantiated.
+pub(crate) fn prepare(engine: &Engine, waits: Waits) -> wasmtime::Result<InstancePre<State>> {
     let mut linker = Linker::<State>::new(engine);
     let mut root = linker.root();
     root.func_wrap("done", |mut store: StoreContextMut<'_, State>, ()| {
@@ -296,7 +306,7 @@ pub(crate) fn prepare(engine: &Engine, blocking: bool) -> wasmtime::Result<Insta
     root.func_wrap("progress", |mut store: StoreContextMut<'_, State>, ()| {
         Ok((store.data_mut().progress(),))
     })?;
-    if blocking {
+    if let Waits::Blocking = waits {
         root.func_wrap(
             "rest",
             |mut store: StoreContextMut<'_, State>, (nanoseconds,): (u64,)| {
@@ -312,10 +322,17 @@ pub(crate) fn prepare(engine: &Engine, blocking: bool) -> wasmtime::Result<Insta
     } else {
         root.func_wrap_async(
             "rest",
-            |mut store: StoreContextMut<'_, State>, (nanoseconds,): (u64,)| {
+            move |mut store: StoreContextMut<'_, State>, (nanoseconds,): (u64,)| {
+                let timer = match &waits {
+                    Waits::Hart(timer) => Some(timer.clone()),
+                    _ => None,
+                };
                 Box::new(async move {
                     let due = store.data_mut().rest(nanoseconds);
-                    tokio::time::sleep_until(due.into()).await;
+                    match timer {
+                        Some(timer) => timer.sleep(due - Instant::now()).await,
+                        None => tokio::time::sleep_until(due.into()).await,
+                    }
                     Ok(())
                 })
             },

@@ -77,6 +77,8 @@ enum Suite {
     Spawn,
     /// How long a small program takes, from start to end, against wasmtime.
     Startup,
+    /// A million timers, against tokio's.
+    Timers,
 }
 
 fn main() -> ExitCode {
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
             Suite::Sim => suites::sim::run(&mut bench),
             Suite::Spawn => suites::spawn::run(&mut bench),
             Suite::Startup => suites::startup::run(&mut bench),
+            Suite::Timers => suites::timers::run(&mut bench),
         }
     }
     let rows = bench.finish();

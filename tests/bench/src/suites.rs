@@ -13,3 +13,4 @@ pub(crate) mod serve;
 pub(crate) mod sim;
 pub(crate) mod spawn;
 pub(crate) mod startup;
+pub(crate) mod timers;

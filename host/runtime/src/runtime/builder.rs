@@ -146,7 +146,7 @@ impl RuntimeBuilder {
 fn check_drivers(handle: &tokio::runtime::Handle) -> Result<(), BuildError> {
     let refused = |missing: &str| {
         Err(BuildError::Setting(format!(
-            "the tokio runtime has no {missing}, which guests' clocks and files need: build it with `enable_all`, and keep it while the host lives"
+            "the tokio runtime has no {missing}, which guests' sockets, files and HTTP requests need: build it with `enable_all`, and keep it while the host lives"
         )))
     };
     let _entered = handle.enter();

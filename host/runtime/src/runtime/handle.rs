@@ -9,6 +9,7 @@ use wasmtime::Engine;
 
 use crate::base::error::BuildError;
 use crate::base::stats::WorkerStats;
+use crate::runtime::timer::Timer;
 use crate::sched::core::Core;
 use crate::sched::preemption::Preemption;
 use crate::sched::threads::{self, Threads};
@@ -102,21 +103,11 @@ impl Runtime {
         self.owner.inner.recorder.clone().map(Trace::new)
     }
 
-    /// Ready after `length`, to some 50 us: what guests wait for by `wasi:clocks`. Needs no runtime of tokio's; on a
-    /// simulated machine it is the machine's time.
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let runtime = hart_host::Runtime::builder().workers(1).build()?;
-    /// let (began, length) = (Instant::now(), Duration::from_micros(300));
-    /// let sleep = runtime.sleep(length);
-    /// runtime.group().build()?.spawn(async move |_| sleep.await).wait()?;
-    /// assert!(began.elapsed() >= length);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn sleep(&self, length: Duration) -> impl Future<Output = ()> + Send + Unpin + 'static {
-        self.owner.inner.clock.sleep(length)
+    /// Timers for the embedder's own futures.
+    pub fn timer(&self) -> Timer {
+        Timer {
+            clock: self.owner.inner.clock.clone(),
+        }
     }
 
     /// How many times epochs were incremented.

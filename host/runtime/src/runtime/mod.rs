@@ -7,3 +7,4 @@ pub(crate) mod group;
 pub(crate) mod handle;
 pub(crate) mod task;
 pub(crate) mod tenant;
+pub(crate) mod timer;

@@ -6,6 +6,7 @@ mod admission;
 mod builders;
 mod burial;
 mod cache;
+mod clocks;
 mod concurrent;
 mod config;
 mod data;

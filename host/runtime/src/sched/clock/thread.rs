@@ -43,6 +43,10 @@ pub(crate) fn start(
         })
 }
 
+/// The least time from one look at the timers to the next, which is how late a deadline may be noticed. A look costs two
+/// microseconds.
+const NAP: Duration = Duration::from_micros(20);
+
 /// What a pass of the loop decided.
 enum Next {
     /// Epochs are needed: the next ones then.
@@ -72,7 +76,9 @@ fn run(clock: &Clock, executor: &Executor, platform: &dyn Platform, look: &mut d
         let refill = executor
             .next_refill()
             .map(|at| Instant::now() + Duration::from_nanos(at.saturating_sub(platform.now())));
-        let deadline = inner.timers.next().into_iter().chain(refill).min();
+        // Deadlines that are closer together than this have one wake-up.
+        let timer = inner.timers.next().map(|next| next.max(now + NAP));
+        let deadline = timer.into_iter().chain(refill).min();
         match next {
             Next::Tick(due) if due <= Instant::now() => {
                 if clock.needs_epochs(executor) {
