@@ -1,4 +1,4 @@
-//! A wait for a length of time: of the clock's own timers, or of tokio's where there is no clock.
+//! A wait for a length of time, by the clock's timers.
 
 use std::future::Future;
 use std::pin::Pin;
