@@ -67,9 +67,11 @@ impl Lane {
         let standing = group.standing_mut(&mut order.guard);
         standing.began = standing.began + u128::from(now) - u128::from(began);
         order.keep_up(group, now);
+        order.running.update(&order.guard, group, now);
         self.unpark(order, now);
         order.advance(now);
         let is_others_turn = self.is_others_turn(order, group, now, pace);
+        self.count_parked(order);
         Charged {
             is_others_turn,
             gave_back,
@@ -147,6 +149,7 @@ impl Lane {
             // Its turn goes on: it stays among the running ones.
             let (task, taken) = self.take_turn(order, group, now, batch, most);
             self.end_turn();
+            self.count_parked(order);
             order.advance(now);
             return Finished {
                 next: Some(task),
@@ -154,9 +157,11 @@ impl Lane {
             };
         }
         if in_flight == 0 {
+            order.release_this(group, now);
+            order.running.update(&order.guard, group, now);
             // While it still counts: if nobody else competes, the next one to come starts where it is now.
             order.advance(now);
-            order.running.retain(|running| !Arc::ptr_eq(running, group));
+            order.running.leave(&mut order.guard, group);
             if group.standing(&order.guard).len > 0 {
                 self.line_up(order, group, now);
                 // Sleeping workers do not know until when, if it is parked now.
@@ -164,6 +169,8 @@ impl Lane {
             } else {
                 self.deactivate(order, group);
             }
+        } else {
+            order.running.update(&order.guard, group, now);
         }
         order.advance(now);
         let next = (most > 0)
@@ -183,7 +190,8 @@ impl Lane {
     pub(crate) fn charge_aside(&self, group: &Arc<GroupState>, cpu: u64, now: u64) {
         let order = &mut *self.lock_for(group);
         let waits = order.take_back(group);
-        if !waits && group.standing(&order.guard).polls == 0 {
+        let runs = group.standing(&order.guard).polls > 0;
+        if !waits && !runs {
             // Idle or parked: without this, what it did not use meanwhile would pay for the charge when it wakes.
             order.advance(now);
             order.catch_up(group, now);
@@ -191,6 +199,8 @@ impl Lane {
         order.charge(group, cpu, now, now);
         if waits {
             order.wait(group);
+        } else if runs {
+            order.running.update(&order.guard, group, now);
         }
         order.advance(now);
     }

@@ -8,7 +8,8 @@ use super::{
     stats::Counts,
     task_list::GroupTasks,
     tenant::TenantState,
-    virtual_time::{Virtual, Weight},
+    tournament::Line,
+    virtual_time::{Virtual, Weight, scaled},
 };
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -51,6 +52,10 @@ pub(super) struct Standing {
     pub(super) had_turn: bool,
     /// Where it is in a heap, if it is in one.
     pub(super) place: usize,
+    /// Its place among the groups with polls in flight.
+    pub(super) runs_at: Option<usize>,
+    /// It has polls in flight, and no more before its rate allows them.
+    pub(super) held: bool,
 }
 
 impl GroupState {
@@ -140,6 +145,17 @@ impl GroupState {
 
     pub(super) fn deadline_now(&self, guard: &LaneGuard, now: u64) -> Virtual {
         self.virtual_now(guard, now) + self.slice_units()
+    }
+
+    /// Its virtual time with what is in flight, at any time before its next event.
+    pub(super) fn line(&self, guard: &LaneGuard) -> Line {
+        let standing = self.standing(guard);
+        let rate = self.weight().rate();
+        let began = i128::from(rate) * standing.began.cast_signed();
+        Line {
+            start: scaled(standing.virtual_time) - began,
+            slope: rate * standing.polls,
+        }
     }
 
     /// Charges the rates that it is subject to, and its tenant.

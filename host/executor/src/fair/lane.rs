@@ -24,21 +24,23 @@
 //! What is changed under the lock only is read without it as a hint, with Relaxed, unless the field says otherwise.
 
 use super::{
-    group::GroupState, guard::LaneId, run_order::RunOrder, share::Share, slice::Stretch,
-    tenant::TenantState,
+    group::GroupState, guard::LaneId, run_order::RunOrder, running::Running, share::Share,
+    slice::Stretch, tenant::TenantState,
 };
 use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed};
+
+#[cfg(feature = "lane-hold")]
+use super::hold::Hold;
+#[cfg(not(feature = "lane-hold"))]
+type Hold<'a> = MutexGuard<'a, RunOrder>;
 
 pub(crate) struct Lane {
     id: LaneId,
     order: Mutex<RunOrder>,
     /// Runnable tasks of all groups that are not parked. Raised under the lock.
     pub(super) len: AtomicUsize,
-    /// Parked groups. Changed under the lock.
+    /// Groups that wait for their rates: parked, or with polls in flight and further tasks. Changed under the lock.
     pub(super) parked: AtomicUsize,
-    /// Not zero if a worker was turned away although groups with polls in flight have further tasks: their rates
-    /// were used up. Changed under the lock.
-    pub(super) held_back: AtomicUsize,
     /// The shortest slice among the groups that compete, as it is kept now, nanoseconds; `usize::MAX`
     /// without any. Changed under the lock.
     shortest: AtomicUsize,
@@ -58,7 +60,6 @@ impl Lane {
             order: Mutex::new(order),
             len: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
-            held_back: AtomicUsize::new(0),
             shortest: AtomicUsize::new(usize::MAX),
             workers: AtomicUsize::new(0),
             polling: AtomicUsize::new(0),
@@ -77,16 +78,17 @@ impl Lane {
         Arc::new(GroupState::new(share, slice, tenant, self.id, groups))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, RunOrder> {
-        self.order.lock()
+    #[inline]
+    pub(super) fn lock(&self) -> Hold<'_> {
+        self.order.lock().into()
     }
 
     /// The lock, to be used with `group`.
     #[inline]
-    pub(super) fn lock_for(&self, group: &GroupState) -> MutexGuard<'_, RunOrder> {
+    pub(super) fn lock_for(&self, group: &GroupState) -> Hold<'_> {
         // What a group has in the lane wants the guard of its own lane.
         assert!(group.lane() == self.id, "the group is another executor's");
-        self.order.lock()
+        self.lock()
     }
 
     /// How many workers there are.
@@ -97,10 +99,13 @@ impl Lane {
     /// There is one worker more.
     pub(crate) fn add_worker(&self) {
         let workers = self.workers.fetch_add(1, Relaxed) + 1;
-        let mut order = self.lock();
         // Each may have a group of its own in a poll.
-        let more = workers.saturating_sub(order.running.len());
-        order.running.reserve(more);
+        if self.lock().running.room() < workers {
+            // Allocated, and what it replaces is freed, outside the lock.
+            let more = Running::with_room(workers);
+            let old = self.lock().running.move_to(more);
+            drop(old);
+        }
     }
 
     /// There is one worker less.
