@@ -3,10 +3,7 @@
 use super::{
     batch::Batch, group::GroupState, lane::Lane, run_order::RunOrder, slice::LONGEST_TICK,
 };
-use crate::{
-    sync::{Arc, Ordering::Relaxed},
-    task::TaskRef,
-};
+use crate::{sync::Arc, task::TaskRef};
 
 /// What a turn used.
 #[derive(Clone, Copy)]
@@ -138,7 +135,7 @@ impl Lane {
         if let Some(task) = requeue {
             group.tasks.get_mut(&mut order.guard).push(task, now);
             group.standing_mut(&mut order.guard).len += 1;
-            self.len.fetch_add(1, Relaxed);
+            self.turns.add(1);
             requeued += 1;
         }
         let mut notify = requeued > 0;
@@ -148,7 +145,7 @@ impl Lane {
         if most > 0 && order.has_next_turn(group, now) {
             // Its turn goes on: it stays among the running ones.
             let (task, taken) = self.take_turn(order, group, now, batch, most);
-            self.end_turn();
+            self.turns.end();
             self.count_parked(order);
             order.advance(now);
             return Finished {
@@ -157,11 +154,7 @@ impl Lane {
             };
         }
         if in_flight == 0 {
-            order.release_this(group, now);
-            order.running.update(&order.guard, group, now);
-            // While it still counts: if nobody else competes, the next one to come starts where it is now.
-            order.advance(now);
-            order.running.leave(&mut order.guard, group);
+            order.leave(group, now);
             if group.standing(&order.guard).len > 0 {
                 self.line_up(order, group, now);
                 // Sleeping workers do not know until when, if it is parked now.
@@ -176,14 +169,8 @@ impl Lane {
         let next = (most > 0)
             .then(|| self.pop_locked(order, now, batch, most))
             .flatten();
-        self.end_turn();
+        self.turns.end();
         Finished { next, notify }
-    }
-
-    /// A worker's turn is over. Not before its next one is counted, which may have the same tasks: `reclaim` reads the
-    /// count without the lock. Under the lock.
-    fn end_turn(&self) {
-        self.polling.store(self.polling.load(Relaxed) - 1, Relaxed);
     }
 
     /// Charges `cpu` nanoseconds that were used for `group` outside of its polls.

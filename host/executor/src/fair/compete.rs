@@ -132,7 +132,7 @@ impl Lane {
             self.deactivate(order, group);
             let standing = group.standing_mut(&mut order.guard);
             standing.parked = Some(now);
-            self.len.fetch_sub(standing.len, Relaxed);
+            self.turns.sub(standing.len);
             let parked = &mut order.parked;
             parked.insert(&mut order.guard, until, group.clone());
             return self.count_parked(order);
@@ -180,7 +180,7 @@ impl Lane {
         let standing = group.standing_mut(&mut order.guard);
         let since = standing.parked.take().unwrap_or(now);
         group.counts.throttled(now.saturating_sub(since));
-        self.len.fetch_add(standing.len, Relaxed);
+        self.turns.add(standing.len);
         self.activate(order, group, now);
     }
 }

@@ -11,20 +11,20 @@ use super::{
     tournament::Line,
     virtual_time::{Virtual, Weight, scaled},
 };
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering::Relaxed};
+use crate::sync::{Apart, Arc, AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 pub(crate) struct GroupState {
     pub(crate) share: Share,
     /// Nanoseconds.
     slice: AtomicUsize,
     pub(crate) tenant: Option<Arc<TenantState>>,
-    pub(crate) counts: Counts,
+    pub(crate) counts: Apart<Counts>,
     /// The lane has room for it.
     pub(super) admitted: AtomicBool,
     /// For how many groups the lane has promised room.
     groups: Arc<AtomicUsize>,
-    pub(super) tasks: Guarded<GroupTasks>,
-    standing: Guarded<Standing>,
+    pub(super) tasks: Apart<Guarded<GroupTasks>>,
+    standing: Apart<Guarded<Standing>>,
 }
 
 /// Where a group stands.
@@ -70,11 +70,11 @@ impl GroupState {
             share,
             slice: AtomicUsize::new(slice),
             tenant,
-            counts: Counts::default(),
+            counts: Apart::default(),
             admitted: AtomicBool::new(false),
             groups,
-            tasks: Guarded::new(lane, GroupTasks::default()),
-            standing: Guarded::new(lane, Standing::default()),
+            tasks: Apart(Guarded::new(lane, GroupTasks::default())),
+            standing: Apart(Guarded::new(lane, Standing::default())),
         }
     }
 

@@ -23,8 +23,8 @@ pub(super) struct Hold<'a> {
     since: Instant,
 }
 
-impl<'a> From<MutexGuard<'a, RunOrder>> for Hold<'a> {
-    fn from(order: MutexGuard<'a, RunOrder>) -> Self {
+impl<'a> Hold<'a> {
+    pub(super) fn begin(order: MutexGuard<'a, RunOrder>) -> Self {
         Self {
             order,
             since: Instant::now(),

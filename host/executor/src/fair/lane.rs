@@ -27,18 +27,20 @@ use super::{
     group::GroupState, guard::LaneId, run_order::RunOrder, running::Running, share::Share,
     slice::Stretch, tenant::TenantState,
 };
-use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed};
+use crate::sync::{
+    Apart, Arc, AtomicUsize, Mutex,
+    Ordering::{Relaxed, Release},
+};
 
 #[cfg(feature = "lane-hold")]
 use super::hold::Hold;
 #[cfg(not(feature = "lane-hold"))]
-type Hold<'a> = MutexGuard<'a, RunOrder>;
+type Hold<'a> = crate::sync::MutexGuard<'a, RunOrder>;
 
 pub(crate) struct Lane {
     id: LaneId,
-    order: Mutex<RunOrder>,
-    /// Runnable tasks of all groups that are not parked. Raised under the lock.
-    pub(super) len: AtomicUsize,
+    order: Apart<Mutex<RunOrder>>,
+    pub(super) turns: Apart<Turns>,
     /// Groups that wait for their rates: parked, or with polls in flight and further tasks. Changed under the lock.
     pub(super) parked: AtomicUsize,
     /// The shortest slice among the groups that compete, as it is kept now, nanoseconds; `usize::MAX`
@@ -46,10 +48,41 @@ pub(crate) struct Lane {
     shortest: AtomicUsize,
     /// Workers that there are.
     workers: AtomicUsize,
-    /// Workers that have a turn. Changed under the lock.
-    pub(super) polling: AtomicUsize,
     /// Groups for which there is room to compete. Raised under the lock; a group that goes lowers it.
     pub(super) groups: Arc<AtomicUsize>,
+}
+
+/// What every turn changes, under the lock.
+#[derive(Default)]
+pub(super) struct Turns {
+    /// Runnable tasks of all groups that are not parked.
+    len: AtomicUsize,
+    /// Workers that have a turn.
+    pub(super) polling: AtomicUsize,
+}
+
+impl Turns {
+    /// Under the lock, so no read-modify-write. Release pairs with the Acquire in `reclaim`: a worker that finds no task
+    /// in the lane finds that another has a turn.
+    pub(super) fn add(&self, tasks: usize) {
+        self.len.store(self.len.load(Relaxed) + tasks, Release);
+    }
+
+    /// The same.
+    pub(super) fn sub(&self, tasks: usize) {
+        self.len.store(self.len.load(Relaxed) - tasks, Release);
+    }
+
+    /// A turn begins, which is to be counted before its tasks are taken from the lane.
+    pub(super) fn begin(&self) {
+        self.polling.store(self.polling.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// A turn is over. Not before the worker's next one is counted, which may have the same tasks: `reclaim` reads the
+    /// count without the lock.
+    pub(super) fn end(&self) {
+        self.polling.store(self.polling.load(Relaxed) - 1, Relaxed);
+    }
 }
 
 impl Lane {
@@ -57,12 +90,11 @@ impl Lane {
         let order = RunOrder::new();
         Self {
             id: order.guard.lane(),
-            order: Mutex::new(order),
-            len: AtomicUsize::new(0),
+            order: Apart(Mutex::new(order)),
+            turns: Apart::default(),
             parked: AtomicUsize::new(0),
             shortest: AtomicUsize::new(usize::MAX),
             workers: AtomicUsize::new(0),
-            polling: AtomicUsize::new(0),
             groups: Arc::new(AtomicUsize::new(0)),
         }
     }
@@ -80,7 +112,10 @@ impl Lane {
 
     #[inline]
     pub(super) fn lock(&self) -> Hold<'_> {
-        self.order.lock().into()
+        let order = self.order.lock();
+        #[cfg(feature = "lane-hold")]
+        let order = Hold::begin(order);
+        order
     }
 
     /// The lock, to be used with `group`.
@@ -115,7 +150,7 @@ impl Lane {
 
     /// Runnable tasks that wait for nothing but their turn, as far as a look without the lock can tell.
     pub(crate) fn len(&self) -> usize {
-        self.len.load(Relaxed)
+        self.turns.len.load(Relaxed)
     }
 
     /// Whether it is worth asking for a task: one waits for a turn, or may have waited for long enough.

@@ -44,6 +44,7 @@
 //! | `meter`, `flight` | what a poll has used |
 //! | `batch` | several tasks that a worker takes at once |
 //! | `heap`, `running`, `run_order` | which group is next |
+//! | `hold` | how long the lock is held, for a bench |
 //! | `lane` | the lock, and the counts that are read without it |
 //! | `compete`, `turn`, `charge` | what happens under the lock |
 //!

@@ -237,6 +237,16 @@ impl RunOrder {
         }
     }
 
+    /// A group has no more polls in flight.
+    pub(super) fn leave(&mut self, group: &GroupState, now: u64) {
+        self.release_this(group, now);
+        self.running.leave(&mut self.guard, group);
+        if self.running.is_empty() && self.waiting.len() == 0 {
+            // Nobody else competes: the next one to come starts where this one is now.
+            self.least = self.least.max(group.standing(&self.guard).virtual_time);
+        }
+    }
+
     /// Lets those groups have more polls that were held back, if their time has come; says how many.
     pub(super) fn release(&mut self, now: u64) -> usize {
         let mut released = 0;
@@ -321,12 +331,8 @@ impl RunOrder {
             .first()
             .map(|(deadline, group)| deadline.saturating_sub(group.slice_units()));
         let running = self.running.least(now);
-        let behind = match (waiting, running) {
-            (Some(waiting), Some(running)) => waiting.min(running),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => return,
-        };
-        self.least = self.least.max(behind);
+        let behind = waiting.into_iter().chain(running).min();
+        self.least = self.least.max(behind.unwrap_or(0));
         let furthest = Weight::whole(DEFAULT_WEIGHT as usize).scale(u128::from(FLOOD));
         self.even = self.even.clamp(self.least, self.least + furthest);
     }

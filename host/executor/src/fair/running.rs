@@ -42,6 +42,10 @@ impl Running {
         self.groups.len()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.len() == self.groups.len()
+    }
+
     /// Moves everything to `other`, which is empty, if that has more room; the caller frees what is not needed any more.
     pub(super) fn move_to(&mut self, mut other: Self) -> Self {
         if other.room() <= self.room() {

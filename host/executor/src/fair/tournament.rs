@@ -11,6 +11,9 @@
 //! So both take `O(log n)` steps, and a line that passes another does so once. Lines of the same slope, which are those of
 //! groups of the same weight, never do.
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use alloc::{vec, vec::Vec};
 
 /// A key that grows with time, from zero on.
@@ -113,8 +116,17 @@ impl Tournament {
     }
 
     /// Puts a line to a leaf, or none. `now` does not go back.
+    ///
+    /// Nothing is done for a line that is the same but for a nanosecond: that of a group which was charged for what it had
+    /// in flight.
     pub(super) fn set(&mut self, leaf: usize, line: Option<Line>, now: u64) {
         let mut at = self.leaf(leaf);
+        if let (Some(before), Some(line)) = (self.get(leaf), line)
+            && before.slope == line.slope
+            && before.start.abs_diff(line.start) <= u128::from(line.slope)
+        {
+            return;
+        }
         let mut node = line.map_or(EMPTY, |line| Node {
             line,
             until: u64::MAX,
@@ -125,12 +137,7 @@ impl Tournament {
             if at == 1 {
                 break;
             }
-            let other = self.nodes[at ^ 1];
-            node = if at % 2 == 0 {
-                Node::above(node, other, now)
-            } else {
-                Node::above(other, node, now)
-            };
+            node = Node::above(self.nodes[at & !1], self.nodes[at | 1], now);
             at /= 2;
         }
     }

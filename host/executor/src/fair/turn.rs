@@ -9,7 +9,7 @@ use super::{
 use crate::{
     sync::{
         Arc,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{Acquire, Relaxed},
         fence,
     },
     task::TaskRef,
@@ -43,7 +43,7 @@ impl Lane {
             order.running.update(&order.guard, group, now);
         }
         if !is_parked {
-            self.len.fetch_add(1, Relaxed);
+            self.turns.add(1);
         }
         if was_idle {
             self.line_up(order, group, now);
@@ -120,9 +120,8 @@ impl Lane {
         standing.had_turn = true;
         order.running.update(&order.guard, group, now);
         // The lock is held: no read-modify-write.
-        self.polling.store(self.polling.load(Relaxed) + 1, Relaxed);
-        // Release pairs with the Acquire in `reclaim`: a worker that finds no task here finds that another has a turn.
-        self.len.fetch_sub(size, Release);
+        self.turns.begin();
+        self.turns.sub(size);
         (first, size)
     }
 
@@ -137,7 +136,7 @@ impl Lane {
         let given = batch.end(group.tasks.get_mut(&mut order.guard), now);
         if given > 0 {
             group.standing_mut(&mut order.guard).len += given;
-            self.len.fetch_add(given, Relaxed);
+            self.turns.add(given);
         }
         given
     }
@@ -147,10 +146,10 @@ impl Lane {
     /// `batches` are those of the others: the first one that has any. A look at one of them without the lock may find
     /// none although there always are some: `finish` moves them to the lane and back into the batch.
     pub(crate) fn reclaim<'a>(&self, batches: impl Iterator<Item = &'a Batch>, now: u64) -> usize {
-        // Pairs with the Release in `take_turn`: a worker that saw in `len` that tasks were taken sees that a worker has
+        // Pairs with the Release in `Turns`: a worker that saw in `len` that tasks were taken sees that a worker has
         // them.
         fence(Acquire);
-        if self.polling.load(Relaxed) == 0 {
+        if self.turns.polling.load(Relaxed) == 0 {
             return 0;
         }
         let order = &mut *self.lock();
@@ -196,7 +195,7 @@ impl Lane {
         let standing = group.standing_mut(&mut order.guard);
         standing.len -= 1;
         let is_empty = standing.len == 0;
-        self.len.fetch_sub(1, Relaxed);
+        self.turns.sub(1);
         match waiting {
             Some(group) if is_empty => self.deactivate(order, &group),
             Some(group) => order.wait(&group),
