@@ -52,7 +52,7 @@ impl Shared {
             injector: RunQueue::new(),
             lane: Lane::new(),
             slots: Slots::new(workers),
-            idle: Idle::new(workers),
+            idle: Idle::new(),
             outside: core::array::from_fn(|_| LockedRegistry::new()),
             outside_spawned: Apart(AtomicUsize::new(0)),
             outside_ended: Apart(AtomicUsize::new(0)),
