@@ -30,8 +30,8 @@
 //! announces later, fences, and looks again. In 5 it holds for the one that takes a count back: its fence comes after
 //! that, and whoever relied on the count had its own before.
 //!
-//! There is no lock, so all of this may be done in an interrupt handler: what it interrupts holds nothing. Up to some
-//! hundred workers share the line of the word, so a wake touches one line here.
+//! There is no lock, so an interrupt handler may wake: what it interrupts holds nothing. The first words of the map are
+//! beside the count, so with up to some hundred workers a wake touches one line here.
 //!
 //! The counts themselves order nothing, so they change with Relaxed unless a comment says otherwise.
 
@@ -42,7 +42,7 @@ use crate::{
     platform::{MAX_WORKERS, WorkerId},
     sync::{
         AtomicUsize,
-        Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
+        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
         fence,
     },
 };
@@ -176,7 +176,8 @@ impl Idle {
     /// Takes a worker out of the map, for a searcher that is counted (rule 5); `false` if another was faster.
     fn take(&self, worker: WorkerId) -> bool {
         let bit = 1 << (worker % BITS);
-        // Release pairs with the Acquire in `is_asleep` and here: the worker was counted.
+        // Release pairs with the Acquire in `is_asleep` and here: the worker was counted. Acquire also pairs with the
+        // Release in `announce`.
         self.asleep[worker / BITS].fetch_and(!bit, AcqRel) & bit != 0
     }
 
@@ -218,7 +219,8 @@ impl Idle {
 
     /// Announces that `worker` sleeps (rule 4). It has to look everywhere once more after this.
     pub(crate) fn announce(&self, worker: WorkerId, searching: bool) {
-        self.asleep[worker / BITS].fetch_or(1 << (worker % BITS), Relaxed);
+        // Release pairs with the Acquire in `take`: by which waker the worker is to be woken.
+        self.asleep[worker / BITS].fetch_or(1 << (worker % BITS), Release);
         if searching {
             // Relaxed: the fence below is the Acquire that pairs with the Release in `found`.
             self.word.fetch_sub(SEARCHING_ONE, Relaxed);
