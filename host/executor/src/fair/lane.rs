@@ -18,8 +18,11 @@
 //!    the tasks are in the batch, and at the batch while they are in the lane.
 //! 5. The number of runnable tasks is raised under the lock and read without: the executor's notification
 //!    orders the two as for any queue.
-//! 6. Nothing is allocated or freed under the lock: tasks are linked through their headers, and room for a group to be
-//!    ordered in is reserved before its first task is spawned ([`admit`](Lane::admit)).
+//! 6. Nothing is allocated or freed under the lock: tasks are linked through their headers; room for a group to be
+//!    ordered in is reserved before its first task is spawned ([`admit`](Lane::admit)), and for one that runs on a further
+//!    worker before that is made.
+//! 7. A hold takes `O(log n)` steps for each group that it moves, of `n`. Two things pass over all of them, and neither is
+//!    a turn: room that grows, and a change of a tenant's rate, over those that wait for theirs.
 //!
 //! What is changed under the lock only is read without it as a hint, with Relaxed, unless the field says otherwise.
 

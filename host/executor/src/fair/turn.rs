@@ -119,7 +119,6 @@ impl Lane {
         standing.began += u128::from(now);
         standing.had_turn = true;
         order.running.update(&order.guard, group, now);
-        // The lock is held: no read-modify-write.
         self.turns.begin();
         self.turns.sub(size);
         (first, size)
