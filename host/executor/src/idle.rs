@@ -2,8 +2,8 @@
 //!
 //! The protocol, for an executor of N workers:
 //!
-//! 1. Enqueue: push; fence; look at the word below. If no worker searches and one sleeps, wake
-//!    one sleeper. It starts as a searcher.
+//! 1. Enqueue: push; fence; look at the word and the map below. If no worker searches and one sleeps, count one searcher
+//!    more, take one sleeper out of the map, and unpark it: it is that searcher.
 //!    There is one exception. A worker that puts the task which it has just polled back into its own queue does not
 //!    notify, because it takes a task from there next (before it does anything else, it notifies). Either it takes the
 //!    task that it put back. Or it takes another, which was queued before by these rules: a worker that fell asleep
@@ -15,15 +15,23 @@
 //!    threads that queued meanwhile relied on it.
 //!    A worker that takes more tasks than it runs at once, without being a searcher, notifies as in 1: while the tasks
 //!    are on their way from one queue to another, no other worker sees them.
-//! 4. A worker that found nothing announces that it sleeps; fence; looks everywhere once more; sleeps. A
-//!    worker is neither a searcher nor announced while it runs foreign code.
-//! 5. Close sets `CLOSED` in the word and wakes all workers. A thread that enqueues after that finds it (as in 1)
+//! 4. A worker that found nothing puts itself into the map; is no searcher any more; fence; looks everywhere once more;
+//!    sleeps. A worker is neither a searcher nor in the map while it runs foreign code.
+//! 5. A worker is counted as a searcher before it is taken out of the map, by another or by itself when it is awake
+//!    again. So one that finds itself taken out is counted. If there is none left to take, because others were faster, the
+//!    count is taken back as in 3: threads that queued meanwhile may have relied on it, so if it was the last, fence, and
+//!    look again as in 1.
+//! 6. Close sets `CLOSED` in the word and unparks all workers. A thread that enqueues after that finds it (as in 1)
 //!    and empties the queues.
 //!
 //! Why no wake is lost: the fences of 1 and 4 are both SeqCst. Either the enqueuer's fence is first, and
 //! the second look of 4 finds the task; or the sleeper's is, and the look of 1 finds the sleeper. The
 //! same holds if 1 does nothing because a worker searches: that searcher either finds the task, or
-//! announces later, fences, and looks again.
+//! announces later, fences, and looks again. In 5 it holds for the one that takes a count back: its fence comes after
+//! that, and whoever relied on the count had its own before.
+//!
+//! There is no lock, so an interrupt handler may wake: what it interrupts holds nothing. The first words of the map are
+//! beside the count, so with up to some hundred workers a wake touches one line here.
 //!
 //! The counts themselves order nothing, so they change with Relaxed unless a comment says otherwise.
 
@@ -33,25 +41,31 @@ mod models;
 use crate::{
     platform::{MAX_WORKERS, WorkerId},
     sync::{
-        AtomicUsize, Mutex, MutexGuard,
-        Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
+        AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
         fence,
     },
 };
-use alloc::vec::Vec;
 
 const SEARCHING_ONE: usize = 1;
-const SLEEPING_ONE: usize = 1 << 15;
-const FIELD: usize = SLEEPING_ONE - 1;
 const CLOSED: usize = 1 << 30;
+const SEARCHING: usize = CLOSED - 1;
 
-const _: () = assert!(MAX_WORKERS <= FIELD / 2, "a field of the word overflows");
+const BITS: usize = usize::BITS as usize;
+#[cfg(not(loom))]
+const WORDS: usize = MAX_WORKERS.div_ceil(BITS);
+#[cfg(loom)]
+const WORDS: usize = 1;
 
+const _: () = assert!(MAX_WORKERS <= SEARCHING / 2, "the count overflows");
+
+/// Aligned so that nothing else is on its lines.
+#[repr(align(128))]
 pub(crate) struct Idle {
-    /// Searching and sleeping counts, and `CLOSED`. The sleeping count changes under the lock only.
+    /// How many search, and `CLOSED`.
     word: AtomicUsize,
-    /// The sleepers. The last one to fall asleep is woken first: its caches are warm.
-    sleepers: Mutex<Vec<WorkerId>>,
+    /// The map: a bit for each worker that sleeps. The lowest one is woken first, so that few are kept warm.
+    asleep: [AtomicUsize; WORDS],
 }
 
 /// What an enqueuer has to do.
@@ -69,73 +83,124 @@ pub(crate) enum Notify {
 }
 
 impl Idle {
-    pub(crate) fn new(workers: usize) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             word: AtomicUsize::new(0),
-            sleepers: Mutex::new(Vec::with_capacity(workers)),
+            asleep: core::array::from_fn(|_| AtomicUsize::new(0)),
         }
     }
 
-    /// There are so many workers: each has room to fall asleep, which allocates nothing.
-    pub(crate) fn make_room(&self, workers: usize) {
-        let mut sleepers = self.sleepers.lock();
-        let more = workers.saturating_sub(sleepers.len());
-        sleepers.reserve(more);
-    }
-
-    /// Something was queued (rule 1).
-    pub(crate) fn notify(&self) -> Notify {
-        // Pairs with the fence in `announce`.
-        fence(SeqCst);
-        match decide(self.word.load(Relaxed)) {
-            Notify::Unpark(_) => {}
-            other => return other,
-        }
-        let mut sleepers = self.sleepers.lock();
-        // Others may have woken it, or begun to search, since.
-        match decide(self.word.load(Relaxed)) {
-            Notify::Unpark(_) => self.wake(&mut sleepers, None),
-            other => other,
+    /// Something was queued (rule 1). Ids are below `workers`.
+    pub(crate) fn notify(&self, workers: usize) -> Notify {
+        loop {
+            // Pairs with the fence in `announce`.
+            fence(SeqCst);
+            let word = self.word.load(Relaxed);
+            if word & CLOSED != 0 {
+                return Notify::Closed;
+            }
+            if word & SEARCHING != 0 {
+                return Notify::Nothing;
+            }
+            if !self.has_sleepers(workers) {
+                return Notify::Contended;
+            }
+            // Only the first of those who queue now wakes one.
+            let counted = word + SEARCHING_ONE;
+            let counted = self.word.compare_exchange(word, counted, Relaxed, Relaxed);
+            if counted.is_err() {
+                continue;
+            }
+            match self.take_any(workers) {
+                Some(worker) => return Notify::Unpark(worker),
+                None if self.found() => {}
+                None => return Notify::Nothing,
+            }
         }
     }
 
     /// Wakes a sleeper whatever the others do; `None` if nobody sleeps.
-    pub(crate) fn wake_one(&self) -> Option<WorkerId> {
-        let mut sleepers = self.sleepers.lock();
-        match self.wake(&mut sleepers, None) {
-            Notify::Unpark(worker) => Some(worker),
-            _ => None,
+    pub(crate) fn wake_one(&self, workers: usize) -> Option<WorkerId> {
+        if !self.has_sleepers(workers) {
+            return None;
+        }
+        self.word.fetch_add(SEARCHING_ONE, Relaxed);
+        let woken = self.take_any(workers);
+        if woken.is_none()
+            && self.found()
+            && let Notify::Unpark(worker) = self.notify(workers)
+        {
+            return Some(worker);
+        }
+        woken
+    }
+
+    /// Wakes this worker, if it sleeps. What was done before a SeqCst fence before this, it sees if it does not.
+    pub(crate) fn wake_this(&self, worker: WorkerId, workers: usize) -> Notify {
+        if !self.is_asleep(worker) {
+            return Notify::Contended;
+        }
+        self.word.fetch_add(SEARCHING_ONE, Relaxed);
+        if self.take(worker) {
+            Notify::Unpark(worker)
+        } else if self.found() {
+            self.notify(workers)
+        } else {
+            Notify::Nothing
         }
     }
 
-    /// Takes this worker from the sleepers; `false` if it is not among them.
-    pub(crate) fn wake_this(&self, worker: WorkerId) -> bool {
-        let mut sleepers = self.sleepers.lock();
-        self.wake(&mut sleepers, Some(worker)) != Notify::Nothing
+    /// This worker, which has announced that it sleeps, is awake: a searcher, as if another had woken it.
+    pub(crate) fn retract(&self, worker: WorkerId) {
+        if !self.is_asleep(worker) {
+            // Who took it out has counted it.
+            return;
+        }
+        self.word.fetch_add(SEARCHING_ONE, Relaxed);
+        if !self.take(worker) {
+            let last = self.found();
+            debug_assert!(!last, "who took it out has counted it");
+        }
     }
 
-    fn wake(
-        &self,
-        sleepers: &mut MutexGuard<'_, Vec<WorkerId>>,
-        which: Option<WorkerId>,
-    ) -> Notify {
-        let woken = match which {
-            None => sleepers.pop(),
-            Some(worker) => sleepers
-                .iter()
-                .position(|&sleeper| sleeper == worker)
-                .map(|at| sleepers.remove(at)),
-        };
-        let Some(worker) = woken else {
-            return Notify::Nothing;
-        };
-        self.word.fetch_sub(SLEEPING_ONE - SEARCHING_ONE, Relaxed);
-        Notify::Unpark(worker)
+    fn has_sleepers(&self, workers: usize) -> bool {
+        let mut words = self.asleep[..workers.div_ceil(BITS)].iter();
+        words.any(|word| word.load(Relaxed) != 0)
+    }
+
+    fn is_asleep(&self, worker: WorkerId) -> bool {
+        // Acquire pairs with the Release in `take`: that the worker was counted.
+        self.asleep[worker / BITS].load(Acquire) & (1 << (worker % BITS)) != 0
+    }
+
+    /// Takes a worker out of the map, for a searcher that is counted (rule 5); `false` if another was faster.
+    fn take(&self, worker: WorkerId) -> bool {
+        let bit = 1 << (worker % BITS);
+        // Release pairs with the Acquire in `is_asleep` and here: the worker was counted. Acquire also pairs with the
+        // Release in `announce`.
+        self.asleep[worker / BITS].fetch_and(!bit, AcqRel) & bit != 0
+    }
+
+    /// The same for any worker.
+    fn take_any(&self, workers: usize) -> Option<WorkerId> {
+        for (at, word) in self.asleep[..workers.div_ceil(BITS)].iter().enumerate() {
+            loop {
+                let bits = word.load(Relaxed);
+                if bits == 0 {
+                    break;
+                }
+                let worker = at * BITS + bits.trailing_zeros() as usize;
+                if self.take(worker) {
+                    return Some(worker);
+                }
+            }
+        }
+        None
     }
 
     /// Becomes a searcher, unless half of `workers` are (rule 2).
     pub(crate) fn try_search(&self, workers: usize) -> bool {
-        let searching = self.word.load(Relaxed) & FIELD;
+        let searching = self.word.load(Relaxed) & SEARCHING;
         if searching * 2 >= workers.max(1) {
             return false;
         }
@@ -149,22 +214,22 @@ impl Idle {
     pub(crate) fn found(&self) -> bool {
         // Release: what it found may have moved to its own queue without a notification. It pairs with the
         // Acquire of the worker that leaves the searchers later, here or in `announce`: that one sees the move.
-        self.word.fetch_sub(SEARCHING_ONE, AcqRel) & FIELD == SEARCHING_ONE
+        self.word.fetch_sub(SEARCHING_ONE, AcqRel) & SEARCHING == SEARCHING_ONE
     }
 
     /// Announces that `worker` sleeps (rule 4). It has to look everywhere once more after this.
     pub(crate) fn announce(&self, worker: WorkerId, searching: bool) {
-        let mut sleepers = self.sleepers.lock();
-        sleepers.push(worker);
-        let change = SLEEPING_ONE - if searching { SEARCHING_ONE } else { 0 };
-        // Relaxed: the fence below is the Acquire that pairs with the Release in `found`.
-        self.word.fetch_add(change, Relaxed);
-        drop(sleepers);
+        // Release pairs with the Acquire in `take`: by which waker the worker is to be woken.
+        self.asleep[worker / BITS].fetch_or(1 << (worker % BITS), Release);
+        if searching {
+            // Relaxed: the fence below is the Acquire that pairs with the Release in `found`.
+            self.word.fetch_sub(SEARCHING_ONE, Relaxed);
+        }
         // Pairs with the fence in `notify`.
         fence(SeqCst);
     }
 
-    /// Rule 5.
+    /// Rule 6.
     pub(crate) fn close(&self) {
         // Release pairs with the Acquire of `is_closed`.
         self.word.fetch_or(CLOSED, AcqRel);
@@ -176,18 +241,5 @@ impl Idle {
     pub(crate) fn is_closed(&self) -> bool {
         // Acquire pairs with the Release of `close`.
         self.word.load(Acquire) & CLOSED != 0
-    }
-}
-
-fn decide(word: usize) -> Notify {
-    if word & CLOSED != 0 {
-        Notify::Closed
-    } else if word & FIELD != 0 {
-        Notify::Nothing
-    } else if (word / SLEEPING_ONE) & FIELD != 0 {
-        // The list tells which one.
-        Notify::Unpark(WorkerId::MAX)
-    } else {
-        Notify::Contended
     }
 }

@@ -118,6 +118,9 @@ mod executor;
 mod fair;
 pub mod group;
 mod idle;
+#[cfg(feature = "lane-hold")]
+#[doc(hidden)]
+pub use self::fair::hold as lane_hold;
 mod memory;
 #[cfg(all(loom, test))]
 mod models;

@@ -47,6 +47,21 @@ mod cell {
     }
 }
 
+/// Something that other cores write than what is beside it: on a cache line of its own, or on a pair of lines, which some
+/// machines fetch together.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(pub(crate) T);
+
+impl<T> core::ops::Deref for Apart<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 /// A lock whose holder cannot fail: poisoning is ignored, because no foreign code runs under it.
 pub(crate) struct Mutex<T>(inner::Mutex<T>);
 

@@ -567,10 +567,10 @@ fn a_late_wake_of_a_run_future_does_not_keep_a_worker_awake() {
 #[test]
 fn a_tick_takes_an_announcement_back() {
     let (executor, machine) = on_machine(2);
-    let mut other = sleeper(&executor);
     let mut worker = Worker::new(&executor).unwrap();
+    let mut other = sleeper(&executor);
     assert_eq!(worker.step(), Step::Announced);
-    // The worker that fell asleep last is woken first.
+    // The worker with the lower id is woken first.
     drop(executor.spawn(async {}));
     assert_eq!(machine.unparked(worker.id()), 1);
     assert_eq!(worker.tick().polled, 1);

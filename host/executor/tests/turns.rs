@@ -179,3 +179,82 @@ fn close_within_a_turn_leaves_nothing() {
     }
     assert_eq!(Arc::strong_count(&machine), 1);
 }
+
+thread_local! {
+    /// Further workers, each stepped by hand within a poll of the one before.
+    static OTHERS: RefCell<Vec<Worker>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Polls one task on the next of the [`OTHERS`].
+fn poll_on_next() {
+    let mut worker = OTHERS.with_borrow_mut(Vec::pop).unwrap();
+    while worker.step() != Step::Polled {}
+}
+
+/// Hunts the order of groups with polls in flight as it was when something last happened in the lane: what they use
+/// counts by the clock, for their weights, so that one passes another while nothing happens.
+#[test]
+fn one_that_runs_passes_another_while_nothing_happens() {
+    let slices = |slices: u64| Duration::from_millis(slices).as_nanos() as u64;
+    // At first the light group's deadline is the earlier one, but it moves ten times as fast.
+    for (passed, expected) in [(0, "light"), (1, "light"), (2, "heavy")] {
+        let (executor, machine) = common::on_machine(3);
+        let light = executor.group().weight(100).build();
+        let heavy = executor.group().weight(1_000).build();
+        heavy.charge(Duration::from_nanos(slices(20)));
+        OTHERS.set((0..3).map(|_| Worker::new(&executor).unwrap()).collect());
+        let next = Arc::new(Mutex::new(None));
+        let task = |group: &Group, polled: Box<dyn FnOnce() + Send>| {
+            let task = async move { polled() };
+            drop(executor.build_task().group(group).spawn(task));
+        };
+        task(&light, Box::new(poll_on_next));
+        let (spawner, groups) = (
+            executor.clone(),
+            [("light", light), ("heavy", heavy.clone())],
+        );
+        let its = next.clone();
+        let in_both = move || {
+            for (name, group) in groups {
+                let next = its.clone();
+                let further = async move {
+                    next.lock().unwrap().get_or_insert(name);
+                };
+                drop(spawner.build_task().group(&group).spawn(further));
+            }
+            machine.advance(slices(passed));
+            poll_on_next();
+        };
+        task(&heavy, Box::new(in_both));
+        poll_on_next();
+        assert_eq!(
+            *next.lock().unwrap(),
+            Some(expected),
+            "after {passed} slices"
+        );
+    }
+}
+
+/// Hunts references that a close leaves in a group which is held back: its rate is used up, one of its polls goes on, and
+/// another worker was turned away from its further task.
+#[test]
+fn close_takes_what_is_held_back() {
+    let machine = Machine::new();
+    {
+        let executor = Executor::with_platform(2, machine.clone());
+        let group = executor.group().cpu_rate(1).build();
+        OTHERS.set((0..2).map(|_| Worker::new(&executor).unwrap()).collect());
+        let (its, closer) = (group.clone(), executor.clone());
+        let closes = async move {
+            drop(closer.build_task().group(&its).spawn(async {}));
+            its.charge(Duration::from_secs(1));
+            let mut other = OTHERS.with_borrow_mut(Vec::pop).unwrap();
+            while !matches!(other.step(), Step::Sleep { until: Some(_) }) {}
+            closer.close();
+        };
+        drop(executor.build_task().group(&group).spawn(closes));
+        poll_on_next();
+        assert_eq!(group.stats().live_tasks, 0);
+    }
+    assert_eq!(Arc::strong_count(&machine), 1);
+}

@@ -10,7 +10,8 @@ use core::task::Waker;
 /// park, and is polled again after the waker was called.
 ///
 /// 1. The worker sets it before it announces that it sleeps (or returns because it has run for long enough, and then it
-///    calls the waker itself). The list of sleepers has a lock, so a thread that finds the worker there sees that it is set.
+///    calls the waker itself). A thread that takes the worker out of the map of sleepers sees that it is set; so does `close`,
+///    or the worker sees that the executor is closed: each has a SeqCst fence between the two.
 /// 2. A thread that wakes the worker takes the waker and calls it. If there is none left, it was called already.
 pub(crate) struct Awaited {
     is_set: AtomicBool,

@@ -34,7 +34,6 @@ impl Shared {
         }
         self.empty_queues();
         for worker in 0..self.slots().len() {
-            self.idle().wake_this(worker);
             self.unpark(worker);
         }
     }
@@ -42,7 +41,6 @@ impl Shared {
     /// Takes a place for a worker.
     pub(crate) fn add_worker(&self) -> WorkerId {
         let worker = self.slots().acquire();
-        self.idle().make_room(self.slots().len());
         self.lane().add_worker();
         worker
     }

@@ -65,7 +65,11 @@ impl Shared {
 
     /// Something was queued, or left in a queue that a worker turned away from. `false` if the executor is closed.
     pub(crate) fn notify(&self) -> bool {
-        match self.idle().notify() {
+        self.follow(self.idle().notify(self.slots().len()))
+    }
+
+    fn follow(&self, notify: Notify) -> bool {
+        match notify {
             Notify::Nothing => {}
             Notify::Unpark(worker) => self.unpark(worker),
             Notify::Contended => self.contended(),
@@ -85,7 +89,7 @@ impl Shared {
     }
 
     pub(super) fn wake_one(&self) -> bool {
-        let woken = self.idle().wake_one();
+        let woken = self.idle().wake_one(self.slots().len());
         woken.inspect(|&worker| self.unpark(worker)).is_some()
     }
 
@@ -93,11 +97,7 @@ impl Shared {
     pub(crate) fn wake_run(&self, worker: WorkerId) {
         // Pairs with the fence in `announce`: the worker looks at its flag after that.
         fence(SeqCst);
-        if self.idle().wake_this(worker) {
-            self.unpark(worker);
-        } else {
-            self.contended();
-        }
+        self.follow(self.idle().wake_this(worker, self.slots().len()));
     }
 
     fn contended(&self) {

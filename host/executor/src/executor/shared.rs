@@ -11,7 +11,7 @@ use crate::{
     platform::{CurrentWorker, Platform, WorkerId},
     queue::RunQueue,
     sync::{
-        AtomicUsize, Counter,
+        Apart, AtomicUsize, Counter,
         Ordering::{AcqRel, Acquire, Relaxed},
     },
 };
@@ -25,7 +25,7 @@ pub(super) const OUTSIDE: usize = 1;
 
 pub(crate) struct Shared {
     /// Counted pointers to this: see [`SharedRef`](super::shared_ref::SharedRef).
-    pub(super) refs: AtomicUsize,
+    pub(super) refs: Apart<AtomicUsize>,
     platform: alloc::sync::Arc<dyn Platform>,
     injector: RunQueue,
     lane: Lane,
@@ -34,31 +34,31 @@ pub(crate) struct Shared {
     /// The live tasks that were spawned outside every worker.
     pub(super) outside: [LockedRegistry; OUTSIDE],
     /// How many were spawned there.
-    pub(super) outside_spawned: AtomicUsize,
+    pub(super) outside_spawned: Apart<AtomicUsize>,
     /// How many tasks ended there.
-    pub(super) outside_ended: AtomicUsize,
+    pub(super) outside_ended: Apart<AtomicUsize>,
     /// `Executor`s and `Worker`s that refer to this: at zero it is closed.
     handles: AtomicUsize,
-    next_id: AtomicUsize,
+    next_id: Apart<AtomicUsize>,
     /// Wakes from outside every worker that no tick has reported yet.
-    pub(super) external_wakes: AtomicUsize,
+    pub(super) external_wakes: Apart<AtomicUsize>,
 }
 
 impl Shared {
     pub(super) fn new(workers: usize, platform: alloc::sync::Arc<dyn Platform>) -> Self {
         Self {
-            refs: AtomicUsize::new(1),
+            refs: Apart(AtomicUsize::new(1)),
             platform,
             injector: RunQueue::new(),
             lane: Lane::new(),
             slots: Slots::new(workers),
-            idle: Idle::new(workers),
+            idle: Idle::new(),
             outside: core::array::from_fn(|_| LockedRegistry::new()),
-            outside_spawned: AtomicUsize::new(0),
-            outside_ended: AtomicUsize::new(0),
+            outside_spawned: Apart(AtomicUsize::new(0)),
+            outside_ended: Apart(AtomicUsize::new(0)),
             handles: AtomicUsize::new(1),
-            next_id: AtomicUsize::new(1),
-            external_wakes: AtomicUsize::new(0),
+            next_id: Apart(AtomicUsize::new(1)),
+            external_wakes: Apart(AtomicUsize::new(0)),
         }
     }
 

@@ -16,7 +16,7 @@
 //!
 //! That the lane's lock is held in 2 and 4 the group's tasks prove, which only its holder can name.
 
-use super::{id::Id, task_list::GroupTasks};
+use super::task_list::GroupTasks;
 use crate::{
     sync::{
         AtomicUsize, Mutex,
@@ -41,8 +41,8 @@ struct Tasks {
     tasks: VecDeque<TaskRef>,
     /// How many are to be polled.
     left: usize,
-    /// The group whose batch it is, or was.
-    group: Option<Id>,
+    /// The place of the group whose batch it is, or was, among those that run.
+    group: Option<usize>,
 }
 
 impl Batch {
@@ -62,8 +62,8 @@ impl Batch {
         self.len.load(Acquire)
     }
 
-    /// Fills it with the oldest `more` tasks of `group`, before the lane counts them as gone. By the owner.
-    pub(super) fn begin(&self, group: Id, from: &mut GroupTasks, more: usize) {
+    /// Fills it with the oldest `more` tasks of the group that runs at `group`, before the lane counts them as gone. By the owner.
+    pub(super) fn begin(&self, group: usize, from: &mut GroupTasks, more: usize) {
         debug_assert!(
             more < LONGEST_BATCH,
             "one of a batch's tasks is polled at once"
@@ -98,8 +98,8 @@ impl Batch {
         next.ok_or(None)
     }
 
-    /// The group whose tasks are in it, if any are.
-    pub(super) fn group(&self) -> Option<Id> {
+    /// Where the group runs whose tasks are in it, if any are.
+    pub(super) fn group(&self) -> Option<usize> {
         let batch = self.tasks.lock();
         batch.group.filter(|_| !batch.tasks.is_empty())
     }

@@ -3,10 +3,7 @@
 use super::{
     batch::Batch, group::GroupState, lane::Lane, run_order::RunOrder, slice::LONGEST_TICK,
 };
-use crate::{
-    sync::{Arc, Ordering::Relaxed},
-    task::TaskRef,
-};
+use crate::{sync::Arc, task::TaskRef};
 
 /// What a turn used.
 #[derive(Clone, Copy)]
@@ -67,9 +64,11 @@ impl Lane {
         let standing = group.standing_mut(&mut order.guard);
         standing.began = standing.began + u128::from(now) - u128::from(began);
         order.keep_up(group, now);
+        order.running.update(&order.guard, group, now);
         self.unpark(order, now);
         order.advance(now);
         let is_others_turn = self.is_others_turn(order, group, now, pace);
+        self.count_parked(order);
         Charged {
             is_others_turn,
             gave_back,
@@ -136,7 +135,7 @@ impl Lane {
         if let Some(task) = requeue {
             group.tasks.get_mut(&mut order.guard).push(task, now);
             group.standing_mut(&mut order.guard).len += 1;
-            self.len.fetch_add(1, Relaxed);
+            self.turns.add(1);
             requeued += 1;
         }
         let mut notify = requeued > 0;
@@ -146,7 +145,8 @@ impl Lane {
         if most > 0 && order.has_next_turn(group, now) {
             // Its turn goes on: it stays among the running ones.
             let (task, taken) = self.take_turn(order, group, now, batch, most);
-            self.end_turn();
+            self.turns.end();
+            self.count_parked(order);
             order.advance(now);
             return Finished {
                 next: Some(task),
@@ -154,9 +154,7 @@ impl Lane {
             };
         }
         if in_flight == 0 {
-            // While it still counts: if nobody else competes, the next one to come starts where it is now.
-            order.advance(now);
-            order.running.retain(|running| !Arc::ptr_eq(running, group));
+            order.leave(group, now);
             if group.standing(&order.guard).len > 0 {
                 self.line_up(order, group, now);
                 // Sleeping workers do not know until when, if it is parked now.
@@ -164,26 +162,23 @@ impl Lane {
             } else {
                 self.deactivate(order, group);
             }
+        } else {
+            order.running.update(&order.guard, group, now);
         }
         order.advance(now);
         let next = (most > 0)
             .then(|| self.pop_locked(order, now, batch, most))
             .flatten();
-        self.end_turn();
+        self.turns.end();
         Finished { next, notify }
-    }
-
-    /// A worker's turn is over. Not before its next one is counted, which may have the same tasks: `reclaim` reads the
-    /// count without the lock. Under the lock.
-    fn end_turn(&self) {
-        self.polling.store(self.polling.load(Relaxed) - 1, Relaxed);
     }
 
     /// Charges `cpu` nanoseconds that were used for `group` outside of its polls.
     pub(crate) fn charge_aside(&self, group: &Arc<GroupState>, cpu: u64, now: u64) {
         let order = &mut *self.lock_for(group);
         let waits = order.take_back(group);
-        if !waits && group.standing(&order.guard).polls == 0 {
+        let runs = group.standing(&order.guard).polls > 0;
+        if !waits && !runs {
             // Idle or parked: without this, what it did not use meanwhile would pay for the charge when it wakes.
             order.advance(now);
             order.catch_up(group, now);
@@ -191,6 +186,8 @@ impl Lane {
         order.charge(group, cpu, now, now);
         if waits {
             order.wait(group);
+        } else if runs {
+            order.running.update(&order.guard, group, now);
         }
         order.advance(now);
     }

@@ -2,6 +2,8 @@
 
 use super::{
     group::GroupState,
+    guard::LaneGuard,
+    heap::Heap,
     lane::Lane,
     run_order::{Room, RunOrder},
     tenant::TenantState,
@@ -50,50 +52,48 @@ impl Lane {
 
     /// When the first group whose rate is used up may go on, or have more polls.
     pub(crate) fn next_refill(&self) -> Option<u64> {
-        if self.parked.load(Relaxed) == 0 && self.held_back.load(Relaxed) == 0 {
+        if self.parked.load(Relaxed) == 0 {
             // A worker that parks a group after this look notifies; one that is turned away looks here afterwards.
             return None;
         }
-        let mut order = self.lock();
-        let running = order.held_back();
-        if running.is_none() {
-            self.held_back.store(0, Relaxed);
-        }
-        let parked = order.parked.first().map(|(until, _)| until);
-        parked.into_iter().chain(running).min()
+        let order = self.lock();
+        let firsts = [&order.parked, &order.held].map(Heap::first);
+        let firsts = firsts.into_iter().flatten();
+        firsts.map(|(until, _)| until).min()
     }
 
     /// The rate of `group` was changed: lets it go on if it is parked and may. `true` if a sleeping worker could run
     /// a task of it now: the caller notifies.
     pub(crate) fn reconsider(&self, group: &Arc<GroupState>, now: u64) -> bool {
         let order = &mut *self.lock_for(group);
-        if !order.parked.remove(&mut order.guard, group) {
+        let standing = group.standing(&order.guard);
+        if standing.parked.is_none() {
             // A worker that was turned away from its further tasks sleeps until the old rate allows them.
-            let standing = group.standing(&order.guard);
-            return standing.polls > 0 && standing.len > 0;
+            let (polls, len) = (standing.polls, standing.len);
+            order.release_this(group, now);
+            self.count_parked(order);
+            return polls > 0 && len > 0;
         }
+        order.parked.remove(&mut order.guard, group);
         self.rejoin(order, group, now);
         self.line_up(order, group, now);
         true
     }
 
     /// The rate of `tenant` was changed: lets those of its groups go on that are parked and may. Returns how many there
-    /// may be that a sleeping worker could run now: the caller notifies.
+    /// may be that a sleeping worker could run now: the caller notifies. This looks at all groups that wait for a rate.
     pub(crate) fn reconsider_tenant(&self, tenant: &Arc<TenantState>, now: u64) -> usize {
-        let is_its = |group: &GroupState| {
+        let mut until = |guard: &mut LaneGuard, group: &Arc<GroupState>| {
             let of = group.tenant.as_ref();
             of.is_some_and(|of| Arc::ptr_eq(of, tenant))
+                .then(|| group.exhausted_until(guard, now).unwrap_or(0))
         };
         let order = &mut *self.lock();
-        let parked = order.parked.rekey(&mut order.guard, |guard, group| {
-            is_its(group).then(|| group.exhausted_until(guard, now).unwrap_or(0))
-        });
-        let unparked = self.unpark(order, now);
+        let parked = order.parked.rekey(&mut order.guard, &mut until);
         // A worker that was turned away from their further tasks sleeps until the old rate allows them.
-        let running = order.running.iter();
-        let running = running.filter(|group| is_its(group) && group.standing(&order.guard).len > 0);
+        let held = order.held.rekey(&mut order.guard, &mut until);
         // Those that stay parked count: until another time than sleeping workers know.
-        parked.max(unparked) + running.count()
+        (parked + held).max(self.unpark(order, now))
     }
 
     /// Lets parked groups compete whose time has come; says how many. The caller notifies.
@@ -132,10 +132,10 @@ impl Lane {
             self.deactivate(order, group);
             let standing = group.standing_mut(&mut order.guard);
             standing.parked = Some(now);
-            self.len.fetch_sub(standing.len, Relaxed);
-            self.parked.fetch_add(1, Relaxed);
+            self.turns.sub(standing.len);
             let parked = &mut order.parked;
-            return parked.insert(&mut order.guard, until, group.clone());
+            parked.insert(&mut order.guard, until, group.clone());
+            return self.count_parked(order);
         }
         // It may have been given another weight or slice since it began to compete.
         order.count_weight(group, group.share.weight());
@@ -150,9 +150,9 @@ impl Lane {
         self.publish(order);
     }
 
-    /// Lets parked groups compete whose time has come; says how many.
+    /// Lets groups go on that wait for their rate, if their time has come; says how many.
     pub(super) fn unpark(&self, order: &mut RunOrder, now: u64) -> usize {
-        let mut unparked = 0;
+        let mut unparked = order.release(now);
         while order.parked.first().is_some_and(|(until, _)| until <= now)
             && let Some(group) = order.parked.pop_first(&mut order.guard)
         {
@@ -161,7 +161,18 @@ impl Lane {
             self.line_up(order, &group, now);
             unparked += 1;
         }
+        if unparked > 0 {
+            self.count_parked(order);
+        }
         unparked
+    }
+
+    /// Publishes how many groups wait for their rate.
+    pub(super) fn count_parked(&self, order: &RunOrder) {
+        let parked = order.parked.len() + order.held.len();
+        if self.parked.load(Relaxed) != parked {
+            self.parked.store(parked, Relaxed);
+        }
     }
 
     /// A group that was parked, and is in no heap now, competes again.
@@ -169,8 +180,7 @@ impl Lane {
         let standing = group.standing_mut(&mut order.guard);
         let since = standing.parked.take().unwrap_or(now);
         group.counts.throttled(now.saturating_sub(since));
-        self.parked.fetch_sub(1, Relaxed);
-        self.len.fetch_add(standing.len, Relaxed);
+        self.turns.add(standing.len);
         self.activate(order, group, now);
     }
 }

@@ -8,22 +8,23 @@ use super::{
     stats::Counts,
     task_list::GroupTasks,
     tenant::TenantState,
-    virtual_time::{Virtual, Weight},
+    tournament::Line,
+    virtual_time::{Virtual, Weight, scaled},
 };
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering::Relaxed};
+use crate::sync::{Apart, Arc, AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 pub(crate) struct GroupState {
     pub(crate) share: Share,
     /// Nanoseconds.
     slice: AtomicUsize,
     pub(crate) tenant: Option<Arc<TenantState>>,
-    pub(crate) counts: Counts,
+    pub(crate) counts: Apart<Counts>,
     /// The lane has room for it.
     pub(super) admitted: AtomicBool,
     /// For how many groups the lane has promised room.
     groups: Arc<AtomicUsize>,
-    pub(super) tasks: Guarded<GroupTasks>,
-    standing: Guarded<Standing>,
+    pub(super) tasks: Apart<Guarded<GroupTasks>>,
+    standing: Apart<Guarded<Standing>>,
 }
 
 /// Where a group stands.
@@ -51,6 +52,10 @@ pub(super) struct Standing {
     pub(super) had_turn: bool,
     /// Where it is in a heap, if it is in one.
     pub(super) place: usize,
+    /// Its place among the groups with polls in flight.
+    pub(super) runs_at: Option<usize>,
+    /// It has polls in flight, and no more before its rate allows them.
+    pub(super) held: bool,
 }
 
 impl GroupState {
@@ -65,11 +70,11 @@ impl GroupState {
             share,
             slice: AtomicUsize::new(slice),
             tenant,
-            counts: Counts::default(),
+            counts: Apart::default(),
             admitted: AtomicBool::new(false),
             groups,
-            tasks: Guarded::new(lane, GroupTasks::default()),
-            standing: Guarded::new(lane, Standing::default()),
+            tasks: Apart(Guarded::new(lane, GroupTasks::default())),
+            standing: Apart(Guarded::new(lane, Standing::default())),
         }
     }
 
@@ -140,6 +145,17 @@ impl GroupState {
 
     pub(super) fn deadline_now(&self, guard: &LaneGuard, now: u64) -> Virtual {
         self.virtual_now(guard, now) + self.slice_units()
+    }
+
+    /// Its virtual time with what is in flight, at any time before its next event.
+    pub(super) fn line(&self, guard: &LaneGuard) -> Line {
+        let standing = self.standing(guard);
+        let rate = self.weight().rate();
+        let began = i128::from(rate) * standing.began.cast_signed();
+        Line {
+            start: scaled(standing.virtual_time) - began,
+            slope: rate * standing.polls,
+        }
     }
 
     /// Charges the rates that it is subject to, and its tenant.

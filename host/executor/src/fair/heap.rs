@@ -1,8 +1,8 @@
 //! Groups ordered by a key, in memory that was reserved before: ordering them allocates nothing.
 
 use super::{group::GroupState, guard::LaneGuard};
-use crate::sync::Arc;
-use alloc::{collections::TryReserveError, vec::Vec};
+use crate::{error::SpawnError, sync::Arc};
+use alloc::vec::Vec;
 
 /// A binary heap that a group can be taken out of anywhere: each notes its place in its standing. A group is in at most
 /// one heap.
@@ -24,10 +24,10 @@ impl<K: Ord + Copy> Heap<K> {
     }
 
     /// An empty one with room for so many groups.
-    pub(super) fn with_room(groups: usize) -> Result<Self, TryReserveError> {
+    pub(super) fn with_room(groups: usize) -> Result<Self, SpawnError> {
         let mut heap = Self::new();
-        heap.entries.try_reserve_exact(groups)?;
-        Ok(heap)
+        let reserved = heap.entries.try_reserve_exact(groups);
+        reserved.map_err(|_| SpawnError::Alloc).map(|()| heap)
     }
 
     /// For how many groups there is room.

@@ -18,36 +18,74 @@
 //!    the tasks are in the batch, and at the batch while they are in the lane.
 //! 5. The number of runnable tasks is raised under the lock and read without: the executor's notification
 //!    orders the two as for any queue.
-//! 6. Nothing is allocated or freed under the lock: tasks are linked through their headers, and room for a group to be
-//!    ordered in is reserved before its first task is spawned ([`admit`](Lane::admit)).
+//! 6. Nothing is allocated or freed under the lock: tasks are linked through their headers; room for a group to be
+//!    ordered in is reserved before its first task is spawned ([`admit`](Lane::admit)), and for one that runs on a further
+//!    worker before that is made.
+//! 7. A hold takes `O(log n)` steps for each group that it moves, of `n`. Two things pass over all of them, and neither is
+//!    a turn: room that grows, and a change of a tenant's rate, over those that wait for theirs.
 //!
 //! What is changed under the lock only is read without it as a hint, with Relaxed, unless the field says otherwise.
 
 use super::{
-    group::GroupState, guard::LaneId, run_order::RunOrder, share::Share, slice::Stretch,
-    tenant::TenantState,
+    group::GroupState, guard::LaneId, run_order::RunOrder, running::Running, share::Share,
+    slice::Stretch, tenant::TenantState,
 };
-use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed};
+use crate::sync::{
+    Apart, Arc, AtomicUsize, Mutex,
+    Ordering::{Relaxed, Release},
+};
+
+#[cfg(feature = "lane-hold")]
+use super::hold::Hold;
+#[cfg(not(feature = "lane-hold"))]
+type Hold<'a> = crate::sync::MutexGuard<'a, RunOrder>;
 
 pub(crate) struct Lane {
     id: LaneId,
-    order: Mutex<RunOrder>,
-    /// Runnable tasks of all groups that are not parked. Raised under the lock.
-    pub(super) len: AtomicUsize,
-    /// Parked groups. Changed under the lock.
+    order: Apart<Mutex<RunOrder>>,
+    pub(super) turns: Apart<Turns>,
+    /// Groups that wait for their rates: parked, or with polls in flight and further tasks. Changed under the lock.
     pub(super) parked: AtomicUsize,
-    /// Not zero if a worker was turned away although groups with polls in flight have further tasks: their rates
-    /// were used up. Changed under the lock.
-    pub(super) held_back: AtomicUsize,
     /// The shortest slice among the groups that compete, as it is kept now, nanoseconds; `usize::MAX`
     /// without any. Changed under the lock.
     shortest: AtomicUsize,
     /// Workers that there are.
     workers: AtomicUsize,
-    /// Workers that have a turn. Changed under the lock.
-    pub(super) polling: AtomicUsize,
     /// Groups for which there is room to compete. Raised under the lock; a group that goes lowers it.
     pub(super) groups: Arc<AtomicUsize>,
+}
+
+/// What every turn changes, under the lock.
+#[derive(Default)]
+pub(super) struct Turns {
+    /// Runnable tasks of all groups that are not parked.
+    len: AtomicUsize,
+    /// Workers that have a turn.
+    pub(super) polling: AtomicUsize,
+}
+
+impl Turns {
+    /// Under the lock, so no read-modify-write. Release pairs with the Acquire in `reclaim`: a worker that finds no task
+    /// in the lane finds that another has a turn.
+    pub(super) fn add(&self, tasks: usize) {
+        self.len.store(self.len.load(Relaxed) + tasks, Release);
+    }
+
+    /// The same.
+    pub(super) fn sub(&self, tasks: usize) {
+        self.len.store(self.len.load(Relaxed) - tasks, Release);
+    }
+
+    /// A turn begins, which is to be counted before its tasks are taken from the lane.
+    pub(super) fn begin(&self) {
+        self.polling.store(self.polling.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// A turn is over. Not before the worker's next one is counted, which may have the same tasks: `reclaim` reads the
+    /// count without the lock.
+    pub(super) fn end(&self) {
+        self.polling.store(self.polling.load(Relaxed) - 1, Relaxed);
+    }
 }
 
 impl Lane {
@@ -55,13 +93,11 @@ impl Lane {
         let order = RunOrder::new();
         Self {
             id: order.guard.lane(),
-            order: Mutex::new(order),
-            len: AtomicUsize::new(0),
+            order: Apart(Mutex::new(order)),
+            turns: Apart::default(),
             parked: AtomicUsize::new(0),
-            held_back: AtomicUsize::new(0),
             shortest: AtomicUsize::new(usize::MAX),
             workers: AtomicUsize::new(0),
-            polling: AtomicUsize::new(0),
             groups: Arc::new(AtomicUsize::new(0)),
         }
     }
@@ -77,16 +113,20 @@ impl Lane {
         Arc::new(GroupState::new(share, slice, tenant, self.id, groups))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, RunOrder> {
-        self.order.lock()
+    #[inline]
+    pub(super) fn lock(&self) -> Hold<'_> {
+        let order = self.order.lock();
+        #[cfg(feature = "lane-hold")]
+        let order = Hold::begin(order);
+        order
     }
 
     /// The lock, to be used with `group`.
     #[inline]
-    pub(super) fn lock_for(&self, group: &GroupState) -> MutexGuard<'_, RunOrder> {
+    pub(super) fn lock_for(&self, group: &GroupState) -> Hold<'_> {
         // What a group has in the lane wants the guard of its own lane.
         assert!(group.lane() == self.id, "the group is another executor's");
-        self.order.lock()
+        self.lock()
     }
 
     /// How many workers there are.
@@ -97,10 +137,13 @@ impl Lane {
     /// There is one worker more.
     pub(crate) fn add_worker(&self) {
         let workers = self.workers.fetch_add(1, Relaxed) + 1;
-        let mut order = self.lock();
         // Each may have a group of its own in a poll.
-        let more = workers.saturating_sub(order.running.len());
-        order.running.reserve(more);
+        if self.lock().running.room() < workers {
+            // Allocated, and what it replaces is freed, outside the lock.
+            let more = Running::with_room(workers);
+            let old = self.lock().running.move_to(more);
+            drop(old);
+        }
     }
 
     /// There is one worker less.
@@ -110,7 +153,7 @@ impl Lane {
 
     /// Runnable tasks that wait for nothing but their turn, as far as a look without the lock can tell.
     pub(crate) fn len(&self) -> usize {
-        self.len.load(Relaxed)
+        self.turns.len.load(Relaxed)
     }
 
     /// Whether it is worth asking for a task: one waits for a turn, or may have waited for long enough.

@@ -39,10 +39,12 @@
 //! | --- | --- |
 //! | `id`, `stats`, `slice`, `virtual_time`, `budget` | numbers |
 //! | `guard` | the proof that the lane's lock is held |
+//! | `tournament` | who is first where keys grow with time |
 //! | `share`, `task_list`, `tenant`, `group` | what the lane knows of groups and tenants |
 //! | `meter`, `flight` | what a poll has used |
 //! | `batch` | several tasks that a worker takes at once |
-//! | `heap`, `run_order` | which group is next |
+//! | `heap`, `running`, `run_order` | which group is next |
+//! | `hold` | how long the lock is held, for a bench |
 //! | `lane` | the lock, and the counts that are read without it |
 //! | `compete`, `turn`, `charge` | what happens under the lock |
 //!
@@ -57,15 +59,19 @@ mod flight;
 mod group;
 mod guard;
 mod heap;
+#[cfg(feature = "lane-hold")]
+pub mod hold;
 mod id;
 mod lane;
 mod meter;
 mod run_order;
+mod running;
 mod share;
 mod slice;
 mod stats;
 mod task_list;
 mod tenant;
+mod tournament;
 mod turn;
 mod virtual_time;
 

@@ -4,6 +4,7 @@ use super::{
     group::GroupState,
     guard::LaneGuard,
     heap::Heap,
+    running::Running,
     share::DEFAULT_WEIGHT,
     slice::DEFAULT_NANOSECONDS,
     virtual_time::{Virtual, Weight},
@@ -23,11 +24,13 @@ pub(super) struct RunOrder {
     pub(super) guard: LaneGuard,
     /// Runnable groups with no poll in flight, by virtual deadline.
     pub(super) waiting: Heap<Virtual>,
-    /// Groups with polls in flight: at most as many as there are workers, for which there is room.
-    pub(super) running: Vec<Arc<GroupState>>,
+    /// Groups with polls in flight.
+    pub(super) running: Running,
     /// Runnable groups whose rate is used up, by the time at which it is available again.
     pub(super) parked: Heap<u64>,
-    /// The slices of the groups that compete, and how many have each. Few are different.
+    /// The same of groups with polls in flight and further tasks.
+    pub(super) held: Heap<u64>,
+    /// The slices of the groups that compete, in order, and how many have each. Few are different.
     slices: Vec<(usize, usize)>,
     /// Of the waiting groups, those that have had no turn since they woke.
     pub(super) woken: usize,
@@ -46,6 +49,7 @@ pub(super) struct RunOrder {
 pub(super) struct Room {
     waiting: Heap<Virtual>,
     parked: Heap<u64>,
+    held: Heap<u64>,
     slices: Vec<(usize, usize)>,
 }
 
@@ -53,15 +57,15 @@ impl Room {
     /// For so many groups.
     pub(super) fn new(groups: usize) -> Result<Self, SpawnError> {
         let mut slices = Vec::new();
-        let reserved = slices.try_reserve_exact(groups);
-        match (Heap::with_room(groups), Heap::with_room(groups), reserved) {
-            (Ok(waiting), Ok(parked), Ok(())) => Ok(Self {
-                waiting,
-                parked,
-                slices,
-            }),
-            _ => Err(SpawnError::Alloc),
-        }
+        slices
+            .try_reserve_exact(groups)
+            .map_err(|_| SpawnError::Alloc)?;
+        Ok(Self {
+            waiting: Heap::with_room(groups)?,
+            parked: Heap::with_room(groups)?,
+            held: Heap::with_room(groups)?,
+            slices,
+        })
     }
 }
 
@@ -70,8 +74,9 @@ impl RunOrder {
         Self {
             guard: LaneGuard::new(),
             waiting: Heap::new(),
-            running: Vec::new(),
+            running: Running::with_room(1),
             parked: Heap::new(),
+            held: Heap::new(),
             slices: Vec::new(),
             woken: 0,
             flood: 0,
@@ -83,8 +88,8 @@ impl RunOrder {
 
     /// For how many groups there is room.
     pub(super) fn room(&self) -> usize {
-        let heaps = self.waiting.room().min(self.parked.room());
-        heaps.min(self.slices.capacity())
+        let heaps = [self.waiting.room(), self.parked.room(), self.held.room()];
+        heaps.into_iter().fold(self.slices.capacity(), usize::min)
     }
 
     /// Moves to `room`, if that is more than there is; the caller frees what is not needed any more.
@@ -96,29 +101,35 @@ impl RunOrder {
         Room {
             waiting: self.waiting.move_to(room.waiting),
             parked: self.parked.move_to(room.parked),
+            held: self.held.move_to(room.held),
             slices: core::mem::replace(&mut self.slices, room.slices),
         }
     }
 
     /// The shortest slice among the groups that compete, nanoseconds.
     pub(super) fn shortest_slice(&self) -> Option<u64> {
-        self.slices.iter().map(|(slice, _)| *slice as u64).min()
+        self.slices.first().map(|&(slice, _)| slice as u64)
     }
 
     pub(super) fn add_slice(&mut self, slice: usize) {
-        match self.slices.iter_mut().find(|(other, _)| *other == slice) {
-            Some((_, count)) => *count += 1,
-            None => self.slices.push((slice, 1)),
+        match self.place_of_slice(slice) {
+            Ok(at) => self.slices[at].1 += 1,
+            Err(at) => self.slices.insert(at, (slice, 1)),
         }
     }
 
     pub(super) fn remove_slice(&mut self, slice: usize) {
-        if let Some(at) = self.slices.iter().position(|(other, _)| *other == slice) {
+        if let Ok(at) = self.place_of_slice(slice) {
             self.slices[at].1 -= 1;
             if self.slices[at].1 == 0 {
-                self.slices.swap_remove(at);
+                self.slices.remove(at);
             }
         }
+    }
+
+    fn place_of_slice(&self, slice: usize) -> Result<usize, usize> {
+        self.slices
+            .binary_search_by_key(&slice, |&(slice, _)| slice)
     }
 
     /// While it competes, a group adds `weight` to its tenant's sum, and its tenant its own weight to the lane's; without a
@@ -194,70 +205,86 @@ impl RunOrder {
         group.standing_mut(&mut self.guard).virtual_time += behind;
     }
 
-    /// The group whose turn it is; it is among the running ones now.
+    /// The group whose turn it is: one that waits, which it does no more, or one that runs.
     pub(super) fn next(&mut self, now: u64) -> Option<Arc<GroupState>> {
         let first = self.waiting.first().map(|(deadline, _)| deadline);
         let running = self.earliest_running(now);
-        let group = match (first, running) {
-            (Some(first), Some((deadline, _))) if first <= deadline => self.start_first()?,
-            (_, Some((_, at))) => self.running[at].clone(),
-            (Some(_), None) => self.start_first()?,
-            (None, None) => return None,
-        };
-        self.advance(now);
-        Some(group)
+        match running {
+            Some((deadline, place)) if first.is_none_or(|first| deadline < first) => {
+                self.running.get(place).cloned()
+            }
+            _ => {
+                let group = self.pop_waiting()?;
+                group.standing_mut(&mut self.guard).woken = false;
+                Some(group)
+            }
+        }
     }
 
-    fn start_first(&mut self) -> Option<Arc<GroupState>> {
-        let group = self.pop_waiting()?;
-        group.standing_mut(&mut self.guard).woken = false;
-        self.running.push(group.clone());
-        Some(group)
-    }
-
-    /// Until when those groups are held back that have polls in flight and further tasks: the earliest time.
-    pub(super) fn held_back(&mut self) -> Option<u64> {
-        // At time zero, which is as good as when it was last charged: if a window has passed since, the next worker that
-        // asks for a turn finds out.
-        let guard = &mut self.guard;
-        self.running
-            .iter()
-            .filter_map(|group| match group.standing(guard).len {
-                0 => None,
-                _ => group.exhausted_until(guard, 0),
-            })
-            .min()
-    }
-
-    /// Of the groups with polls in flight and further tasks, the one with the earliest deadline.
+    /// Of the groups with polls in flight and further tasks, the one with the earliest deadline. Holds those back whose
+    /// rate is used up.
     fn earliest_running(&mut self, now: u64) -> Option<(Virtual, usize)> {
-        let guard = &mut self.guard;
-        let running = self.running.iter().enumerate();
-        running
-            .filter_map(|(at, group)| {
-                let may_run =
-                    group.standing(guard).len > 0 && group.exhausted_until(guard, now).is_none();
-                may_run.then(|| (group.deadline_now(guard, now), at))
-            })
-            .min()
+        loop {
+            let (deadline, place) = self.running.earliest(now)?;
+            let group = self.running.get(place)?;
+            let Some(until) = group.exhausted_until(&mut self.guard, now) else {
+                return Some((deadline, place));
+            };
+            let group = group.clone();
+            group.standing_mut(&mut self.guard).held = true;
+            self.running.update(&self.guard, &group, now);
+            self.held.insert(&mut self.guard, until, group);
+        }
+    }
+
+    /// A group has no more polls in flight.
+    pub(super) fn leave(&mut self, group: &GroupState, now: u64) {
+        self.release_this(group, now);
+        self.running.leave(&mut self.guard, group);
+        if self.running.is_empty() && self.waiting.len() == 0 {
+            // Nobody else competes: the next one to come starts where this one is now.
+            self.least = self.least.max(group.standing(&self.guard).virtual_time);
+        }
+    }
+
+    /// Lets those groups have more polls that were held back, if their time has come; says how many.
+    pub(super) fn release(&mut self, now: u64) -> usize {
+        let mut released = 0;
+        while self.held.first().is_some_and(|(until, _)| until <= now)
+            && let Some(group) = self.held.pop_first(&mut self.guard)
+        {
+            group.standing_mut(&mut self.guard).held = false;
+            self.running.update(&self.guard, &group, now);
+            released += 1;
+        }
+        released
+    }
+
+    /// The same for one group, whether or not its time has come: its rate has changed, or it has no poll in flight.
+    pub(super) fn release_this(&mut self, group: &GroupState, now: u64) {
+        if group.standing(&self.guard).held && self.held.remove(&mut self.guard, group) {
+            group.standing_mut(&mut self.guard).held = false;
+            self.running.update(&self.guard, group, now);
+        }
     }
 
     /// Whether `group`, of which a poll has just ended, is the one that [`next`](Self::next) would choose.
-    pub(super) fn has_next_turn(&mut self, group: &Arc<GroupState>, now: u64) -> bool {
-        let guard = &mut self.guard;
-        if group.standing(guard).len == 0 || group.exhausted_until(guard, now).is_some() {
+    pub(super) fn has_next_turn(&mut self, group: &GroupState, now: u64) -> bool {
+        let standing = group.standing(&self.guard);
+        let place = standing.runs_at;
+        if standing.len == 0 || group.exhausted_until(&mut self.guard, now).is_some() {
             return false;
         }
-        let deadline = group.deadline_now(guard, now);
+        let deadline = group.deadline_now(&self.guard, now);
         let waits = self.waiting.first();
         if waits.is_some_and(|(earliest, _)| earliest <= deadline) {
             return false;
         }
-        self.running.iter().all(|other| {
-            Arc::ptr_eq(other, group)
-                || other.standing(guard).len == 0
-                || deadline <= other.deadline_now(guard, now)
-        })
+        if place.is_some_and(|place| self.running.is_due(place)) {
+            self.running.update(&self.guard, group, now);
+        }
+        let running = self.earliest_running(now);
+        running.is_none_or(|(earliest, at)| deadline <= earliest || place == Some(at))
     }
 
     /// Whether the next turn comes before `deadline`.
@@ -303,17 +330,9 @@ impl RunOrder {
             .waiting
             .first()
             .map(|(deadline, group)| deadline.saturating_sub(group.slice_units()));
-        let running = self
-            .running
-            .iter()
-            .map(|group| group.virtual_now(&self.guard, now))
-            .min();
-        let behind = match (waiting, running) {
-            (Some(waiting), Some(running)) => waiting.min(running),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => return,
-        };
-        self.least = self.least.max(behind);
+        let running = self.running.least(now);
+        let behind = waiting.into_iter().chain(running).min();
+        self.least = self.least.max(behind.unwrap_or(0));
         let furthest = Weight::whole(DEFAULT_WEIGHT as usize).scale(u128::from(FLOOD));
         self.even = self.even.clamp(self.least, self.least + furthest);
     }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     sync::{
         Arc,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{Acquire, Relaxed},
         fence,
     },
     task::TaskRef,
@@ -29,6 +29,7 @@ impl Lane {
         let order = &mut *self.lock_for(group);
         let standing = group.standing(&order.guard);
         let was_idle = standing.len == 0 && standing.polls == 0;
+        let is_first_further = standing.len == 0 && standing.polls > 0;
         let is_parked = standing.parked.is_some();
         if was_idle {
             // A group that runs alone is not charged for long: what it has used counts before others are compared.
@@ -38,8 +39,11 @@ impl Lane {
         }
         group.tasks.get_mut(&mut order.guard).push(task, now);
         group.standing_mut(&mut order.guard).len += 1;
+        if is_first_further {
+            order.running.update(&order.guard, group, now);
+        }
         if !is_parked {
-            self.len.fetch_add(1, Relaxed);
+            self.turns.add(1);
         }
         if was_idle {
             self.line_up(order, group, now);
@@ -65,23 +69,23 @@ impl Lane {
     ) -> Option<TaskRef> {
         self.unpark(order, now);
         let group = loop {
-            let Some(group) = order.next(now) else {
-                if order.held_back().is_some() {
-                    // A worker that is turned away looks at `next_refill` before it sleeps.
-                    self.held_back.store(1, Relaxed);
-                }
-                return None;
-            };
+            let next = order.next(now);
+            // A worker that is turned away looks at `next_refill` before it sleeps.
+            self.count_parked(order);
+            let group = next?;
             let guard = &mut order.guard;
             if group.standing(guard).polls > 0 || group.exhausted_until(guard, now).is_none() {
                 break group;
             }
-            // Another group of its tenant has used up the tenant's rate while this one waited.
-            let is_other = |running: &Arc<_>| !Arc::ptr_eq(running, &group);
-            order.running.retain(is_other);
+            // Another group of its tenant has used up the tenant's rate while this one waited. Its turn had come: none is
+            // further behind.
+            order.wait(&group);
+            order.advance(now);
+            order.take_back(&group);
             self.line_up(order, &group, now);
         };
         let (task, _) = self.take_turn(order, &group, now, batch, most);
+        order.advance(now);
         self.publish(order);
         Some(task)
     }
@@ -90,11 +94,12 @@ impl Lane {
     pub(super) fn take_turn(
         &self,
         order: &mut RunOrder,
-        group: &GroupState,
+        group: &Arc<GroupState>,
         now: u64,
         batch: &Batch,
         most: usize,
     ) -> (TaskRef, usize) {
+        let place = order.running.enter(&mut order.guard, group);
         let standing = group.standing(&order.guard);
         let fit = match standing.poll_time {
             0 => 1,
@@ -106,17 +111,16 @@ impl Lane {
         let tasks = group.tasks.get_mut(&mut order.guard);
         let first = tasks.pop();
         if size > 1 {
-            batch.begin(group.share.id, tasks, size - 1);
+            batch.begin(place, tasks, size - 1);
         }
         let standing = group.standing_mut(&mut order.guard);
         standing.len -= size;
         standing.polls += 1;
         standing.began += u128::from(now);
         standing.had_turn = true;
-        // The lock is held: no read-modify-write.
-        self.polling.store(self.polling.load(Relaxed) + 1, Relaxed);
-        // Release pairs with the Acquire in `reclaim`: a worker that finds no task here finds that another has a turn.
-        self.len.fetch_sub(size, Release);
+        order.running.update(&order.guard, group, now);
+        self.turns.begin();
+        self.turns.sub(size);
         (first, size)
     }
 
@@ -131,7 +135,7 @@ impl Lane {
         let given = batch.end(group.tasks.get_mut(&mut order.guard), now);
         if given > 0 {
             group.standing_mut(&mut order.guard).len += given;
-            self.len.fetch_add(given, Relaxed);
+            self.turns.add(given);
         }
         given
     }
@@ -141,20 +145,25 @@ impl Lane {
     /// `batches` are those of the others: the first one that has any. A look at one of them without the lock may find
     /// none although there always are some: `finish` moves them to the lane and back into the batch.
     pub(crate) fn reclaim<'a>(&self, batches: impl Iterator<Item = &'a Batch>, now: u64) -> usize {
-        // Pairs with the Release in `take_turn`: a worker that saw in `len` that tasks were taken sees that a worker has
+        // Pairs with the Release in `Turns`: a worker that saw in `len` that tasks were taken sees that a worker has
         // them.
         fence(Acquire);
-        if self.polling.load(Relaxed) == 0 {
+        if self.turns.polling.load(Relaxed) == 0 {
             return 0;
         }
         let order = &mut *self.lock();
         let mut batches = batches.filter(|batch| batch.len() > 0);
         let found = batches.find_map(|batch| Some((batch, batch.group()?)));
-        let Some((batch, id)) = found else { return 0 };
         // Its group has a poll in flight.
-        let mut running = order.running.iter();
-        let group = running.find(|group| group.share.id == id).cloned();
-        group.map_or(0, |group| self.give_back(order, &group, batch, now))
+        let Some((batch, place)) = found else {
+            return 0;
+        };
+        let group = order.running.get(place).cloned();
+        group.map_or(0, |group| {
+            let given = self.give_back(order, &group, batch, now);
+            order.running.update(&order.guard, &group, now);
+            given
+        })
     }
 
     /// Whether any task is in the lane or in one of `batches`. To be asked if [`len`](Self::len) is zero and that could
@@ -167,25 +176,29 @@ impl Lane {
     /// Takes any task, which is not to run: for `close`.
     pub(crate) fn drain(&self) -> Option<TaskRef> {
         let order = &mut *self.lock();
+        while let Some((_, group)) = order.held.first() {
+            let group = group.clone();
+            order.release_this(&group, 0);
+        }
         while let Some(group) = order.parked.pop_first(&mut order.guard) {
             self.rejoin(order, &group, 0);
             order.wait(&group);
         }
+        self.count_parked(order);
         let waiting = order.pop_waiting();
         let group = waiting.clone().or_else(|| {
-            let mut running = order.running.iter();
-            let found = running.find(|group| group.standing(&order.guard).len > 0);
-            found.cloned()
+            let (_, place) = order.running.earliest(0)?;
+            order.running.get(place).cloned()
         })?;
         let task = group.tasks.get_mut(&mut order.guard).pop();
         let standing = group.standing_mut(&mut order.guard);
         standing.len -= 1;
         let is_empty = standing.len == 0;
-        self.len.fetch_sub(1, Relaxed);
+        self.turns.sub(1);
         match waiting {
             Some(group) if is_empty => self.deactivate(order, &group),
             Some(group) => order.wait(&group),
-            None => {}
+            None => order.running.update(&order.guard, &group, 0),
         }
         Some(task)
     }

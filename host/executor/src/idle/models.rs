@@ -1,7 +1,7 @@
 //! Models of the idle protocol, for loom.
 
 use super::*;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use loom::{sync::Condvar, thread};
 
 /// A machine of two workers and a queue that only counts.
@@ -14,7 +14,7 @@ struct Machine {
 
 impl Machine {
     fn notify(&self) {
-        if let Notify::Unpark(worker) = self.idle.notify() {
+        if let Notify::Unpark(worker) = self.idle.notify(2) {
             let (token, unparked) = &self.tokens[worker];
             *token.lock() = true;
             unparked.notify_one();
@@ -49,7 +49,7 @@ impl Machine {
                 }
                 *token = false;
             }
-            let _ = self.idle.wake_this(worker);
+            self.idle.retract(worker);
             searching = true;
         }
         if searching && self.idle.found() {
@@ -67,7 +67,7 @@ impl Machine {
 
 fn machine() -> Arc<Machine> {
     Arc::new(Machine {
-        idle: Idle::new(2),
+        idle: Idle::new(),
         queued: AtomicUsize::new(0),
         tokens: [(); 2].map(|()| (Mutex::new(false), Condvar::new())),
         running: (Mutex::new(0), Condvar::new()),
@@ -102,6 +102,62 @@ fn last_searcher() {
         second.join().unwrap();
         // Counts that are off would keep somebody asleep later. Nobody is asleep, nobody searches.
         assert_eq!(machine.idle.word.load(Relaxed), 0);
+        assert_eq!(machine.idle.asleep[0].load(Relaxed), 0);
+    });
+}
+
+/// Hunts: a thread that counts a searcher for a sleeper which others take before it, while another thread that queues
+/// relies on this count: both tasks must run at the same time, so nobody may stay asleep.
+#[test]
+fn counted_in_vain() {
+    loom::model(|| {
+        let machine = machine();
+        let workers = [0, 1].map(|worker| {
+            let theirs = machine.clone();
+            thread::spawn(move || theirs.work(worker, 2))
+        });
+        let theirs = machine.clone();
+        let other = thread::spawn(move || theirs.enqueue());
+        machine.enqueue();
+        other.join().unwrap();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert_eq!(machine.idle.word.load(Relaxed), 0);
+        assert_eq!(machine.idle.asleep[0].load(Relaxed), 0);
+    });
+}
+
+/// Hunts: a worker that is woken by its name, by another thread and by itself at once, and is counted twice or not at
+/// all.
+#[test]
+fn woken_by_name() {
+    loom::model(|| {
+        let idle = Arc::new(Idle::new());
+        idle.announce(0, false);
+        idle.announce(1, false);
+        let theirs = idle.clone();
+        let itself = thread::spawn(move || {
+            theirs.retract(0);
+            let _ = theirs.found();
+        });
+        let theirs = idle.clone();
+        let any = thread::spawn(move || theirs.wake_one(2));
+        let named = idle.wake_this(0, 2);
+        itself.join().unwrap();
+        let named = match named {
+            Notify::Unpark(worker) => Some(worker),
+            _ => None,
+        };
+        let woken = [any.join().unwrap(), named];
+        // Those that were woken and have not stopped searching: worker 1 at most, who cannot be woken twice.
+        let searching = woken.iter().filter(|&&woken| woken == Some(1)).count();
+        assert!(searching <= 1 && (woken[0] != woken[1] || woken[0].is_none()));
+        assert_eq!(idle.word.load(Relaxed), searching);
+        assert_eq!(
+            idle.asleep[0].load(Relaxed),
+            if searching == 1 { 0 } else { 2 }
+        );
     });
 }
 

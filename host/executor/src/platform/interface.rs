@@ -42,6 +42,20 @@ use core::time::Duration;
 /// assert_eq!(worker.run(executor.spawn(async { 1 })).unwrap().unwrap(), 1);
 /// ```
 ///
+/// # Interrupts
+///
+/// On a machine without threads an interrupt handler wakes tasks. There [`current_worker`](Self::current_worker) returns
+/// `None` (see below), and [`unpark`](Self::unpark) and [`contended_within`](Self::contended_within) must be able to run
+/// there. Then these take no lock and allocate nothing, so a handler may call them:
+///
+/// - [`wake_by_ref`](core::task::Waker::wake_by_ref) of a task that has no group, and of the future that
+///   [`Worker::run`](crate::Worker::run) drives;
+/// - [`Executor::wake_one`](crate::Executor::wake_one) and [`Executor::is_closed`](crate::Executor::is_closed).
+///
+/// It may not spawn, close, drop a waker (which may free its task), or wake a task of a group or a worker that
+/// [`run_async`](crate::Worker::run_async) drives: the locks there spin. While the executor is closed, wakes are to be
+/// masked, because the thread that wakes helps to empty the queues.
+///
 /// # Safety
 ///
 /// [`current_worker`](Self::current_worker) returns what the last [`set_current_worker`](Self::set_current_worker) on

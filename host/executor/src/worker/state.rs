@@ -151,9 +151,7 @@ impl Worker {
             if self.phase == Phase::Asleep {
                 events::wake(self.id);
             }
-            // Taking ourselves from the list counts us as a searcher, as if another had woken us; if
-            // another was first, it has counted us already.
-            let _ = self.shared().idle().wake_this(self.id);
+            self.shared().idle().retract(self.id);
             self.phase = Phase::Searching;
         }
     }

@@ -2,6 +2,8 @@
 //! and on one. The sizes are those that these projects publish for their own benchmarks.
 
 mod cases;
+#[cfg(feature = "lane-hold")]
+mod lane_hold;
 mod peers;
 
 use crate::{
@@ -38,6 +40,8 @@ pub(crate) fn run(bench: &mut Bench) {
             });
         }
     }
+    #[cfg(feature = "lane-hold")]
+    lane_hold::run(bench);
     summarize(bench);
 }
 
