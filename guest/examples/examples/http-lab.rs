@@ -70,6 +70,11 @@ fn answer(what: &str, argument: &str, request: IncomingRequest, out: ResponseOut
             let length = read_all(&request).map_or(-1, |length| length as i64);
             text(out, &format!("{length}\n"));
         }
+        // The same, and an error where it does not come.
+        "need-body" => match read_all(&request) {
+            Some(length) => text(out, &format!("{length}\n")),
+            None => ResponseOutparam::set(out, Err(ErrorCode::ConnectionReadTimeout)),
+        },
         "scheme" => text(out, &format!("{:?}\n", request.scheme())),
         // What the request is for.
         "target" => {

@@ -87,8 +87,7 @@ where
         .keep_alive_interval(terms.header_timeout)
         .max_header_list_size(u32::try_from(terms.header_bytes).unwrap_or(u32::MAX));
     let answers = shared.clone();
-    let service =
-        service_fn(move |request| patience::asks(answer(answers.clone(), peer, request)));
+    let service = service_fn(move |request| patience::asks(answer(answers.clone(), peer, request)));
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!("a connection ended: {error}");

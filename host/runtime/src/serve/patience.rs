@@ -3,7 +3,7 @@
 //!
 //! 1. HTTP/1.1, and all of a connection of HTTP/2: the socket takes no more ([`Patient`]).
 //! 2. One stream of HTTP/2: its client leaves it no window ([`stream`]). Only hyper sees that. What can be seen of it is a
-//!    stream that is polled and does not ask the app for more ([`asks`], [`Asked`]).
+//!    stream that goes on waiting, although the app has something for it or was not asked ([`asks`], [`Asked`]).
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -92,16 +92,17 @@ impl AsyncWrite for Patient {
 }
 
 thread_local! {
-    /// Whether the stream that is polled has asked the app.
-    static ASKED: Cell<bool> = const { Cell::new(false) };
+    /// Whether the stream that is polled has asked the app, and whether the app had nothing yet.
+    static ASKED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
 /// The answer of an app, told when it is asked for.
 pub(super) async fn asks<R>(answer: impl Future<Output = R>) -> R {
     let mut answer = pin!(answer);
     poll_fn(|cx| {
-        ASKED.set(true);
-        answer.as_mut().poll(cx)
+        let polled = answer.as_mut().poll(cx);
+        ASKED.set(Some(polled.is_pending()));
+        polled
     })
     .await
 }
@@ -117,8 +118,9 @@ impl<A: Body + Unpin> Body for Asked<A> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<A::Data>, A::Error>>> {
-        ASKED.set(true);
-        Pin::new(&mut self.0).poll_frame(cx)
+        let polled = Pin::new(&mut self.0).poll_frame(cx);
+        ASKED.set(Some(polled.is_pending()));
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -135,13 +137,19 @@ pub(super) async fn stream(stream: impl Future<Output = ()>, most: Duration) {
     let mut stream = pin!(stream);
     let mut pause = Pause::new(most);
     poll_fn(|cx| {
-        ASKED.set(false);
-        let polled = stream.as_mut().poll(cx);
-        if polled.is_ready() || ASKED.get() {
-            pause.ends();
-            return polled;
+        ASKED.set(None);
+        if stream.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
         }
-        pause.poll(cx)
+        let asked = ASKED.get();
+        if asked.is_some() {
+            pause.ends();
+        }
+        match asked {
+            Some(true) => Poll::Pending,
+            // The app has something, or would be asked: it is the client that is waited for.
+            Some(false) | None => pause.poll(cx),
+        }
     })
     .await;
 }

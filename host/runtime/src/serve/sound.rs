@@ -54,7 +54,5 @@ fn is_sound(authority: &Authority) -> bool {
     let (text, host) = (authority.as_str(), authority.host());
     let port = text.strip_prefix(host);
     !host.is_empty()
-        && port.is_some_and(|port| {
-            port.is_empty() || port == ":" || authority.port_u16().is_some()
-        })
+        && port.is_some_and(|port| port.is_empty() || port == ":" || authority.port_u16().is_some())
 }

@@ -175,7 +175,9 @@ fn response(
     // A final response is none of these. With 101 the connection would be given to another protocol.
     if response.status().is_informational() {
         let status = response.status();
-        return Err(ServiceError::Guest(format!("a response of status {status}")));
+        return Err(ServiceError::Guest(format!(
+            "a response of status {status}"
+        )));
     }
     let run = cancels.0.take().expect("it is there until now");
     let (mut parts, body) = response.into_parts();
