@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::wasi::http::pause::Pause;
+use crate::sched::clock::pause::Pause;
 
 /// A connection that fails once the client has taken nothing for too long of what waits for it.
 pub(super) struct Patient {

@@ -24,7 +24,7 @@ use crate::base::stats::RunStats;
 use crate::host::run::handle::{Canceller, Run};
 use crate::host::run::prepared::Prepared;
 use crate::instance::lifecycle::{Held, Work};
-use crate::wasi::http::pause::Pause;
+use crate::sched::clock::pause::Pause;
 
 /// A component that answers HTTP requests. Cheap to clone.
 ///
