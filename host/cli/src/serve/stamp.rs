@@ -45,7 +45,7 @@ impl Stamp {
 }
 
 /// What `read` makes of the file at `path`, and the file's stamp. It is read when nobody writes to it, as far as can be
-/// seen: it was not written for a while, or is twice the same, and is so still when it was read.
+/// seen: one that has just been written is given a while, and what was read counts if the file is still the same.
 ///
 /// # Errors
 /// What `read` says, and a file that does not come to rest.
@@ -68,11 +68,6 @@ fn settled<R>(
     for _ in 0..LOOKS {
         if stamp.is_some_and(Stamp::is_fresh) {
             pause();
-            let again = look();
-            if again != stamp {
-                stamp = again;
-                continue;
-            }
         }
         let made = read();
         let after = look();
