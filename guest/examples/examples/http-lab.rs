@@ -54,11 +54,34 @@ fn answer(what: &str, argument: &str, request: IncomingRequest, out: ResponseOut
         // How many requests this instance has had.
         "count" => text(out, &format!("{}\n", REQUESTS.load(Ordering::Relaxed))),
         "echo" => echo(request, out),
+        // The names of the trailers that come after the request's body.
+        "trailers-of" => {
+            let said = trailers_of(&request).unwrap_or_else(|| "none".to_owned());
+            text(out, &format!("{said}\n"));
+        }
+        // A response of this status.
+        "status" => {
+            let (body, stream) = begin(out, number() as u16, &[]);
+            let _ = stream.blocking_write_and_flush(b"body\n");
+            drop(stream);
+            let _ = OutgoingBody::finish(body, None);
+        }
         "count-body" => {
             let length = read_all(&request).map_or(-1, |length| length as i64);
             text(out, &format!("{length}\n"));
         }
+        // The same, and an error where it does not come.
+        "need-body" => match read_all(&request) {
+            Some(length) => text(out, &format!("{length}\n")),
+            None => ResponseOutparam::set(out, Err(ErrorCode::ConnectionReadTimeout)),
+        },
         "scheme" => text(out, &format!("{:?}\n", request.scheme())),
+        // What the request is for.
+        "target" => {
+            let authority = request.authority().unwrap_or_default();
+            let path = request.path_with_query().unwrap_or_default();
+            text(out, &format!("{authority} {path}\n"));
+        }
         "ignore-body" => text(out, "ignored\n"),
         // So many bytes, streamed.
         "big" => big(number(), out),
@@ -258,6 +281,16 @@ fn read(input: &InputStream) -> Result<Vec<u8>, StreamError> {
 fn read_all(request: &IncomingRequest) -> Option<u64> {
     let from = request.consume().ok()?;
     length(&from)
+}
+
+fn trailers_of(request: &IncomingRequest) -> Option<String> {
+    let body = request.consume().ok()?;
+    length(&body)?;
+    let trailers = IncomingBody::finish(body);
+    trailers.subscribe().block();
+    let trailers = trailers.get()?.ok()?.ok()??;
+    let names = trailers.entries().into_iter().map(|(name, _)| name);
+    Some(names.collect::<Vec<_>>().join(","))
 }
 
 fn length(body: &IncomingBody) -> Option<u64> {

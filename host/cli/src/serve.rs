@@ -108,6 +108,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         .server(apps.routes())
         .request_headers(headers)
         .header_timeout(args.header_timeout)
+        .write_timeout(args.body_timeout)
         .header_limit(usize::try_from(args.max_header_size).unwrap_or(usize::MAX))
         .server_timing(top.server_timing);
     if let Some(connections) = top.connections {

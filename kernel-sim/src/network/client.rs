@@ -2,7 +2,7 @@
 
 use super::{
     body::Upload,
-    requests::{Rate, Request},
+    requests::{Drawn, Rate},
 };
 use crate::{guest::Outside, machine::Machine, sim::Sleep};
 use futures::{
@@ -110,20 +110,15 @@ impl Network {
     }
 
     /// A client, from before it sends its request to the end.
-    pub(super) async fn client(
-        &self,
-        number: usize,
-        time: u64,
-        request: &Request,
-        service: &Service<Outside>,
-    ) {
+    pub(super) async fn client(&self, number: usize, drawn: Drawn<'_>, service: &Service<Outside>) {
+        let Drawn { time, request, .. } = drawn;
         self.sleep(time.saturating_sub(self.machine.time())).await;
         let arrived = self.machine.time();
         let (leave, told_to_leave) = oneshot::channel();
         self.with(|state| state.connected.insert(number, leave));
         let mut seen = Seen::default();
         let end = {
-            let answer = pin!(self.answer(request, service, &mut seen));
+            let answer = pin!(self.answer(drawn, service, &mut seen));
             let patience = pin!(async {
                 match request.leaves {
                     Some(patience) => self.sleep(patience).await,
@@ -152,13 +147,19 @@ impl Network {
         });
     }
 
-    async fn answer(&self, request: &Request, service: &Service<Outside>, seen: &mut Seen) -> End {
+    async fn answer(&self, drawn: Drawn<'_>, service: &Service<Outside>, seen: &mut Seen) -> End {
+        let Drawn {
+            latency, request, ..
+        } = drawn;
+        self.sleep(latency).await;
         let body = Upload::new(self.machine.clone(), request.body, request.body_rate);
         let mut asked = http::Request::new(body);
         *asked.method_mut() = request.method.clone();
         *asked.uri_mut() = Uri::from(request.target.clone());
         *asked.headers_mut() = request.headers();
-        match service.handle(asked).await {
+        let answer = service.handle(asked).await;
+        self.sleep(latency).await;
+        match answer {
             Ok(response) => {
                 seen.status = Some(response.status());
                 let has_body = request.method != Method::HEAD;

@@ -62,6 +62,18 @@ pub struct Request {
 #[must_use = "requests do nothing until they are sent"]
 pub struct Requests {
     lines: Vec<(When, Request)>,
+    /// The shortest and the longest way between a client and the service, nanoseconds.
+    latency: (u64, u64),
+}
+
+/// A request of a seed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drawn<'a> {
+    /// When it is sent.
+    pub(super) time: u64,
+    /// How long it takes to the service, and the answer back.
+    pub(super) latency: u64,
+    pub(super) request: &'a Request,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -192,6 +204,14 @@ impl Requests {
         self
     }
 
+    /// How far away clients are: each request takes so long to the service, and so does the answer on its way back. It is
+    /// drawn from the seed for each of them, between the two. A client that leaves is missed at once. Default: no time.
+    pub fn latency(mut self, shortest: Duration, longest: Duration) -> Self {
+        let shortest = nanoseconds(shortest);
+        self.latency = (shortest, nanoseconds(longest).max(shortest));
+        self
+    }
+
     /// How many there are, on the average over all seeds.
     pub fn expected(&self) -> u64 {
         let counts = self.lines.iter().map(|(when, _)| match when {
@@ -201,8 +221,8 @@ impl Requests {
         counts.fold(0, u64::saturating_add)
     }
 
-    /// Those of a seed, with the time of each, in order.
-    pub(super) fn draw(&self, seed: u64) -> Vec<(u64, &Request)> {
+    /// Those of a seed, in order.
+    pub(super) fn draw(&self, seed: u64) -> Vec<Drawn<'_>> {
         let mut drawn = Vec::new();
         for (line, (when, request)) in self.lines.iter().enumerate() {
             match *when {
@@ -224,7 +244,14 @@ impl Requests {
         }
         // Stable: those of the same time come in the order of the lines.
         drawn.sort_by_key(|(time, _)| *time);
-        drawn
+        let mut rng = stream(seed, 4 << 32);
+        let (shortest, longest) = self.latency;
+        let drawn = drawn.into_iter().map(|(time, request)| Drawn {
+            time,
+            latency: rng.u64(shortest..=longest),
+            request,
+        });
+        drawn.collect()
     }
 }
 
@@ -247,7 +274,7 @@ mod tests {
         assert_eq!(requests.expected(), 5_001);
         let times = |seed| {
             let drawn = requests.draw(seed).into_iter();
-            drawn.map(|(time, _)| time).collect::<Vec<_>>()
+            drawn.map(|drawn| drawn.time).collect::<Vec<_>>()
         };
         assert_eq!(times(1), times(1));
         assert_ne!(times(1), times(2));
@@ -258,6 +285,31 @@ mod tests {
             assert_eq!(times.last(), Some(&2_000_000_000));
             assert!(times[0] >= 1_000_000_000);
         }
+    }
+
+    // Hunts distances that are the same for all, that come from elsewhere than the seed, or that lie outside of their range.
+    #[test]
+    fn distances_are_drawn_from_the_seed() {
+        let requests = Requests::new().random(Rate::new(100, SECOND), SECOND, SECOND, request());
+        let far = requests
+            .clone()
+            .latency(Duration::from_nanos(10), Duration::from_nanos(1_000));
+        let latencies = |requests: &Requests, seed| {
+            let drawn = requests.draw(seed).into_iter();
+            drawn.map(|drawn| drawn.latency).collect::<Vec<_>>()
+        };
+        assert!(latencies(&requests, 1).iter().all(|latency| *latency == 0));
+        let drawn = latencies(&far, 1);
+        assert_eq!(drawn, latencies(&far, 1));
+        assert_ne!(drawn, latencies(&far, 2));
+        assert!(drawn.iter().all(|latency| (10..=1_000).contains(latency)));
+        assert!(drawn.iter().any(|latency| *latency != drawn[0]));
+        // When they are sent is as it was.
+        let times = |requests: &Requests| {
+            let drawn = requests.draw(1).into_iter();
+            drawn.map(|drawn| drawn.time).collect::<Vec<_>>()
+        };
+        assert_eq!(times(&requests), times(&far));
     }
 
     // Hunts rates whose arithmetic overflows, or that stand still.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 ///
 /// Each client is a future outside of every hart: it waits in the machine's time, and its request is a run of the host's,
 /// as it is on a server. There is no protocol in between: requests and answers come as they are, and take no time on the
-/// way but what the client takes.
+/// way but what the client takes, and what [`Requests::latency`] says.
 ///
 /// The fault `cancel` makes clients leave, `late` lets what they send come late.
 ///
@@ -113,7 +113,7 @@ impl HttpGuest {
         let mut session = Session::over(&config, machine, host, move || leaves.one_leaves());
         let drawn = self.requests.draw(config.seed).into_iter().enumerate();
         let clients: FuturesUnordered<_> = drawn
-            .map(|(number, (time, request))| network.client(number, time, request, &service))
+            .map(|(number, drawn)| network.client(number, drawn, &service))
             .collect();
         let mut clients = Box::pin(clients.collect::<()>());
         if session.block_on(clients.as_mut()).is_ok() {

@@ -126,6 +126,7 @@ fn write(mut output: Output, path: &Path, entries: &Receiver<Entry>, shared: &Sh
         let line = match entry {
             Entry::Line(line) => line,
             Entry::Mark(mark) => {
+                tell_lost(shared);
                 let _ = mark.send(());
                 continue;
             }
@@ -152,11 +153,17 @@ fn write(mut output: Output, path: &Path, entries: &Receiver<Entry>, shared: &Sh
                 continue;
             }
         }
-        let lost = shared.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            to_stderr(&format!(
-                "hart: {lost} lines of the access log were left out: its file or pipe was too slow\n"
-            ));
-        }
+        tell_lost(shared);
     }
+}
+
+fn tell_lost(shared: &Shared) {
+    let lines = match shared.lost.swap(0, Ordering::Relaxed) {
+        0 => return,
+        1 => "1 line of the access log was".to_owned(),
+        lost => format!("{lost} lines of the access log were"),
+    };
+    to_stderr(&format!(
+        "hart: {lines} left out: its file or pipe was full or too slow\n"
+    ));
 }

@@ -1,14 +1,14 @@
 //! The apps of a server, and how one of them is exchanged while it answers.
 
 use super::config::plan::AppPlan;
-use super::stamp::Stamp;
+use super::stamp::{Stamp, read_settled};
 use crate::failure::Failure;
 use crate::{ended, load};
 use hart_host::{Component, Host, LogPrefix, Route, Routes, RunBuilder, Service, Stdio, Tenant};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long making an instance of a new version may take where the app has no time limit.
+/// How long making an instance may take where the app has no time limit.
 const TRIAL: Duration = Duration::from_secs(30);
 
 /// What holds for all apps.
@@ -176,17 +176,17 @@ impl Apps {
             Some(app) if app.plan.weight == plan.weight => app.tenant.clone(),
             _ => self.tenant(plan)?,
         };
-        // Before the file is read: what is written to it later is another version.
-        let stamp = Stamp::of(&plan.component);
+        let allow_precompiled = self.settings.allow_precompiled;
         let read;
-        let bytes = match component {
-            Some(bytes) => bytes,
+        let (bytes, stamp) = match component {
+            Some(bytes) => (bytes, Stamp::of(&plan.component)),
             None => {
-                read = load::read_file(&plan.component, self.settings.allow_precompiled)?;
-                &read
+                read = read_settled(&plan.component, || {
+                    load::read_file(&plan.component, allow_precompiled)
+                })?;
+                (&*read.0, read.1)
             }
         };
-        let allow_precompiled = self.settings.allow_precompiled;
         let component = load::load(&self.host, &plan.component, bytes, allow_precompiled)?;
         plan.grants
             .check(&component)
@@ -194,10 +194,8 @@ impl Apps {
         let service = self
             .service(plan, &component, &tenant, before)
             .map_err(|failure| failure.at(&plan.component))?;
-        if before.is_some() {
-            self.try_out(plan, &component, &tenant)
-                .map_err(|failure| failure.at(&plan.component))?;
-        }
+        self.try_out(plan, &component, &tenant)
+            .map_err(|failure| failure.at(&plan.component))?;
         Ok(App {
             plan: plan.clone(),
             tenant,

@@ -124,7 +124,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Server")]
     pub(crate) max_body_size: Option<u64>,
 
-    /// How long a client may send nothing of a body that the guest waits for; then 408
+    /// How long a client may send nothing of a body that the guest waits for; then 408. And how long
+    /// it may take nothing of a response; then the connection is closed
     #[arg(long, value_name = "D", default_value = "60s", value_parser = positive_duration, help_heading = "Server")]
     pub(crate) body_timeout: Duration,
 

@@ -4,7 +4,7 @@ use super::apps::Apps;
 use super::config::plan::{AppPlan, Plan, Top};
 use super::config::problem::Problem;
 use super::config::read::read;
-use super::stamp::Stamp;
+use super::stamp::{Stamp, read_settled};
 use crate::failure::Failure;
 use crate::load;
 use crate::output::{one_line, to_stderr};
@@ -43,8 +43,11 @@ impl Source {
                 Vec::new(),
             )),
             Self::File { file, base } => {
-                let text = std::fs::read_to_string(file)
-                    .map_err(|error| Failure::usage(load::read(&error)).at(file))?;
+                let text = || {
+                    std::fs::read_to_string(file)
+                        .map_err(|error| Failure::usage(load::read(&error)).at(file))
+                };
+                let (text, _) = read_settled(file, text)?;
                 Ok(read(file, &text, base))
             }
         }

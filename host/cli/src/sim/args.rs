@@ -21,6 +21,7 @@ A file of requests has one on each line: when, method, path, and how its client 
   at 2ms POST /echo header x-id=7 body 64KiB at 1MiB/s   a body that comes slowly
   at 3ms GET /big reads 10KiB/ms leaves after 5ms        reads slowly, and leaves
   rate 1000/s from 10ms for 100ms GET /hello             so many; when, the seed decides
+  latency 1ms..5ms                                       to the service, and back; the seed decides
 Lines that begin with # are comments. What becomes of each request is printed, and percentiles.
 
 The same build, component, input, seed and options give the same output, trace and statistics,

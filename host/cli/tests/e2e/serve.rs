@@ -2,9 +2,12 @@
 
 mod answers;
 pub(crate) mod ends;
+mod floods;
 mod input;
 pub(crate) mod lines;
 pub(crate) mod outgoing;
+mod protocol;
+mod raw_http2;
 pub(crate) mod settings;
 mod speaks_http2;
 

@@ -194,6 +194,30 @@ fn slow_bodies_take_virtual_time() {
     assert_eq!(seconds, [10.0, 0.0, 600.0, 60.0, 0.0]);
 }
 
+// Hunts a way that takes no time, or real time, or the same for all, or that only one of the two sides has.
+#[test]
+fn the_way_to_a_service_takes_virtual_time() {
+    let text = "latency 10ms..20ms\nrate 1000/s for 20ms GET /hello\nat 0ms POST /echo body 1KiB at 1KiB/s\n";
+    let ended = sim(text, &["--seed", "3"], "http-lab").exits(0);
+    let lines = lines(&ended);
+    let times = lines.iter().map(|line| line.milliseconds);
+    let (slow, quick): (Vec<f64>, Vec<f64>) = times.partition(|time| *time > 500.0);
+    assert!(quick.len() > 5 && slow.len() == 1, "{ended:#?}");
+    assert!(
+        quick.iter().all(|time| (20.0..42.0).contains(time)),
+        "{quick:?}"
+    );
+    assert!(
+        quick.iter().any(|time| (time - quick[0]).abs() > 1.0),
+        "{quick:?}"
+    );
+    assert!((1020.0..1100.0).contains(&slow[0]), "{slow:?}");
+    assert_eq!(
+        sim(text, &["--seed", "3"], "http-lab").exits(0).stdout,
+        ended.stdout
+    );
+}
+
 // Hunts a queue that waits in real time, or takes more than there is room for.
 #[test]
 fn too_many_requests_wait_and_are_refused_in_virtual_time() {

@@ -44,6 +44,7 @@
 //!
 //! A watchdog restarts the loop if it panics (see [`thread`]).
 
+pub(crate) mod pause;
 mod simulated;
 pub(crate) mod sleep;
 pub(crate) mod thread;

@@ -5,5 +5,7 @@
 pub(crate) mod access;
 mod compiled;
 pub(crate) mod connection;
+mod patience;
 pub(crate) mod routes;
 pub(crate) mod server;
+mod sound;

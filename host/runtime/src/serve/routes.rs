@@ -77,7 +77,7 @@ fn sorted<T>(mut routes: Vec<Route<T>>) -> Arc<[Route<T>]> {
     routes.into()
 }
 
-/// The host that a request names, without its port.
+/// The host that a request names, without its port and without the dot of a name that is complete.
 fn host_of<B>(request: &Request<B>) -> &str {
     let named = request.uri().host().or_else(|| {
         let header = request.headers().get(HOST)?.to_str().ok()?;
@@ -87,7 +87,8 @@ fn host_of<B>(request: &Request<B>) -> &str {
             _ => header,
         })
     });
-    named.unwrap_or("")
+    let host = named.unwrap_or("");
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 fn is_below(path: &str, prefix: &str) -> bool {
@@ -150,6 +151,7 @@ mod tests {
         };
         assert_eq!(named("a.b:80"), "a.b");
         assert_eq!(named("a.b"), "a.b");
+        assert_eq!(named("a.b.:80"), "a.b");
         assert_eq!(named("[::1]:80"), "[::1]");
         assert_eq!(named("[::1]"), "[::1]");
         assert_eq!(

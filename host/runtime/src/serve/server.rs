@@ -21,6 +21,7 @@ use crate::host::handle::Host;
 use crate::sched::core::Core;
 use crate::serve::access::{AccessLog, AccessRecord};
 use crate::serve::connection::{Peer, Shared, Terms, serve};
+use crate::serve::patience::Patient;
 use crate::serve::routes::Routes;
 
 /// A server that is being set up. From [`Host::server`].
@@ -62,6 +63,7 @@ impl<T: Send + 'static> Host<T> {
             terms: Terms {
                 header_bytes: 64 << 10,
                 header_timeout: Duration::from_secs(30),
+                write_timeout: Duration::from_secs(60),
                 request_headers: HeaderMap::new(),
                 server_timing: false,
             },
@@ -89,6 +91,13 @@ impl<T: Send + 'static> ServerBuilder<T> {
     /// How long a client may take to send the head of a request. Default 30 s.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
         self.terms.header_timeout = timeout;
+        self
+    }
+
+    /// How long a client may take nothing of what is sent to it. Then the connection is closed, and the run of its request
+    /// cancelled. Default 60 s.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.terms.write_timeout = timeout;
         self
     }
 
@@ -199,6 +208,7 @@ async fn accept<T: Send + 'static>(
         let (watcher, shared, live) = (graceful.watcher(), shared.clone(), live.one_more());
         let tls = live.0.tls.as_ref().map(|tls| lock(tls).clone());
         let core = shared.core.clone();
+        let stream = Patient::new(stream, core.clock.clone(), shared.terms.write_timeout);
         core.spawn_aside("connection", async move {
             let _live = live;
             let peer = Peer {

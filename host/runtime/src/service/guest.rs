@@ -2,8 +2,9 @@
 
 use std::future::poll_fn;
 
-use http::Request;
+use http::header::HOST;
 use http::uri::Scheme;
+use http::{Request, Uri};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
@@ -76,9 +77,10 @@ async fn handle03<T: Send + 'static>(
     service: &ServiceIndices,
     store: &mut Store<GuestState<T>>,
     instance: Instance,
-    request: Request<WasiBody>,
+    mut request: Request<WasiBody>,
     mut reply: Reply,
 ) -> wasmtime::Result<()> {
+    complete(&mut request);
     let service = service.load(&mut *store, &instance)?;
     let http = store.data_mut().http();
     let (request, received) = p3::Request::from_http(http.hooks, request);
@@ -100,4 +102,19 @@ async fn handle03<T: Send + 'static>(
         wasmtime::error::Ok(())
     };
     store.run_concurrent(handles).await?
+}
+
+/// Has the URI say the host, where only a header does, as in HTTP/1.1: wasmtime hides that header from guests, and gives
+/// those of 0.3 what the URI says.
+fn complete(request: &mut Request<WasiBody>) {
+    if request.uri().authority().is_some() {
+        return;
+    }
+    let host = request.headers().get(HOST);
+    let mut parts = request.uri().clone().into_parts();
+    parts.authority = host.and_then(|host| host.as_bytes().try_into().ok());
+    parts.scheme.get_or_insert(Scheme::HTTP);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
 }

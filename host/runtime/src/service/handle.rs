@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::WasiBody;
@@ -24,7 +24,7 @@ use crate::base::stats::RunStats;
 use crate::host::run::handle::{Canceller, Run};
 use crate::host::run::prepared::Prepared;
 use crate::instance::lifecycle::{Held, Work};
-use crate::wasi::http::pause::Pause;
+use crate::sched::clock::pause::Pause;
 
 /// A component that answers HTTP requests. Cheap to clone.
 ///
@@ -118,7 +118,7 @@ impl<T: Send + 'static> Service<T> {
         })?;
 
         let exchange = Arc::new(Exchange::default());
-        let is_head = *request.method() == Method::HEAD;
+        let (is_head, version) = (*request.method() == Method::HEAD, request.version());
         let (parts, body) = request.into_parts();
         let data = settings.data.as_ref().map(|make| make(&parts));
         let data = inner.prepared.data(data)?;
@@ -154,7 +154,7 @@ impl<T: Send + 'static> Service<T> {
                 });
             }
         };
-        response(answer, &exchange, &mut cancels, is_head)
+        response(answer, &exchange, &mut cancels, is_head, version)
     }
 }
 
@@ -164,6 +164,7 @@ fn response(
     exchange: &Arc<Exchange>,
     cancels: &mut Cancels,
     is_head: bool,
+    version: Version,
 ) -> Result<Response<ResponseBody>, ServiceError> {
     let response = match (answer, exchange.fault()) {
         (Ok(response), _) => response,
@@ -171,17 +172,27 @@ fn response(
         (Err(_), Some(BodyFault::Slow)) => return Err(ServiceError::BodyTooSlow),
         (Err(code), None) => return Err(ServiceError::Guest(code)),
     };
+    // A final response is none of these. With 101 the connection would be given to another protocol.
+    if response.status().is_informational() {
+        let status = response.status();
+        return Err(ServiceError::Guest(format!(
+            "a response of status {status}"
+        )));
+    }
     let run = cancels.0.take().expect("it is there until now");
     let (mut parts, body) = response.into_parts();
     let has_body = !is_head
-        && !parts.status.is_informational()
         && !matches!(
             parts.status,
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
         );
     parts.extensions.insert(RequestUsage(run.clone()));
     let length = length(&parts.headers);
-    let body = ResponseBody::guest(body, exchange.clone(), run, length, has_body);
+    let mut body = ResponseBody::guest(body, exchange.clone(), run, length, has_body);
+    if !has_body && version == Version::HTTP_2 {
+        // hyper leaves it out of HTTP/1.1, and would send it here.
+        body = ResponseBody::text(String::new());
+    }
     Ok(Response::from_parts(parts, body))
 }
 

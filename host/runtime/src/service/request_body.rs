@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use wasmtime_wasi_http::Error;
 
 use super::exchange::{BodyFault, Exchange};
-use crate::wasi::http::pause::Pause;
+use crate::sched::clock::pause::Pause;
 
 /// Any error of a body's.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -3,4 +3,3 @@
 pub(crate) mod allowed;
 pub(crate) mod connect;
 pub(crate) mod outgoing;
-pub(crate) mod pause;

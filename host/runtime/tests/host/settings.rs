@@ -190,6 +190,7 @@ const BY_THE_COMMAND: &[(&str, &[&str])] = &[
             "request_headers",
             "server_timing",
             "tls",
+            "write_timeout",
         ],
     ),
     (

@@ -100,6 +100,15 @@ impl<'a> Words<'a> {
                     .ok_or("how long do they come? write it as `rate 1000/s for 100ms GET /`")?;
                 Ok(requests.random(rate, from, length, self.request(method)?))
             }
+            "latency" => {
+                let range = self.after("latency", "1ms..5ms")?;
+                let (shortest, longest) = range.split_once("..").unwrap_or((range, range));
+                let (shortest, longest) = (units::duration(shortest)?, units::duration(longest)?);
+                match self.next() {
+                    None if shortest <= longest => Ok(requests.latency(shortest, longest)),
+                    _ => Err(format!("`latency {range}`: write it as `latency 1ms..5ms`")),
+                }
+            }
             other => Err(format!(
                 "`{other}` begins no request; write one as `at 1.5ms GET /` or `rate 1000/s for 100ms GET /`"
             )),
@@ -253,6 +262,11 @@ mod tests {
             ("rate 5/s for 0s GET /", Some(1), "zero"),
             ("\nrate 1000/ms for 1s GET /", Some(2), "more than 100000"),
             ("GET /", Some(1), "`GET` begins no request"),
+            ("latency", Some(1), "after `latency`"),
+            ("latency 1", Some(1), "`1` is not a duration"),
+            ("latency 2ms..1ms", Some(1), "latency 1ms..5ms"),
+            ("latency 1ms at", Some(1), "latency 1ms..5ms"),
+            ("latency 1ms", None, "no request"),
         ] {
             let (at, text_of) = problem(text);
             assert_eq!(at, line, "{text}");

@@ -56,6 +56,49 @@ body-limit = 3
     assert_eq!(server.ask(long).status, 413);
 }
 
+/// Hunts a host that is written in another way, and a request that a shorter path takes from a longer one.
+#[test]
+fn the_host_goes_before_the_path_and_the_longest_path_first() {
+    let scratch = Scratch::new();
+    put("http-lab", &scratch.path().join("lab.wasm"));
+    let app = |name: &str, place: &str| {
+        format!(
+            "[[app]]\nname = \"{name}\"\ncomponent = \"lab.wasm\"\n{place}\nenv = {{ WHO = \"{name}\" }}\n"
+        )
+    };
+    let apps = [
+        app("all", "path = \"/\""),
+        app("short", "path = \"/quiet\""),
+        app("long", "path = \"/quiet/env/\""),
+        app("named", "host = \"App.example\""),
+        app("six", "host = \"[::1]\"\npath = \"/env\""),
+        app("both", "host = \"app.example\"\npath = \"/quiet\""),
+    ];
+    let file = scratch.write("hart.toml", apps.concat());
+    let server = Server::start(&[], &file.to_string_lossy());
+    for (host, path, who) in [
+        ("a", "/env/WHO", "all"),
+        ("a", "/quiet/env/WHO", "long"),
+        ("a", "/quiet//env/WHO", "short"),
+        ("app.example", "/env/WHO", "named"),
+        ("APP.EXAMPLE:8080", "/env/WHO", "named"),
+        ("app.example.", "/env/WHO", "named"),
+        ("app.example.:80", "/env/WHO", "named"),
+        ("an.app.example", "/env/WHO", "all"),
+        ("app.example", "/quiet/env/WHO", "both"),
+        ("[::1]", "/env/WHO", "six"),
+        ("[::1]:80", "/env/WHO", "six"),
+        ("[::1]", "/quiet/env/WHO", "long"),
+        ("[::2]", "/env/WHO", "all"),
+    ] {
+        let asked = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(server.ask(asked.as_bytes()).text(), who, "{host} {path}");
+    }
+    // What the target says counts, and not the header.
+    let asked = "GET http://app.example/env/WHO HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert_eq!(server.ask(asked.as_bytes()).text(), "named");
+}
+
 /// Hunts an error that hides another one, one that names another line, and a check that finds nothing wrong with what
 /// cannot be served.
 #[test]

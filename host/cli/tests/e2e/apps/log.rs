@@ -91,3 +91,46 @@ fn nobody_waits_for_a_log_that_is_not_read() {
     }
     drop(server);
 }
+
+/// Hunts a full disk that holds up requests, and lines that are lost and not told.
+#[test]
+fn lines_that_a_full_disk_takes_none_of_are_counted() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("log");
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let server = Server::lab(&["--access-log", &path.to_string_lossy()]);
+    let mut sent = 0;
+    let mut ask = || {
+        assert_eq!(server.text("/hello"), "hello");
+        sent += 1;
+    };
+    (0..5).for_each(|_| ask());
+    std::fs::remove_file(&path).unwrap();
+    server.signal(libc::SIGHUP);
+    until("the new file", || {
+        ask();
+        !text_of(&path).is_empty()
+    });
+    server.signal(libc::SIGTERM);
+    let (_, _, said) = server.wait();
+    let lost = said.lines().find_map(|line| {
+        let rest = line.strip_prefix("hart: ")?;
+        let (count, _) = rest.split_once(" of the access log w")?;
+        count.split_once(" line")?.0.parse::<usize>().ok()
+    });
+    // Some of the first ones may have been written to the new file.
+    let written = text_of(&path).lines().count();
+    assert_eq!(lost.unwrap_or(0) + written, sent, "{said}");
+    let told = said.matches("the access log cannot be written").count();
+    assert_eq!(told, usize::from(lost.is_some()), "{said}");
+
+    // Nor are they forgotten at the end.
+    let server = Server::lab(&["--access-log", "/dev/full"]);
+    assert_eq!(server.text("/hello"), "hello");
+    server.signal(libc::SIGTERM);
+    let (_, _, said) = server.wait();
+    assert!(
+        said.contains("hart: 1 line of the access log was left out"),
+        "{said}"
+    );
+}

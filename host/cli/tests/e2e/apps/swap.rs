@@ -2,7 +2,7 @@
 
 use super::{HELLO, put, until};
 use crate::serve::{Server, get};
-use crate::support::Scratch;
+use crate::support::{Scratch, hart};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -48,6 +48,64 @@ fn requests_go_on_while_a_version_is_swapped() {
     server.signal(libc::SIGTERM);
     let (code, _, said) = server.wait();
     assert_eq!(code, Some(0), "{said}");
+}
+
+/// A component that loads and has all that a service has, and traps before its instance is ready: the guest of this name,
+/// with one more module, whose start function traps.
+fn trapper(guest: &str) -> Vec<u8> {
+    let mut component = std::fs::read(hart_build::guest(guest)).unwrap();
+    let payloads = wasmparser::Parser::new(0).parse_all(&component);
+    let mut depth = 0;
+    let mut modules = 0;
+    for payload in payloads {
+        match payload.unwrap() {
+            wasmparser::Payload::ModuleSection { .. } => {
+                modules += u8::from(depth == 0);
+                depth += 1;
+            }
+            wasmparser::Payload::ComponentSection { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth -= 1,
+            _ => {}
+        }
+    }
+    let module = wat::parse_str("(module (func $f unreachable) (start $f))").unwrap();
+    // The module, and an instance of it without arguments.
+    component.extend([1, u8::try_from(module.len()).unwrap()]);
+    component.extend(module);
+    component.extend([2, 4, 1, 0, modules, 0]);
+    component
+}
+
+/// Hunts a version that is taken although none of its requests could be answered, and one that is served from the start.
+#[test]
+fn a_component_that_traps_when_it_starts_is_not_served() {
+    let scratch = Scratch::new();
+    let component = scratch.path().join("app.wasm");
+    put("http-lab", &component);
+    put("http-lab", &scratch.path().join("lab.wasm"));
+    let config = |version: &str| {
+        format!(
+            "[[app]]\nname = \"a\"\ncomponent = \"app.wasm\"\n[[app]]\nname = \"b\"\ncomponent = \"lab.wasm\"\n\
+             path = \"/quiet\"\nenv = {{ VERSION = \"{version}\" }}\n"
+        )
+    };
+    let file = scratch.write("hart.toml", config("1"));
+    let name = file.to_string_lossy();
+    let server = Server::start(&[], &name);
+    scratch.write("app.wasm", trapper("http-lab"));
+    scratch.write("hart.toml", config("2"));
+    server.signal(libc::SIGHUP);
+    until("the other app", || server.text("/quiet/env/VERSION") == "2");
+    assert_eq!(server.text("/hello"), "hello");
+    for option in ["--addr=127.0.0.1:0", "--check"] {
+        let ended = hart(["serve", option, &name]);
+        assert_ne!(ended.code(), 0, "{ended:#?}");
+        assert!(ended.stderr.contains("unreachable"), "{ended:#?}");
+    }
+    server.signal(libc::SIGTERM);
+    let (_, _, said) = server.wait();
+    let told = |line: &str| line.contains("`a` stays as it was") && line.contains("unreachable");
+    assert!(said.lines().any(told), "{said}");
 }
 
 /// Hunts a change that is not seen, a broken version that is taken or not told, and apps that come and go unnoticed.

@@ -100,6 +100,10 @@ pub(crate) fn heads_and_bodies_have_limits() {
     chunked.extend_from_slice(b"\r\n0\r\n\r\n");
     // The guest was told, and answers as it likes.
     assert_eq!(server.ask(&chunked).text(), "-1");
+    // One that answers with an error has the client told what was wrong.
+    let needed = String::from_utf8(chunked.clone()).unwrap();
+    let needed = needed.replace("/count-body", "/need-body");
+    assert_eq!(server.ask(needed.as_bytes()).status, 413);
 
     let large = format!(
         "GET /hello HTTP/1.1\r\nHost: a\r\nX-Large: {}\r\n\r\n",
@@ -122,6 +126,11 @@ pub(crate) fn heads_and_bodies_have_limits() {
     slow.write_all(b"POST /count-body HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
     let answer = super::Answer::read(&super::read_all(&mut slow));
     assert_eq!(answer.text(), "-1");
+    let mut slow = server.connect();
+    slow.write_all(b"POST /need-body HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
+    let answer = super::Answer::read(&super::read_all(&mut slow));
+    assert_eq!(answer.status, 408);
+    assert!(answer.text().contains("too slowly"), "{answer:?}");
     assert_eq!(server.text("/hello"), "hello");
 }
 

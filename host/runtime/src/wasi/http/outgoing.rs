@@ -20,10 +20,10 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use crate::quota::account::Account;
 use crate::quota::account::files::HeldFile;
 use crate::sched::clock::Clock;
+use crate::sched::clock::pause::Pause;
 use crate::sched::io_threads::{IoThreads, Lend};
 use crate::wasi::http::allowed::{AllowedHost, reach};
 use crate::wasi::http::connect::{Target, connect};
-use crate::wasi::http::pause::Pause;
 
 /// How long a guest that says nothing else waits for a connection, for the first byte of an answer, and between two
 /// bytes. wasmtime's own figure.
