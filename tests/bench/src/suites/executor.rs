@@ -41,7 +41,7 @@ pub(crate) fn run(bench: &mut Bench) {
         }
     }
     #[cfg(feature = "lane-hold")]
-    lane_hold::run(bench);
+    lane_hold::run(bench, SUITE);
     summarize(bench);
 }
 

@@ -21,10 +21,10 @@ const TURNS: usize = 10_000;
 /// How long a poll takes: too long for turns of several.
 const POLL: Duration = Duration::from_micros(4);
 
-pub(crate) fn run(bench: &mut Bench) {
+pub(crate) fn run(bench: &mut Bench, suite: &'static str) {
     for groups in [8, 64, 256] {
         let case = format!("lane_hold/{groups}");
-        if !bench.wants(super::SUITE, &case) {
+        if !bench.wants(suite, &case) {
             continue;
         }
         let rounds = if bench.is_quick() { 3 } else { 11 };
@@ -32,7 +32,7 @@ pub(crate) fn run(bench: &mut Bench) {
         let (harts, peers): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         let ratios: Vec<f64> = harts.iter().zip(&peers).map(|(h, p)| p / h).collect();
         bench.record(Row {
-            suite: super::SUITE,
+            suite,
             case,
             unit: "ns",
             hart: median(&harts),
