@@ -1,6 +1,7 @@
 //! `hart serve`, by real sockets on loopback: a server's process, and a client that sends what it is told to.
 
 mod answers;
+mod between;
 pub(crate) mod ends;
 mod floods;
 mod input;

@@ -1,22 +1,32 @@
 //! One connection: the protocol is hyper's, the answers are the services'.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::future::{Either, select};
 
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::Scheme;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::Watcher;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
 
+use crate::base::signal::Signal;
 use crate::sched::core::Core;
 use crate::serve::access::{AccessLog, Begun};
+use crate::serve::between::{Between, Counted, Stream, Watched};
 use crate::serve::patience::{self, Asked};
 use crate::serve::routes::Routes;
 use crate::serve::sound;
@@ -29,7 +39,35 @@ pub(super) struct Shared<T: 'static> {
     pub(super) routes: Arc<Routes<T>>,
     pub(super) terms: Terms,
     pub(super) access_log: Option<Arc<AccessLog>>,
+    pub(super) stops: Stops,
 }
+
+/// Tells connections to end.
+#[derive(Default)]
+pub(super) struct Stops {
+    stopped: AtomicBool,
+    signal: Signal,
+}
+
+impl Stops {
+    /// Each connection ends after the request that it is at.
+    pub(super) fn stop(&self) {
+        // Release: pairs with the Acquire in `stopped`.
+        self.stopped.store(true, Ordering::Release);
+        self.signal.notify();
+    }
+
+    async fn stopped(&self) {
+        let stopped = || self.stopped.load(Ordering::Acquire);
+        self.signal.wait(stopped).await;
+    }
+}
+
+/// What HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The most that is read of a body at once. Long bodies come faster than by the 64 KiB that a head may have.
+const BUFFER: usize = 256 << 10;
 
 /// Who is at the other end, and how it speaks.
 #[derive(Clone, Copy)]
@@ -65,32 +103,154 @@ where
     }
 }
 
-/// Serves one connection until it ends, or until `watcher` is told to end it.
-pub(super) async fn serve<T, S>(shared: Arc<Shared<T>>, stream: S, peer: Peer, watcher: Watcher)
-where
-    T: Send + 'static,
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// Serves one connection until it ends, or until it is told to.
+pub(super) async fn serve<T: Send + 'static, S: Stream>(
+    shared: Arc<Shared<T>>,
+    stream: S,
+    peer: Peer,
+) {
+    if let Err(error) = speak(&shared, stream, peer).await {
+        tracing::debug!("a connection ended: {error}");
+    }
+}
+
+async fn speak<T: Send + 'static, S: Stream>(
+    shared: &Arc<Shared<T>>,
+    mut stream: S,
+    peer: Peer,
+) -> Result<(), Failed> {
+    let ahead = {
+        let first = pin!(timeout(
+            shared.terms.header_timeout,
+            first_bytes(&mut stream)
+        ));
+        match select(first, pin!(shared.stops.stopped())).await {
+            Either::Left((first, _)) => first??,
+            Either::Right(_) => return Ok(()),
+        }
+    };
+    if ahead == PREFACE {
+        // It is large, and has hardly anything in common with the other.
+        Box::pin(speak_http2(shared, stream, ahead, peer)).await
+    } else {
+        speak_http1(shared, stream, ahead, peer).await
+    }
+}
+
+/// As many bytes as it takes to tell the protocols apart.
+async fn first_bytes<S: Stream>(stream: &mut S) -> io::Result<Bytes> {
+    let mut first = BytesMut::with_capacity(PREFACE.len());
+    while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
+        let mut next = [0; PREFACE.len()];
+        let count = stream.read(&mut next[first.len()..]).await?;
+        if count == 0 {
+            break;
+        }
+        first.extend_from_slice(&next[first.len()..][..count]);
+    }
+    Ok(first.freeze())
+}
+
+async fn speak_http2<T: Send + 'static, S: Stream>(
+    shared: &Arc<Shared<T>>,
+    stream: S,
+    ahead: Bytes,
+    peer: Peer,
+) -> Result<(), Failed> {
     let terms = &shared.terms;
-    let mut builder = auto::Builder::new(OnWorkers {
-        core: shared.core.clone(),
-        write_timeout: terms.write_timeout,
-    });
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(terms.header_timeout)
-        .max_buf_size(terms.header_bytes);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(terms.header_timeout)
-        .max_header_list_size(u32::try_from(terms.header_bytes).unwrap_or(u32::MAX));
+    let stream = Watched {
+        stream,
+        ahead,
+        between: Arc::default(),
+    };
     let answers = shared.clone();
     let service = service_fn(move |request| patience::asks(answer(answers.clone(), peer, request)));
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!("a connection ended: {error}");
+    let workers = OnWorkers {
+        core: shared.core.clone(),
+        write_timeout: terms.write_timeout,
+    };
+    let mut connection = pin!(
+        http2::Builder::new(workers)
+            .timer(TokioTimer::new())
+            .keep_alive_interval(terms.header_timeout)
+            .max_header_list_size(u32::try_from(terms.header_bytes).unwrap_or(u32::MAX))
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    match select(connection.as_mut(), pin!(shared.stops.stopped())).await {
+        Either::Left((ended, _)) => ended?,
+        Either::Right(_) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await?;
+        }
+    }
+    Ok(())
+}
+
+/// hyper has the connection while something is under way: see [`between`](super::between).
+async fn speak_http1<T: Send + 'static, S: Stream>(
+    shared: &Arc<Shared<T>>,
+    mut stream: S,
+    mut ahead: Bytes,
+    peer: Peer,
+) -> Result<(), Failed> {
+    let terms = &shared.terms;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(terms.header_timeout)
+        .max_header_size(terms.header_bytes)
+        .max_buf_size(BUFFER.max(terms.header_bytes));
+    let mut stopped = pin!(shared.stops.stopped());
+    loop {
+        let between = Arc::new(Between::default());
+        let watched = Watched {
+            stream,
+            ahead,
+            between: between.clone(),
+        };
+        let (answers, counts) = (shared.clone(), between.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let underway = counts.begins(request.body());
+            let answered = answer(answers.clone(), peer, request);
+            async move {
+                let response = answered.await?.map(|body| Counted {
+                    body,
+                    _underway: underway,
+                });
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let mut connection = Box::new(builder.serve_connection(TokioIo::new(watched), service));
+        let mut is_told = false;
+        let ended = poll_fn(|cx| {
+            if !is_told && stopped.as_mut().poll(cx).is_ready() {
+                is_told = true;
+                Pin::new(&mut *connection).graceful_shutdown();
+            }
+            match Pin::new(&mut *connection).poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending if !is_told && between.is_here() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        if let Some(ended) = ended.await {
+            return Ok(ended?);
+        }
+        let parts = connection.into_parts();
+        stream = parts.io.into_inner().stream;
+        ahead = parts.read_buf;
+        if ahead.is_empty() {
+            // It is a part of hyper's buffer, and keeps all of that.
+            ahead = Bytes::new();
+            let readable = poll_fn(|cx| stream.poll_readable(cx));
+            let readable = pin!(timeout(terms.header_timeout, readable));
+            match select(readable, stopped.as_mut()).await {
+                Either::Left((readable, _)) => readable??,
+                Either::Right(_) => return Ok(()),
+            }
+        }
     }
 }
 

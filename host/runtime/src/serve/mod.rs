@@ -3,6 +3,7 @@
 //! May use [`service`](crate::service) and everything below it.
 
 pub(crate) mod access;
+mod between;
 mod compiled;
 pub(crate) mod connection;
 mod patience;

@@ -32,6 +32,11 @@ impl Patient {
         Self { stream, pause }
     }
 
+    /// Waits until there may be something to read. Only after a read has found nothing.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_read_ready(cx)
+    }
+
     fn timed<R>(
         &mut self,
         written: Poll<io::Result<R>>,

@@ -11,7 +11,6 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 use http::HeaderMap;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -20,7 +19,7 @@ use crate::base::sync::lock;
 use crate::host::handle::Host;
 use crate::sched::core::Core;
 use crate::serve::access::{AccessLog, AccessRecord};
-use crate::serve::connection::{Peer, Shared, Terms, serve};
+use crate::serve::connection::{Peer, Shared, Stops, Terms, serve};
 use crate::serve::patience::Patient;
 use crate::serve::routes::Routes;
 
@@ -160,6 +159,7 @@ impl<T: Send + 'static> ServerBuilder<T> {
                 routes: self.routes,
                 terms: self.terms,
                 access_log: self.access_log,
+                stops: Stops::default(),
             }),
         );
         core.spawn_aside("server", accepts);
@@ -196,7 +196,6 @@ async fn accept<T: Send + 'static>(
     most: usize,
     shared: Arc<Shared<T>>,
 ) {
-    let graceful = GracefulShutdown::new();
     loop {
         let next = pin!(next(&listener, &live.0, most));
         let (stream, address) = match select(next, &mut stopped).await {
@@ -205,7 +204,7 @@ async fn accept<T: Send + 'static>(
         };
         // Answers are small, and nobody is to wait for the next one to fill a packet.
         let _ = stream.set_nodelay(true);
-        let (watcher, shared, live) = (graceful.watcher(), shared.clone(), live.one_more());
+        let (shared, live) = (shared.clone(), live.one_more());
         let tls = live.0.tls.as_ref().map(|tls| lock(tls).clone());
         let core = shared.core.clone();
         let stream = Patient::new(stream, core.clock.clone(), shared.terms.write_timeout);
@@ -216,18 +215,28 @@ async fn accept<T: Send + 'static>(
                 is_secure: tls.is_some(),
             };
             let Some(tls) = tls else {
-                return serve(shared, stream, peer, watcher).await;
+                return serve(shared, stream, peer).await;
             };
-            let shakes = TlsAcceptor::from(tls).accept(stream);
-            match tokio::time::timeout(HANDSHAKE, shakes).await {
-                Ok(Ok(stream)) => serve(shared, stream, peer, watcher).await,
-                Ok(Err(error)) => tracing::debug!("no TLS with a client: {error}"),
-                Err(_) => tracing::debug!("a client took too long to agree on TLS"),
-            }
+            // Apart, because it is large, and this task has room for the largest of what it may become.
+            Box::pin(serve_tls(tls, shared, stream, peer)).await;
         });
     }
     drop(listener);
-    graceful.shutdown().await;
+    shared.stops.stop();
+}
+
+async fn serve_tls<T: Send + 'static>(
+    tls: Arc<ServerConfig>,
+    shared: Arc<Shared<T>>,
+    stream: Patient,
+    peer: Peer,
+) {
+    let shakes = TlsAcceptor::from(tls).accept(stream);
+    match tokio::time::timeout(HANDSHAKE, shakes).await {
+        Ok(Ok(stream)) => serve(shared, stream, peer).await,
+        Ok(Err(error)) => tracing::debug!("no TLS with a client: {error}"),
+        Err(_) => tracing::debug!("a client took too long to agree on TLS"),
+    }
 }
 
 /// The next connection, once there is room for it.
