@@ -40,7 +40,10 @@
 //!    have used its slice long ago, and the system may let a thread that is woken wait for milliseconds while all
 //!    cores are busy. They increment the engines themselves, unless that has just been done ([`LEAST_PAUSE`]), so that
 //!    guests which kill or wake each other cannot slow down everybody else.
-//! 7. Shutdown: `stop` sets the flag under the mutex and notifies; the thread leaves at the next pass.
+//! 7. When nothing needs epochs any more, the clock stays awake for one tick more: among many short polls something needs
+//!    them again and again, and each time to wake a thread costs more than those polls. Meanwhile nobody pokes it. Who
+//!    queues something increments the engines as in step 6; all others wait for the look at the end of that tick.
+//! 8. Shutdown: `stop` sets the flag under the mutex and notifies; the thread leaves at the next pass.
 //!
 //! A watchdog restarts the loop if it panics (see [`thread`]).
 
@@ -80,6 +83,8 @@ pub(crate) struct Clock {
     epochs: AtomicU64,
     /// Whether the thread sleeps or is about to; see the protocol.
     parked: AtomicBool,
+    /// Whether the thread neither ticks nor is parked: it was needed until now.
+    lingers: AtomicBool,
     /// How long the present tick is, nanoseconds; meaningless while the thread is parked.
     tick: AtomicU64,
     /// When somebody else than the clock last incremented the engines: nanoseconds since `started`.
@@ -115,6 +120,7 @@ impl Clock {
             asked: AtomicU64::new(0),
             epochs: AtomicU64::new(0),
             parked: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
             tick: AtomicU64::new(0),
             hurried: AtomicU64::new(0),
             started: Instant::now(),
@@ -293,6 +299,8 @@ impl Clock {
         if self.parked.load(Ordering::Relaxed) {
             self.poke();
             self.hurry();
+        } else if self.lingers.load(Ordering::Relaxed) {
+            self.hurry();
         } else if self.tick.load(Ordering::Relaxed) > nanoseconds(slice.max(LEAST_PAUSE)) {
             self.poke();
         }
@@ -369,6 +377,13 @@ mod tests {
         for _ in 0..10_000 {
             comes();
         }
+        // Nor for one that is awake, and looks again after a tick.
+        let before = clock.epochs();
+        clock.parked.store(false, Ordering::Relaxed);
+        clock.lingers.store(true, Ordering::Relaxed);
+        std::thread::sleep(2 * LEAST_PAUSE);
+        clock.contended(Duration::from_millis(1));
+        assert_eq!(clock.epochs(), before + 1);
         let pauses = clock.started.elapsed().as_nanos() / LEAST_PAUSE.as_nanos();
         assert!(u128::from(clock.epochs()) <= pauses + 2);
     }

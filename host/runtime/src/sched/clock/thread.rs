@@ -51,6 +51,8 @@ const NAP: Duration = Duration::from_micros(20);
 enum Next {
     /// Epochs are needed: the next ones then.
     Tick(Instant),
+    /// Nothing to do, but there was: a look then.
+    Linger(Instant),
     /// Nothing to do but wait for a deadline, or for a poke.
     Park,
 }
@@ -58,6 +60,8 @@ enum Next {
 fn run(clock: &Clock, executor: &Executor, platform: &dyn Platform, look: &mut dyn FnMut()) {
     // When the present tick began, while it ticks.
     let mut began = None;
+    // Until when it lingers.
+    let mut lingers = None;
     loop {
         // May poke, so not under the lock.
         let _ = executor.refill();
@@ -71,7 +75,7 @@ fn run(clock: &Clock, executor: &Executor, platform: &dyn Platform, look: &mut d
         if inner.stop {
             return;
         }
-        let next = decide(clock, executor, &inner, now, &mut began);
+        let next = decide(clock, executor, &inner, now, &mut began, &mut lingers);
         // After step 1: whoever parks a group later finds the clock parked, and pokes.
         let refill = executor
             .next_refill()
@@ -88,7 +92,7 @@ fn run(clock: &Clock, executor: &Executor, platform: &dyn Platform, look: &mut d
                 look();
                 began = Some(Instant::now());
             }
-            Next::Tick(due) => {
+            Next::Tick(due) | Next::Linger(due) => {
                 let until = deadline.map_or(due, |deadline| deadline.min(due));
                 let timeout = until.saturating_duration_since(Instant::now());
                 drop(clock.wake.wait_timeout(inner, timeout));
@@ -103,6 +107,7 @@ fn run(clock: &Clock, executor: &Executor, platform: &dyn Platform, look: &mut d
             },
         }
         clock.parked.store(false, Ordering::Relaxed);
+        clock.lingers.store(false, Ordering::Relaxed);
     }
 }
 
@@ -113,6 +118,7 @@ fn decide(
     inner: &Inner,
     now: Instant,
     began: &mut Option<Instant>,
+    lingers: &mut Option<Instant>,
 ) -> Next {
     clock.parked.store(true, Ordering::Relaxed);
     // F1: pairs with the fences in `enter`, `killed`, `woken` and `contended`.
@@ -123,12 +129,21 @@ fn decide(
             .tick
             .store(super::nanoseconds(tick), Ordering::Relaxed);
         clock.parked.store(false, Ordering::Relaxed);
+        *lingers = Some(now + tick);
         // Where the clock has just woken, whoever runs may have used its slice long ago: it is asked soon, after a
         // pause in which waits that are short pass by themselves.
         let first = || now.checked_sub(tick - LEAST_PAUSE).unwrap_or(now);
         return Next::Tick(*began.get_or_insert_with(first) + tick);
     }
     *began = None;
+    if let Some(until) = *lingers
+        && now < until
+    {
+        clock.lingers.store(true, Ordering::Relaxed);
+        clock.parked.store(false, Ordering::Relaxed);
+        return Next::Linger(until);
+    }
+    *lingers = None;
     clock.tick.store(0, Ordering::Relaxed);
     Next::Park
 }
