@@ -213,6 +213,10 @@ impl<T: Send + 'static> WarmInstances<T> {
             return VecDeque::new();
         }
         let mut state = lock(&self.state);
+        // Mostly there are none: every run that ends asks.
+        if !state.instances.iter().any(&which) {
+            return VecDeque::new();
+        }
         let instances = std::mem::take(&mut state.instances);
         let (dropped, left): (VecDeque<_>, _) = instances.into_iter().partition(which);
         state.instances = left;
