@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::Context,
     thread,
     time::Duration,
 };
@@ -95,7 +95,7 @@ fn arm<F: Future + Unpin>(
     lengths(count).map(move |length| {
         let mut sleep = make(length);
         let polled = Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker));
-        if let Poll::Ready(_) = polled {
+        if polled.is_ready() {
             waker.wake_by_ref();
         }
         sleep
