@@ -1,7 +1,6 @@
 //! How a guest is given a request: by the handlers of WASI 0.2 and 0.3.
 
 use std::future::poll_fn;
-use std::task::Poll;
 
 use http::header::HOST;
 use http::uri::Scheme;
@@ -15,7 +14,6 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 
 use super::exchange::Reply;
 use crate::instance::store::{Component, GuestState};
-use crate::sched::task::control::Control;
 
 /// What of a component takes requests.
 pub(super) enum Handler {
@@ -84,7 +82,6 @@ async fn handle03<T: Send + 'static>(
 ) -> wasmtime::Result<()> {
     complete(&mut request);
     let service = service.load(&mut *store, &instance)?;
-    let control = store.data().guest().control.clone();
     let http = store.data_mut().http();
     let (request, received) = p3::Request::from_http(http.hooks, request);
     let request = http.table.push(request)?;
@@ -96,7 +93,6 @@ async fn handle03<T: Send + 'static>(
                     let response = store.get().http().table.delete(response)?;
                     response.into_http_with_getter(&mut store, received, GuestState::http)
                 })?;
-                goes_on(&control).await;
                 reply.send(Ok(response));
             }
             Err(code) => reply.send(Err(format!("{code:?}"))),
@@ -121,19 +117,4 @@ fn complete(request: &mut Request<WasiBody>) {
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
     }
-}
-
-/// Has the guest go on until it waits for something: what it writes of its body at once goes to the client together with
-/// the head, and not in a packet of its own.
-async fn goes_on(control: &Control) {
-    let mut has_gone_on = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_gone_on, true) {
-            return Poll::Ready(());
-        }
-        control.comes_back();
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -331,12 +331,6 @@ impl Control {
         self.waker.gives_way();
     }
 
-    /// The embedder's code around the guest lets it go on, and is polled again as soon as it has nothing to do.
-    pub(crate) fn comes_back(&self) {
-        self.again.store(true, Ordering::Relaxed);
-        self.waker.gives_way();
-    }
-
     /// The guest gives way to the future that stands around it, if that has not been polled yet since the task was
     /// woken. Says whether it does: only for that, so it is polled again at once.
     pub(super) fn shows_itself(&self) -> bool {
