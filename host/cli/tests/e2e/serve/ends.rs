@@ -85,40 +85,6 @@ pub(crate) fn instances_are_used_as_often_as_allowed() {
     assert!(counts.any(|count| count == "1"));
 }
 
-/// Hunts a request that is refused because the instance that waits for it takes too much beside it.
-#[test]
-fn an_instance_that_is_too_large_for_the_next_request_is_not_used_again() {
-    let server = Server::lab(&[
-        "--max-concurrent-requests",
-        "1",
-        "--max-instance-reuse-count",
-        "1000",
-        "--idle-instance-timeout",
-        "1000s",
-        "--max-header-size",
-        "1MiB",
-        "-W",
-        "max-memory=4MiB",
-    ]);
-    let count = || {
-        let padding = "x".repeat(100 << 10);
-        let asked = format!(
-            "GET /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Padding: {padding}\r\n\r\n"
-        );
-        server.ask(asked.as_bytes()).text()
-    };
-    assert_eq!(server.text("/memory/1000"), "1000");
-    assert_eq!(count(), "2");
-    // As much as there may be, to a page.
-    let fits = |bytes: &usize| server.get(&format!("/memory/{bytes}")).status == 200;
-    let most = (1 << 20..).step_by(64 << 10).take_while(fits).last();
-    let most = most.unwrap();
-    // The one that was too much has taken its instance with it.
-    assert!(fits(&most));
-    assert_eq!(count(), "1");
-    assert_eq!(count(), "2");
-}
-
 /// Hunts a request that goes on after its client has gone: the next one waits for it here.
 #[test]
 fn a_client_that_goes_away_ends_its_request() {

@@ -204,6 +204,10 @@ fn guests_of_the_newer_version_are_no_different() {
     }
     for path in ["/trap-in-body", "/wrong-length/60"] {
         let answered = server.send(&get(path));
+        // Where a body breaks at once, hyper closes before the head is sent.
+        if answered.is_empty() {
+            continue;
+        }
         let answer = Answer::read(&answered);
         assert!(
             answer.status == 500 || !answer.is_whole,
