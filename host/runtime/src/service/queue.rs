@@ -181,8 +181,10 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use futures::FutureExt as _;
+    use hart_executor::{Executor, StdPlatform};
 
     use super::*;
+    use crate::sched::clock::thread::start;
 
     fn queue(running: usize, patience: Duration) -> Arc<Queue> {
         Queue::new(running, 1, patience, Arc::new(Clock::new(None)))
@@ -225,9 +227,14 @@ mod tests {
     #[tokio::test]
     async fn a_wait_that_is_too_long_is_refused() {
         let queue = queue(1, Duration::from_millis(1));
+        let clock = queue.clock.clone();
+        let platform = Arc::new(StdPlatform::new());
+        let thread = start(clock, Executor::new(), platform, Box::new(|| {})).unwrap();
         let _first = queue.enter().await.ok();
         assert!(queue.enter().await.is_err());
         assert_eq!(queue.count(), (1, 0));
+        queue.clock.stop();
+        thread.join().unwrap();
     }
 
     #[test]
