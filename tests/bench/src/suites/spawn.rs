@@ -172,9 +172,9 @@ fn host(bench: &mut Bench, names: &Names, guest: &[u8], call: Call, tasks: usize
     record(&names.scaling, (0, 1), (0, 0), "hart, 1 worker");
 }
 
-/// A component of 35 MB: 20 MB are what its memory begins with, 15 MB a section as debug information would be.
+/// A component of 30 MB: 18 MB are what its memory begins with, 12 MB a section as debug information would be.
 fn big() -> Vec<u8> {
-    let (image, section) = ("i".repeat(20 << 20), "s".repeat(15 << 20));
+    let (image, section) = ("i".repeat(18 << 20), "s".repeat(12 << 20));
     format!(
         r#"(component
             (core module $m
