@@ -1,6 +1,5 @@
 //! Waits of `wasi:clocks`, by the host's own clock: tokio's timers are exact to a millisecond.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hart_executor::yield_now;
@@ -11,7 +10,6 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::{WasiView, async_trait};
 
 use crate::instance::store::GuestState;
-use crate::sched::clock::Clock;
 use crate::sched::clock::sleep::Sleep;
 
 /// Replaces the waits of WASI 0.2. The linker must allow shadowing.
@@ -66,11 +64,8 @@ fn left<T: Send + 'static>(state: &mut GuestState<T>, when: u64) -> wasmtime::Re
 }
 
 fn sleep<T: Send + 'static>(state: &GuestState<T>, length: u64) -> Sleep {
-    clock(state).sleep(Duration::from_nanos(length))
-}
-
-fn clock<T: Send + 'static>(state: &GuestState<T>) -> &Arc<Clock> {
-    &state.guest().run.runtime.clock
+    let clock = &state.guest().run.runtime.clock;
+    clock.sleep(Duration::from_nanos(length))
 }
 
 fn wait<T: Send + 'static>(
