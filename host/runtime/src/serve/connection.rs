@@ -31,6 +31,7 @@ use crate::serve::patience::{self, Asked};
 use crate::serve::routes::Routes;
 use crate::serve::sound;
 use crate::service::body::ResponseBody;
+use crate::service::guest::host;
 use crate::service::handle::RequestUsage;
 
 /// What all connections of a server have in common.
@@ -318,8 +319,7 @@ fn say_scheme(request: &mut Request<Incoming>, peer: Peer) {
     }
     let mut parts = request.uri().clone().into_parts();
     if parts.authority.is_none() {
-        let host = request.headers().get(HOST);
-        parts.authority = host.and_then(|host| host.as_bytes().try_into().ok());
+        parts.authority = host(request.headers());
     }
     parts.scheme = Some(scheme);
     // Without a host there is no such URI: the service says what is missing.

@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 
 use http::header::HOST;
-use http::uri::Scheme;
-use http::{Request, Uri};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Request, Uri};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
@@ -110,11 +110,15 @@ fn complete(request: &mut Request<WasiBody>) {
     if request.uri().authority().is_some() {
         return;
     }
-    let host = request.headers().get(HOST);
     let mut parts = request.uri().clone().into_parts();
-    parts.authority = host.and_then(|host| host.as_bytes().try_into().ok());
+    parts.authority = host(request.headers());
     parts.scheme.get_or_insert(Scheme::HTTP);
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
     }
+}
+
+/// What the header `Host` names.
+pub(crate) fn host(headers: &HeaderMap) -> Option<Authority> {
+    headers.get(HOST)?.as_bytes().try_into().ok()
 }

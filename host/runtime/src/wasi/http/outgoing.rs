@@ -68,7 +68,7 @@ impl Outgoing {
         Self { from }
     }
 
-    fn target(&self, uri: &Uri) -> Result<Granted, Error> {
+    fn grant(&self, uri: &Uri) -> Result<Granted, Error> {
         let sender = self.from.as_ref().ok_or(Error::HttpRequestDenied)?;
         let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
         let tls = uri.scheme() == Some(&Scheme::HTTPS);
@@ -117,8 +117,8 @@ impl WasiHttpHooks for Outgoing {
         options: Option<RequestOptions>,
         _processed: Drive,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Drive), Error>> + Send> {
-        let target = self.target(request.uri());
-        Box::new(async move { send(request, options.unwrap_or_default(), target?).await })
+        let granted = self.grant(request.uri());
+        Box::new(async move { send(request, options.unwrap_or_default(), granted?).await })
     }
 }
 
