@@ -69,6 +69,13 @@ impl Between {
         Underway(self.clone())
     }
 
+    /// Whether a request has begun to come, of which hyper has not read the head. After a body nobody knows: what has come
+    /// may be the rest of that.
+    pub(super) fn is_in_head(&self) -> bool {
+        let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        self.live.load(Ordering::Relaxed) == 0 && is(&self.has_more) && !is(&self.had_body)
+    }
+
     /// Whether nothing is under way, after a poll in which hyper has done what it can.
     pub(super) fn is_here(&self) -> bool {
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);

@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::base::signal::Signal;
@@ -237,6 +237,12 @@ async fn speak_http1<T: Send + 'static, S: Stream>(
             }
         });
         if let Some(ended) = ended.await {
+            let is_late = ended.as_ref().is_err_and(hyper::Error::is_timeout);
+            if is_late && between.is_in_head() {
+                let stream = connection.into_parts().io.into_inner().stream;
+                // Whoever does not take the answer at once has none.
+                let _ = timeout(TOO_LATE_TIMEOUT, say_too_late(stream)).await;
+            }
             return Ok(ended?);
         }
         let parts = connection.into_parts();
@@ -253,6 +259,17 @@ async fn speak_http1<T: Send + 'static, S: Stream>(
             }
         }
     }
+}
+
+/// What a client is told whose request does not come to the end of its head. hyper only closes the connection.
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 36\r\n\r\nthe request came too slowly to read\n";
+
+/// How long that may take.
+const TOO_LATE_TIMEOUT: Duration = Duration::from_secs(1);
+
+async fn say_too_late<S: Stream>(mut stream: S) -> io::Result<()> {
+    stream.write_all(TOO_LATE).await?;
+    stream.shutdown().await
 }
 
 async fn answer<T: Send + 'static>(

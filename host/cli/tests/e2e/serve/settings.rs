@@ -117,11 +117,27 @@ pub(crate) fn heads_and_bodies_have_limits() {
         String::from_utf8_lossy(&answered)
     );
 
-    // A head that does not come: the connection is closed. A body that does not come: the guest is told.
+    // A head that does not come, of the first request or of the second. A body that does not come: the guest is told.
     let mut slow = server.connect();
     slow.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\n")
         .unwrap();
-    super::read_all(&mut slow);
+    assert_eq!(super::Answer::read(&super::read_all(&mut slow)).status, 408);
+    let mut slow = server.connect();
+    let kept = b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
+    slow.write_all(kept).unwrap();
+    slow.write_all(b"GET /hello HTTP/1.1\r\nHost").unwrap();
+    let answers = super::read_all(&mut slow);
+    let answers = String::from_utf8_lossy(&answers);
+    let (first, second) = answers
+        .split_once("hello")
+        .expect("the first answer's body");
+    assert!(first.starts_with("HTTP/1.1 200"), "{answers}");
+    assert!(second.contains("HTTP/1.1 408"), "{answers}");
+    // One that asks for nothing more is told nothing.
+    let mut idle = server.connect();
+    idle.write_all(kept).unwrap();
+    let answers = super::read_all(&mut idle);
+    assert!(answers.ends_with(b"0\r\n\r\n"), "{answers:?}");
     let mut slow = server.connect();
     slow.write_all(b"POST /count-body HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
     let answer = super::Answer::read(&super::read_all(&mut slow));
