@@ -85,7 +85,7 @@ fn mutations_of_a_request_are_nobody_elses_problem() {
                 let server = &server;
                 scope.spawn(move || {
                     let mut random = fastrand::Rng::with_seed(seed);
-                    for _ in 0..150 {
+                    for _ in 0..2_500 {
                         let mut bytes = post("/echo", b"some body");
                         for _ in 0..random.usize(1..6) {
                             // There is always a byte left to work on.
@@ -129,7 +129,7 @@ fn floods_and_slow_clients_do_not_keep_others_out() {
         .collect();
     server.send(format!("GET /hello HTTP/1.1\r\nHost: a\r\n{many}\r\n").as_bytes());
     // Heads that never come.
-    let slow: Vec<_> = (0..500)
+    let slow: Vec<_> = (0..1_000)
         .map(|_| {
             let mut stream = server.connect();
             stream
@@ -139,11 +139,11 @@ fn floods_and_slow_clients_do_not_keep_others_out() {
         })
         .collect();
     let mut tiny = b"POST /count-body HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-    for _ in 0..200_000 {
+    for _ in 0..1_000_000 {
         tiny.extend_from_slice(b"1\r\nx\r\n");
     }
     tiny.extend_from_slice(b"0\r\n\r\n");
-    assert_eq!(server.ask(&tiny).text(), "200000");
+    assert_eq!(server.ask(&tiny).text(), "1000000");
     assert_eq!(server.text("/hello"), "hello");
     assert!(
         server.resident() < before + (200 << 20),
