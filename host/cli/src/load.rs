@@ -21,7 +21,8 @@ pub(crate) fn read_file(path: &Path, allow_precompiled: bool) -> Result<Vec<u8>,
     hart_host::read_component(path).map_err(|error| explain(&error).at(path))
 }
 
-/// Loads a component: `.wasm`, `.wat`, or, where that is allowed, `.cwasm`. `path` is where `bytes` were read.
+/// Loads a component: `.wasm`, `.wat`, or, where that is allowed, `.cwasm`. `path` is where `bytes` were read. In the
+/// background, whatever else the host does goes first.
 ///
 /// # Errors
 /// Whatever keeps the file from being a component that this host runs.
@@ -30,6 +31,7 @@ pub(crate) fn load(
     path: &Path,
     bytes: &[u8],
     allow_precompiled: bool,
+    background: bool,
 ) -> Result<Component, Failure> {
     let loaded = if allow_precompiled && Host::is_precompiled(bytes) {
         // SAFETY: nothing can check native code. The user vouches for this file with
@@ -37,7 +39,7 @@ pub(crate) fn load(
         unsafe { host.load_precompiled(bytes) }
     } else {
         let _progress = Progress::start(path);
-        host.load(bytes)
+        host.loader().background(background).load(bytes)
     };
     loaded.map_err(|error| explain(&error).at(path))
 }

@@ -129,7 +129,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     })?;
     // Its threads end with the process; to wait for each of them after the run would only take time.
     let host = ManuallyDrop::new(host);
-    let component = load::load(&host, path, &bytes, args.allow_precompiled)?;
+    let component = load::load(&host, path, &bytes, args.allow_precompiled, false)?;
     grants
         .check(&component)
         .map_err(|failure| failure.at(path))?;

@@ -187,7 +187,14 @@ impl Apps {
                 (&*read.0, read.1)
             }
         };
-        let component = load::load(&self.host, &plan.component, bytes, allow_precompiled)?;
+        let serves = !locked(&self.apps).is_empty();
+        let component = load::load(
+            &self.host,
+            &plan.component,
+            bytes,
+            allow_precompiled,
+            serves,
+        )?;
         plan.grants
             .check(&component)
             .map_err(|failure| failure.at(&plan.component))?;

@@ -22,6 +22,7 @@ use cranelift_codegen::timing::{Pass, Profiler, set_thread_profiler};
 
 use crate::base::sync::lock;
 use crate::engine::error::LoadError;
+use crate::sched::priority;
 
 /// Compilations that were given up and still run, in the whole process. A count only.
 static ABANDONED: AtomicUsize = AtomicUsize::new(0);
@@ -84,10 +85,11 @@ impl Patience {
         }
     }
 
-    /// Does `compile` on so many threads, and waits for it.
+    /// Does `compile` on so many threads, in the background or not, and waits for it.
     pub(crate) fn wait<T: Send + 'static>(
         &self,
         threads: usize,
+        background: bool,
         compile: impl FnOnce() -> wasmtime::Result<T> + Send + 'static,
     ) -> Result<wasmtime::Result<T>, LoadError> {
         self.wait_for_others()?;
@@ -104,7 +106,12 @@ impl Patience {
             .thread_name(|_| "hart-compile".into())
             .start_handler({
                 let give_up = give_up.clone();
-                move |_| watch(GiveUp(give_up.clone()))
+                move |_| {
+                    if background {
+                        priority::lower();
+                    }
+                    watch(GiveUp(give_up.clone()));
+                }
             })
             .build()
             .map_err(|error| LoadError::Thread(std::io::Error::other(error)))?;

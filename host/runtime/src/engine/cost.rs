@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::OnceLock;
 
-use wasmparser::{Encoding, Payload};
+use wasmparser::{Encoding, Parser, Payload};
 
 use crate::engine::error::LoadError;
 use function::{Function, Locals};
@@ -38,7 +38,7 @@ const KEPT_BY_ELEMENT: u64 = 16;
 /// Bytes for each thing that a component defines, as often as it is instantiated.
 const STEP: u64 = 512;
 
-/// Reads a component's payloads, in the order of the parser.
+/// What compiling a component would take.
 #[derive(Default)]
 pub(crate) struct Cost {
     /// Components and modules that have begun and not ended.
@@ -47,7 +47,6 @@ pub(crate) struct Cost {
     functions: u64,
     locals: Locals,
     code: u64,
-    imports: u64,
     /// Bytes that memories begin with, and elements that tables do.
     images: u64,
     elements: u64,
@@ -103,25 +102,42 @@ pub(crate) fn check_types(section: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// Refuses a component that is nested too deep for those who read it one call deeper for each level.
+pub(crate) fn check_depth(depth: usize) -> Result<(), LoadError> {
+    if depth > DEPTH {
+        return Err(LoadError::TooComplex(format!(
+            "its components are nested more than {DEPTH} deep; no setting allows more"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a component with so many imports.
+pub(crate) fn check_imports(imports: u64) -> Result<(), LoadError> {
+    if imports > IMPORTS {
+        return Err(LoadError::TooComplex(format!(
+            "it has {imports} imports, and {IMPORTS} are the most; no setting allows more: import instances of many functions"
+        )));
+    }
+    Ok(())
+}
+
 impl Cost {
-    pub(crate) fn read(&mut self, payload: &Payload<'_>) -> Result<(), LoadError> {
-        self.look(payload)
-            .map_err(|error| LoadError::Invalid(crate::base::text::line(&error.to_string())))?;
-        if self.open.len() > DEPTH {
-            return Err(LoadError::TooComplex(format!(
-                "its components are nested more than {DEPTH} deep; no setting allows more"
-            )));
+    /// Reads all of a component, its code above all, which takes a second for some 200 MiB of it.
+    pub(crate) fn of(bytes: &[u8]) -> Result<Self, LoadError> {
+        let invalid = |error: wasmparser::BinaryReaderError| {
+            LoadError::Invalid(crate::base::text::line(&error.to_string()))
+        };
+        let mut cost = Self::default();
+        for payload in Parser::new(0).parse_all(bytes) {
+            payload
+                .and_then(|payload| cost.read(&payload))
+                .map_err(invalid)?;
         }
-        if self.imports > IMPORTS {
-            return Err(LoadError::TooComplex(format!(
-                "it has {} imports, and {IMPORTS} are the most; no setting allows more: import instances of many functions",
-                self.imports
-            )));
-        }
-        Ok(())
+        Ok(cost)
     }
 
-    fn look(&mut self, payload: &Payload<'_>) -> wasmparser::Result<()> {
+    fn read(&mut self, payload: &Payload<'_>) -> wasmparser::Result<()> {
         match payload {
             Payload::Version { encoding, .. } => {
                 let is_module = *encoding == Encoding::Module;
@@ -134,9 +150,6 @@ impl Cost {
                     self.images = self.images.saturating_add(bytes);
                     self.elements = self.elements.saturating_add(elements);
                 }
-            }
-            Payload::ComponentImportSection(imports) if self.open.len() == 1 => {
-                self.imports += u64::from(imports.count());
             }
             Payload::CodeSectionEntry(body) => {
                 if let Some(Some(module)) = self.open.last_mut() {

@@ -3,10 +3,11 @@
 //! # Protocol
 //!
 //! 1. Text becomes a binary, no longer than memory allows.
-//! 2. The binary is read once: what it uses, how large its parts are, and what [compiling it](super::cost) takes.
-//! 3. What is too large for the pool is refused, and so is what takes too much.
+//! 2. The binary is read, but for its code: what it uses, and how large its parts are.
+//! 3. What is too large for the pool is refused.
 //! 4. Code that was [kept](super::cache) is used.
-//! 5. Of a large component the [imports](super::skeleton) are looked at.
+//! 5. Its code is read, and what takes too much to [compile](super::cost) is refused. Of a large component the
+//!    [imports](super::skeleton) are looked at.
 //! 6. It is [compiled](super::compile), on threads of its own and never on a worker, and linked.
 
 use std::borrow::Cow;
@@ -46,7 +47,6 @@ pub(crate) struct Unloaded<'a> {
     binary: Cow<'a, [u8]>,
     uses: Uses,
     sizes: Sizes,
-    cost: Cost,
     footprint: Footprint,
 }
 
@@ -56,6 +56,8 @@ pub(crate) struct How<'a> {
     pub(crate) patience: &'a Patience,
     /// Bytes that compiling it may take.
     pub(crate) max_memory: u64,
+    /// Others are served meanwhile, and go first.
+    pub(crate) background: bool,
     pub(crate) cache: Option<&'a Entries>,
 }
 
@@ -75,7 +77,6 @@ impl<'a> Unloaded<'a> {
         let mut looked_at = Self {
             uses: Uses::default(),
             sizes: Sizes::default(),
-            cost: Cost::default(),
             footprint: Footprint::default(),
             binary: Cow::Borrowed(&[]),
         };
@@ -114,7 +115,6 @@ impl<'a> Unloaded<'a> {
         how: How<'_>,
         linker: &Linker<S>,
     ) -> Result<component::Component, LoadError> {
-        let threads = self.threads(how)?;
         let key = how
             .cache
             .map(|cache| (cache, Key::new(engine, &self.binary)));
@@ -123,11 +123,15 @@ impl<'a> Unloaded<'a> {
         {
             return Ok(component);
         }
-        self.check_imports(engine, how, linker)?;
+        let cost = Cost::of(&self.binary)?;
+        let threads = self.threads(&cost, how)?;
+        if cost.code() >= LONG {
+            self.check_imports(engine, how, linker)?;
+        }
         let Some((cache, key)) = key else {
             let (theirs, binary) = (engine.clone(), self.binary.to_vec());
             let compile = move || component::Component::from_binary(&theirs, &binary);
-            return guarded(how.patience.wait(threads, compile)?);
+            return guarded(how.patience.wait(threads, how.background, compile)?);
         };
         let code = self.code(engine, how, threads)?;
         cache.keep(&key, &code);
@@ -143,7 +147,7 @@ impl<'a> Unloaded<'a> {
         how: How<'_>,
     ) -> Result<Vec<u8>, LoadError> {
         self.check_sizes(pool.bounds)?;
-        let threads = self.threads(how)?;
+        let threads = self.threads(&Cost::of(&self.binary)?, how)?;
         let code = self.code(&pool.engine, how, threads)?;
         let (kind, needs) = (self.kind(), self.needs());
         let header = Header {
@@ -158,14 +162,19 @@ impl<'a> Unloaded<'a> {
     fn code(&self, engine: &Engine, how: How<'_>, threads: usize) -> Result<Vec<u8>, LoadError> {
         let (theirs, binary) = (engine.clone(), self.binary.to_vec());
         let compile = move || theirs.precompile_component(&binary);
-        guarded(how.patience.wait(threads, compile)?)
+        guarded(how.patience.wait(threads, how.background, compile)?)
     }
 
     /// On how many threads it may be compiled.
-    fn threads(&self, how: How<'_>) -> Result<usize, LoadError> {
+    fn threads(&self, cost: &Cost, how: How<'_>) -> Result<usize, LoadError> {
         let length = self.binary.len() as u64;
-        self.cost
-            .threads(length, self.footprint.steps, how.max_memory)
+        let threads = cost.threads(length, self.footprint.steps, how.max_memory)?;
+        let most = if how.background {
+            std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+        } else {
+            threads
+        };
+        Ok(threads.min(most))
     }
 
     /// Refuses what the pool has no room for.
@@ -180,22 +189,19 @@ impl<'a> Unloaded<'a> {
         Ok(())
     }
 
-    /// Refuses what has imports that nobody provides, if compiling it takes long.
+    /// Refuses what has imports that nobody provides.
     fn check_imports<S: 'static>(
         &self,
         engine: &Engine,
         how: How<'_>,
         linker: &Linker<S>,
     ) -> Result<(), LoadError> {
-        if self.cost.code() < LONG {
-            return Ok(());
-        }
         let Some(skeleton) = skeleton::of(&self.binary) else {
             return Ok(());
         };
         let engine = engine.clone();
         let compile = move || component::Component::from_binary(&engine, &skeleton);
-        match how.patience.wait(1, compile)? {
+        match how.patience.wait(1, how.background, compile)? {
             Ok(skeleton) => linker
                 .instantiate_pre(&skeleton)
                 .map(drop)
@@ -211,7 +217,7 @@ impl<'a> Unloaded<'a> {
     /// Reads it, and says what these bytes are, if not a component that this host runs. Returns where sections of names
     /// are that are too long.
     fn inspect(&mut self, bytes: &[u8]) -> Result<Vec<usize>, LoadError> {
-        let mut depth = 0_u32;
+        let (mut depth, mut imports) = (0_usize, 0_u64);
         let mut endless = Vec::new();
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(|error| {
@@ -230,10 +236,17 @@ impl<'a> Unloaded<'a> {
             if let Payload::ComponentTypeSection(types) = &payload {
                 cost::check_types(&bytes[types.range()])?;
             }
-            self.cost.read(&payload)?;
             self.uses.read(&payload);
             match payload {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                    depth += 1;
+                    // With the outermost one.
+                    cost::check_depth(depth + 1)?;
+                }
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    imports += u64::from(section.count());
+                    cost::check_imports(imports)?;
+                }
                 Payload::CustomSection(section)
                     if section.name() == "name"
                         && has_endless_names(section.data(), section.data_offset()) =>

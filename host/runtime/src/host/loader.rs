@@ -13,6 +13,7 @@ use crate::engine::header;
 use crate::engine::load::{self, How, Unloaded, read_component};
 use crate::host::handle::Host;
 use crate::instance::store::{Component, GuestState};
+use crate::sched::priority;
 
 /// Loads components under limits of its own: [`Host::loader`].
 ///
@@ -47,6 +48,7 @@ pub struct Loader<'a, T: 'static = ()> {
     host: &'a Host<T>,
     timeout: Option<Duration>,
     max_memory: u64,
+    background: bool,
     canceller: LoadCanceller,
 }
 
@@ -63,6 +65,7 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
             host,
             timeout: Some(Loader::TIMEOUT),
             max_memory: Loader::MAX_MEMORY,
+            background: false,
             canceller: LoadCanceller::default(),
         }
     }
@@ -81,6 +84,15 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
     #[must_use]
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.max_memory = bytes;
+        self
+    }
+
+    /// Loads while the host serves others: on threads of the lowest priority (`nice` 19), and compiles on half of the cores
+    /// at most. It takes longer where the cores are busy. `imports` of [`load_with`](Self::load_with) are called on the
+    /// caller's thread all the same.
+    #[must_use]
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
         self
     }
 
@@ -111,6 +123,7 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
         How {
             patience,
             max_memory: self.max_memory,
+            background: self.background,
             cache: self.host.inner().cache.as_ref(),
         }
     }
@@ -121,9 +134,16 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
     ///
     /// As [`Host::load`].
     pub fn load(&self, bytes: &[u8]) -> Result<Component<T>, LoadError> {
-        let (unloaded, patience) = self.begin(bytes)?;
-        let site = self.host.inner().site(unloaded.kind())?;
-        unloaded.load(&site.pool, self.how(&patience), &site.linker)
+        let load = || {
+            let (unloaded, patience) = self.begin(bytes)?;
+            let site = self.host.inner().site(unloaded.kind())?;
+            unloaded.load(&site.pool, self.how(&patience), &site.linker)
+        };
+        if self.background {
+            priority::on_background_thread(load).map_err(LoadError::Thread)?
+        } else {
+            load()
+        }
     }
 
     /// As [`Host::load_with`].
@@ -170,6 +190,7 @@ impl<T> fmt::Debug for Loader<'_, T> {
         f.debug_struct("Loader")
             .field("timeout", &self.timeout)
             .field("max_memory", &self.max_memory)
+            .field("background", &self.background)
             .finish_non_exhaustive()
     }
 }

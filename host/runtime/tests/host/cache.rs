@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::*;
-use hart_host::{Cache, Host, Preemption};
+use hart_host::{Cache, Host, LoadError, Preemption};
 
 const ADD: &str = r#"(component
     (core module $m (memory 1) (data (i32.const 0) "image")
@@ -74,6 +74,19 @@ fn entry_of(key: &[u8], code: &[u8]) -> Vec<u8> {
 /// wasmtime's part of what `precompile` makes.
 fn code(host: &Host) -> Vec<u8> {
     host.precompile(ADD.as_bytes()).unwrap().split_off(64)
+}
+
+/// Fault: a start that reads all of a component's code to learn what compiling it would take, and does not compile it.
+#[test]
+pub fn what_is_compiled_already_takes_no_memory_to_compile() {
+    let directory = Directory::new("compiled");
+    let host = directory.host(Preemption::epoch());
+    let low = host.loader().max_memory(1 << 10);
+    let binary = wat::parse_str(ADD).unwrap();
+    let refused = low.load(&binary).unwrap_err();
+    assert!(matches!(refused, LoadError::TooComplex(_)), "{refused}");
+    host.load(&binary).unwrap();
+    low.load(&binary).unwrap();
 }
 
 /// Fault: a damaged entry that crashes the host, is an error, or stays there to be met again: one that was cut short, is

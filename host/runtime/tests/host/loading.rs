@@ -246,16 +246,26 @@ pub fn what_compilers_make_is_loaded() {
     const { assert!(Loader::MAX_MEMORY > 1 << 20) };
 }
 
+/// How nice each thread of that name is.
+fn niceness(name: &str) -> Vec<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let lines = tasks
+        .flatten()
+        .map(|task| std::fs::read_to_string(task.path().join("stat")));
+    lines
+        .flatten()
+        .filter_map(|line| {
+            let (number_and_name, rest) = line.rsplit_once(')')?;
+            let nice = rest.split_whitespace().nth(16)?;
+            let is_it = number_and_name.contains(name);
+            is_it.then(|| nice.parse().unwrap())
+        })
+        .collect()
+}
+
 /// Threads that compile.
 fn compiling() -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let names = tasks
-        .flatten()
-        .map(|task| std::fs::read_to_string(task.path().join("comm")));
-    names
-        .flatten()
-        .filter(|name| name.starts_with("hart-compile"))
-        .count()
+    niceness("hart-compile").len()
 }
 
 /// Fault: a load that nobody can end, or that is ended for its caller alone and goes on compiling for minutes. In a
@@ -292,6 +302,44 @@ fn ended_loads() {
         loader.load(b"(component)"),
         Err(LoadError::Cancelled)
     ));
+}
+
+/// Fault: a load in the background that takes the cores from those who are served meanwhile. In a process of its own.
+#[test]
+pub fn a_load_in_the_background_goes_behind_all_else() {
+    passes_alone("loading::loaded_in_the_background");
+}
+
+#[test]
+#[ignore = "started by another test"]
+fn loaded_in_the_background() {
+    let host = host();
+    let many = component(4_000, &[0x20, 0, 0x1a].repeat(300), "(component)");
+    let half = std::thread::available_parallelism()
+        .unwrap()
+        .get()
+        .div_ceil(2);
+    for (background, nice) in [(true, 19), (false, 0)] {
+        let loader = host.loader().background(background);
+        let canceller = loader.canceller();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                eventually("it is compiled", || compiling() > 0);
+                let is_lowered = |nices: &[i32]| nices.iter().all(|found| *found == nice);
+                eventually("its threads have their priority", || {
+                    is_lowered(&niceness("hart-compile"))
+                });
+                let threads = compiling();
+                let others = niceness("hart-background");
+                canceller.cancel();
+                assert!(is_lowered(&others) && others.len() == usize::from(background));
+                assert!(!background || threads <= half, "{threads}");
+            });
+            let error = loader.load(&many).unwrap_err();
+            assert!(matches!(error, LoadError::Cancelled), "{error:?}");
+        });
+        eventually("the compiler gives up", || compiling() == 0);
+    }
 }
 
 /// Fault: an import that nobody provides, told after all was compiled; one that is provided, called missing.

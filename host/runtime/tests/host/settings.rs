@@ -163,6 +163,11 @@ const SETTINGS: &[Row] = &[
     ("Loader", &["timeout"], loading::a_load_can_be_ended),
     (
         "Loader",
+        &["background"],
+        loading::a_load_in_the_background_goes_behind_all_else,
+    ),
+    (
+        "Loader",
         &["max_memory"],
         loading::what_compilers_make_is_loaded,
     ),
