@@ -9,12 +9,13 @@ use crate::run::RunArgs;
 use crate::serve::ServeArgs;
 use crate::sim::SimArgs;
 use crate::wast::WastArgs;
+use crate::wit::WitArgs;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 
 /// The subcommands. A first argument that is none of these means `run`.
-pub(crate) const SUBCOMMANDS: [&str; 8] = [
-    "run", "serve", "compile", "wast", "sim", "new", "demo", "help",
+pub(crate) const SUBCOMMANDS: [&str; 9] = [
+    "run", "serve", "compile", "wast", "sim", "new", "wit", "demo", "help",
 ];
 
 const EXAMPLES: &str = "\
@@ -46,8 +47,10 @@ pub(crate) enum Command {
     Wast(WastArgs),
     /// Run a component on a simulated machine, the same way every time
     Sim(Box<SimArgs>),
-    /// Create a guest project whose tasks are Rust functions
+    /// Create a guest project in Rust, Python, JavaScript or C
     New(NewArgs),
+    /// Print the contract for guests, or write it into a project
+    Wit(WitArgs),
     /// Show what hart does, measured on this machine
     Demo(DemoArgs),
 }

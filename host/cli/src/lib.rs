@@ -29,6 +29,7 @@ mod stats;
 mod trace;
 mod units;
 mod wast;
+mod wit;
 mod writer;
 
 use cli::Command;
@@ -61,6 +62,7 @@ fn start() -> Result<u8, Failure> {
         Command::Wast(args) => wast::wast(&args),
         Command::Sim(args) => sim::sim(&args),
         Command::New(args) => new::new(&args).map(|()| 0),
+        Command::Wit(args) => wit::wit(&args).map(|()| 0),
         Command::Demo(args) => demo::demo(&args),
     }
 }

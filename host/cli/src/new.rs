@@ -1,11 +1,12 @@
 //! `hart new NAME`: a guest project, ready to build; `hart new --config`: a server's configuration.
-//!
-//! The build settings are the point: they make instances that start fast, and a dependency cannot
-//! set them for its user.
+
+mod other;
+mod rust;
 
 use crate::failure::Failure;
 use crate::output::to_stdout;
-use clap::Args;
+use crate::wit::write;
+use clap::{Args, ValueEnum};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 const EXAMPLES: &str = "\
 Examples:
   hart new counter && cd counter && cargo build --release
+  hart new --lang python counter            the same in Python; or javascript, or c
   hart new --config                         an example of hart.toml, with its schema";
 
 #[derive(Args, Debug)]
@@ -22,8 +24,16 @@ pub(crate) struct NewArgs {
     #[arg(value_name = "NAME", required_unless_present = "config")]
     pub(crate) name: Option<String>,
 
+    /// The language it is written in
+    #[arg(long, value_enum, default_value_t = Lang::Rust, value_name = "LANGUAGE")]
+    pub(crate) lang: Lang,
+
+    /// Write a program of WASI 0.3 that waits asynchronously, in Rust
+    #[arg(long = "async")]
+    pub(crate) is_async: bool,
+
     /// Write hart.toml, a commented example for `hart serve`, and hart.schema.json here instead
-    #[arg(long, conflicts_with_all = ["name", "sdk_path"])]
+    #[arg(long, conflicts_with_all = ["name", "lang", "is_async", "sdk_path"])]
     pub(crate) config: bool,
 
     /// Use the crate hart-guest of a checkout of hart at DIR, instead of copying the SDK's sources
@@ -32,17 +42,14 @@ pub(crate) struct NewArgs {
     pub(crate) sdk_path: Option<PathBuf>,
 }
 
-/// The project's files, with `{name}` and `{sdk}` to be filled in.
-const FILES: [(&str, &str); 5] = [
-    ("Cargo.toml", include_str!("../template/Cargo.toml.in")),
-    (
-        ".cargo/config.toml",
-        include_str!("../template/config.toml.in"),
-    ),
-    ("src/main.rs", include_str!("../template/main.rs.in")),
-    ("README.md", include_str!("../template/README.md.in")),
-    (".gitignore", "/target\n"),
-];
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lang {
+    Rust,
+    Python,
+    #[value(alias = "js")]
+    Javascript,
+    C,
+}
 
 /// A server's configuration, and what editors check it with.
 const CONFIG_FILES: [(&str, &str); 2] = [
@@ -52,19 +59,6 @@ const CONFIG_FILES: [(&str, &str); 2] = [
         include_str!("../template/hart.schema.json"),
     ),
 ];
-
-/// The versions that hart itself is built with, and so those that are on a machine where it was built. Cargo takes out
-/// what the project does not need.
-const LOCK: &str = include_str!("../sdk/lock.toml");
-
-/// The SDK's sources, with their paths below [`SDK`].
-const SDK_FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
-
-/// The workspace that they belong to.
-const SDK_WORKSPACE: &str = include_str!(concat!(env!("OUT_DIR"), "/sdk.toml"));
-
-/// Where a project has them.
-const SDK: &str = "hart-sdk";
 
 /// Names that cargo refuses, or that would clash with what the project depends on.
 const RESERVED: [&str; 64] = [
@@ -147,9 +141,25 @@ pub(crate) fn new(args: &NewArgs) -> Result<(), Failure> {
         return config();
     };
     check(name)?;
+    let language = match args.lang {
+        Lang::Rust => None,
+        Lang::Python => Some(other::PYTHON),
+        Lang::Javascript => Some(other::JAVASCRIPT),
+        Lang::C => Some(other::C),
+    };
+    if language.is_some() && (args.is_async || args.sdk_path.is_some()) {
+        let option = if args.is_async {
+            "--async"
+        } else {
+            "--sdk-path"
+        };
+        return Err(Failure::usage(format!(
+            "{option} is for projects in Rust; leave it out, or leave out --lang"
+        )));
+    }
     let sdk = match &args.sdk_path {
-        Some(path) => quoted(&sdk_directory(path)?)?,
-        None => format!("\"{SDK}/guest/sdk\""),
+        Some(path) => Some(rust::quoted(&rust::sdk_directory(path)?)?),
+        None => None,
     };
     let root = Path::new(name);
     // Not `create_dir_all`: whatever is there already stays untouched.
@@ -160,21 +170,18 @@ pub(crate) fn new(args: &NewArgs) -> Result<(), Failure> {
         )),
         _ => Failure::usage(format!("cannot make the directory `{}`: {error}", name)),
     })?;
-    for (path, content) in FILES {
-        let content = content.replace("{name}", name).replace("{sdk}", &sdk);
-        write(&root.join(path), &content)?;
-    }
-    write(&root.join("Cargo.lock"), LOCK)?;
-    if args.sdk_path.is_none() {
-        let sdk = root.join(SDK);
-        write(&sdk.join("Cargo.toml"), SDK_WORKSPACE)?;
-        for (path, content) in SDK_FILES {
-            write(&sdk.join(path), content)?;
+    let (build, component) = match &language {
+        Some(language) => {
+            language.write(root, name)?;
+            (language.build, format!("{name}.wasm"))
         }
-    }
+        None => {
+            let component = rust::write_project(root, name, sdk.as_deref(), args.is_async)?;
+            ("cargo build --release", component)
+        }
+    };
     to_stdout(&format!(
-        "Wrote {name}. Next:\n  cd {name}\n  cargo build --release\n  \
-         hart target/wasm32-wasip2/release/{name}.wasm\n"
+        "Wrote {name}. Next:\n  cd {name}\n  {build}\n  hart {component}\n"
     ));
     Ok(())
 }
@@ -199,15 +206,6 @@ fn config() -> Result<(), Failure> {
     Ok(())
 }
 
-fn write(path: &Path, content: &str) -> Result<(), Failure> {
-    let written = match path.parent() {
-        Some(parent) => fs::create_dir_all(parent),
-        None => Ok(()),
-    }
-    .and_then(|()| fs::write(path, content));
-    written.map_err(|error| Failure::usage(format!("cannot write it: {error}")).at(path))
-}
-
 /// A name that is a package's, a binary's and a directory's at once.
 fn check(name: &str) -> Result<(), Failure> {
     let wrong = if name.is_empty() {
@@ -229,32 +227,6 @@ fn check(name: &str) -> Result<(), Failure> {
     Err(Failure::usage(format!(
         "the name `{name}` {wrong}; use one like `my-guest`"
     )))
-}
-
-/// The directory of the crate `hart-guest` in `path`, which is that directory or a checkout of hart.
-fn sdk_directory(path: &Path) -> Result<PathBuf, Failure> {
-    let found = [path.to_path_buf(), path.join("guest/sdk")]
-        .into_iter()
-        .find(|directory| {
-            fs::read_to_string(directory.join("Cargo.toml"))
-                .is_ok_and(|manifest| manifest.contains("name = \"hart-guest\""))
-        });
-    let Some(found) = found else {
-        return Err(Failure::usage(
-            "no crate `hart-guest` there or in its guest/sdk; give the directory of a checkout of hart",
-        )
-        .at(path));
-    };
-    found
-        .canonicalize()
-        .map_err(|error| Failure::usage(format!("cannot be resolved: {error}")).at(path))
-}
-
-/// `path` as a string in TOML, whose escapes JSON shares.
-fn quoted(path: &Path) -> Result<String, Failure> {
-    path.to_str()
-        .and_then(|text| serde_json::to_string(text).ok())
-        .ok_or_else(|| Failure::usage("is not UTF-8, which Cargo.toml has to be").at(path))
 }
 
 #[cfg(test)]
@@ -291,8 +263,14 @@ mod tests {
     /// Hunts a template with a place that nothing fills.
     #[test]
     fn templates_have_only_known_places() {
-        for (path, content) in FILES.iter().filter(|(path, _)| !path.ends_with(".rs")) {
-            let filled = content.replace("{name}", "x").replace("{sdk}", "y");
+        for (path, content) in rust::FILES
+            .iter()
+            .filter(|(path, _)| !path.ends_with(".rs"))
+        {
+            let filled = content
+                .replace("{name}", "x")
+                .replace("{file}", "x")
+                .replace("{sdk}", "y");
             assert!(!filled.contains('{'), "{path}");
         }
     }
