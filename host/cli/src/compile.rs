@@ -45,6 +45,8 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
     let code = host
+        .loader()
+        .core_modules(true)
         .precompile(&bytes)
         .map_err(|error| load::explain(&error).at(&args.file))?;
     write(&args.output, &code)

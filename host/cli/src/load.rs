@@ -37,7 +37,7 @@ pub(crate) fn load(
         unsafe { host.load_precompiled(bytes) }
     } else {
         let _progress = Progress::start(path);
-        host.load(bytes)
+        host.loader().core_modules(true).load(bytes)
     };
     loaded.map_err(|error| explain(&error).at(path))
 }

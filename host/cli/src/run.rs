@@ -11,6 +11,7 @@ use crate::trace::TraceFile;
 use crate::{ended, limits, load, scheduling};
 use clap::Args;
 use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Stdio, Trace};
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ Examples:
   hart run app.wasm one two                 run a command component with two arguments
   hart run --dir src::/src::ro wc.wasm /src a directory, read-only, under the name /src
   hart run --invoke 'add(1, 2)' lib.wasm    call an export and print its result
+  hart run --invoke add lib.wasm 1 2        the same
   hart run --workers 2 --stats app.wasm     two workers; at exit, what each of them did
   hart run --timeout 10s -W max-memory=1GiB untrusted.wasm
 
@@ -46,6 +48,10 @@ pub(crate) struct RunArgs {
         allow_hyphen_values = true
     )]
     pub(crate) invoke: Option<String>,
+
+    /// The guest's first argument, which is the program's name [default: the name of FILE]
+    #[arg(long, value_name = "NAME", help_heading = "What the guest gets")]
+    pub(crate) argv0: Option<OsString>,
 
     #[command(flatten)]
     pub(crate) scheduling: SchedulingArgs,
@@ -108,7 +114,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         ));
     };
     let path = Path::new(file);
-    let arguments = ended::guest_arguments(path, arguments)?;
+    let arguments = ended::guest_arguments(path, args.argv0.as_deref(), arguments)?;
     let cache = if args.no_cache {
         Cache::Off
     } else {
@@ -135,7 +141,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         .map_err(|failure| failure.at(path))?;
     let builder = match &args.invoke {
         Some(call) => host
-            .invoke(&component, call)
+            .invoke(&component, &whole_call(call, &arguments[1..]))
             .map_err(|error| Failure::usage(format!("--invoke {call}: {error}")).at(path))?,
         None => command(&host, &component, grants.p3()).map_err(|failure| failure.at(path))?,
     };
@@ -178,6 +184,14 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         return result.map(|code| code.max(failure.code()));
     }
     result
+}
+
+/// `f(1, 2)`, also where only `f` is there and the arguments follow the file: wasmtime's way for core modules.
+fn whole_call<'a>(call: &'a str, arguments: &[String]) -> Cow<'a, str> {
+    if call.is_empty() || call.contains('(') {
+        return Cow::Borrowed(call);
+    }
+    Cow::Owned(format!("{call}({})", arguments.join(", ")))
 }
 
 fn command(host: &Host, component: &Component, p3: Option<bool>) -> Result<RunBuilder, Failure> {
