@@ -89,9 +89,9 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
     /// Whether core modules are loaded too. By default they are refused, with [`LoadError::CoreModule`].
     ///
     /// A component is made of the module, with wasmtime's adapter for WASI 0.1: a program (one that exports `_start`) is
-    /// a command, and `proc_exit` keeps its code. Each function that the module exports can be called under its own name,
-    /// if it takes up to 16 numbers and returns at most one: `s32`, `s64`, `f32` and `f64` in WAVE. `_initialize` is
-    /// called when an instance is made. What imports anything but functions of WASI 0.1 is refused with
+    /// a command, and `proc_exit` keeps its code. The functions that the module exports, the first 1,000 of them, can be
+    /// called under their own names, if they take up to 16 numbers and return at most one: `s32`, `s64`, `f32` and `f64`
+    /// in WAVE. `_initialize` is called when an instance is made. What imports anything but functions of WASI 0.1 is refused with
     /// [`LoadError::UnusableModule`].
     ///
     /// To load a module takes four times its length of memory, out of [`max_memory`](Self::max_memory).

@@ -18,12 +18,12 @@ use crate::engine::error::LoadError;
 /// How a core module begins.
 pub(super) const MAGIC: [u8; 8] = *b"\0asm\x01\0\0\0";
 
-/// Functions that are lifted. Each takes code of its own.
-const MOST_FUNCTIONS: usize = 10_000;
+/// Functions that are lifted: the first of them. What wit-component does takes time by the square of them.
+const MOST_FUNCTIONS: usize = 1_000;
 /// Imports. WASI 0.1 has less than a hundred functions.
 const MOST_IMPORTS: usize = 1_000;
 /// Bytes of a lifted function's name.
-const LONGEST_NAME: usize = 1_000;
+const LONGEST_NAME: usize = 256;
 /// Parameters that the canonical ABI passes as they are.
 const MOST_PARAMETERS: usize = 16;
 
@@ -51,7 +51,9 @@ pub(super) struct Module<'a> {
     types: Vec<Option<Signature>>,
     /// The type of each function, imported ones first.
     functions: Vec<u32>,
-    pub(super) exports: Vec<Export<'a>>,
+    exports: Vec<Export<'a>>,
+    /// Which of its exports is the first that is not lifted because there are so many.
+    lifted_until: usize,
     pub(super) uses_wasi: bool,
     /// The functions of WASI 0.1 that it imports, with their types.
     pub(super) imports: Vec<(&'a str, u32)>,
@@ -115,7 +117,17 @@ impl<'a> Module<'a> {
             let said = refuse(&import, has_world, module.uses_wasi);
             return Err(LoadError::UnusableModule(said));
         }
-        module.check().map(|()| module)
+        if module.imports.len() > MOST_IMPORTS {
+            return Err(LoadError::TooComplex(format!(
+                "a core module with more than {MOST_IMPORTS} imports; no setting allows more: make it a component with `wasm-tools component new`"
+            )));
+        }
+        let mut callable = { module.exports.iter().enumerate() }
+            .filter(|(_, export)| module.signature(export).is_some());
+        module.lifted_until = callable
+            .nth(MOST_FUNCTIONS)
+            .map_or(module.exports.len(), |(at, _)| at);
+        Ok(module)
     }
 
     fn look(
@@ -177,33 +189,28 @@ impl<'a> Module<'a> {
         }
     }
 
-    fn check(&self) -> Result<(), LoadError> {
-        let too_many = |what: &str, most: usize| {
-            Err(LoadError::TooComplex(format!(
-                "a core module with more than {most} {what}; no setting allows more: make it a component with `wasm-tools component new`"
-            )))
-        };
-        if self.imports.len() > MOST_IMPORTS {
-            return too_many("imports", MOST_IMPORTS);
-        }
-        let lifted = self
-            .exports
-            .iter()
-            .filter(|export| self.lifted(export).is_some());
-        if lifted.count() > MOST_FUNCTIONS {
-            return too_many("functions that it exports", MOST_FUNCTIONS);
-        }
-        Ok(())
-    }
-
     /// Whether it is a program: it exports the function `_start`.
     pub(super) fn is_command(&self) -> bool {
-        let mut exports = self.exports.iter();
-        exports.any(|export| is_function(export.kind) && export.name == "_start")
+        self.exports
+            .iter()
+            .any(|export| is_function(export.kind) && export.name == "_start")
     }
 
-    /// The signature of an exported function that is lifted.
-    pub(super) fn lifted(&self, export: &Export<'_>) -> Option<&Signature> {
+    /// Whether it exports something under this name.
+    pub(super) fn has_export(&self, name: &str) -> bool {
+        self.exports.iter().any(|export| export.name == name)
+    }
+
+    /// Its exports, each with its signature if it is a function that is lifted.
+    pub(super) fn exports(&self) -> impl Iterator<Item = (&Export<'a>, Option<&Signature>)> {
+        self.exports.iter().enumerate().map(|(at, export)| {
+            let signature = self.signature(export);
+            (export, signature.filter(|_| at < self.lifted_until))
+        })
+    }
+
+    /// The signature of an exported function that can be lifted.
+    fn signature(&self, export: &Export<'_>) -> Option<&Signature> {
         let is_callable =
             is_function(export.kind) && !is_known(export.name) && export.name.len() <= LONGEST_NAME;
         if !is_callable {

@@ -101,7 +101,7 @@ fn imports(module: &Module<'_>) -> ImportSection {
 
 fn exports(module: &Module<'_>, for_adapter: bool) -> ExportSection {
     let mut exports = ExportSection::new();
-    for export in &module.exports {
+    for (export, signature) in module.exports() {
         let kind = match export.kind {
             ExternalKind::Func | ExternalKind::FuncExact => ExportKind::Func,
             ExternalKind::Table => ExportKind::Table,
@@ -111,15 +111,14 @@ fn exports(module: &Module<'_>, for_adapter: bool) -> ExportSection {
         };
         let name = if !is_function(export.kind) || is_known(export.name) {
             Cow::Borrowed(export.name)
-        } else if module.lifted(export).is_some() {
+        } else if signature.is_some() {
             names::lifted(export.name)
         } else {
             continue;
         };
         exports.export(&name, kind, export.index);
     }
-    let has_memory = |name| module.exports.iter().any(|export| export.name == name);
-    if for_adapter && !has_memory(MEMORY) {
+    if for_adapter && !module.has_export(MEMORY) {
         exports.export(MEMORY, ExportKind::Memory, 0);
     }
     exports
@@ -135,8 +134,8 @@ pub(super) fn world(module: &Module<'_>) -> String {
     if module.exits {
         let _ = writeln!(wit, "import {EXIT};");
     }
-    for export in &module.exports {
-        let Some(Signature { parameters, result }) = module.lifted(export) else {
+    for (export, signature) in module.exports() {
+        let Some(Signature { parameters, result }) = signature else {
             continue;
         };
         let _ = write!(wit, "export %{}: func(", names::lifted(export.name));
