@@ -5,12 +5,14 @@ use crate::grants::{GrantArgs, Grants};
 use crate::interrupt::Interrupt;
 use crate::limits::LimitArgs;
 use crate::output::{printable, to_stderr};
+use crate::refused::RefusedArgs;
 use crate::scheduling::SchedulingArgs;
 use crate::stats::{Report, StatsFormat};
 use crate::trace::TraceFile;
+use crate::tuning::{Tuning, TuningArgs};
 use crate::{ended, limits, load, scheduling};
 use clap::Args;
-use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Stdio, Trace};
+use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Trace};
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
@@ -59,6 +61,12 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
+    #[command(flatten)]
+    pub(crate) tuning: TuningArgs,
+
+    #[command(flatten)]
+    pub(crate) refused: RefusedArgs,
+
     /// At exit, write what the run used and what each worker did to standard error
     #[arg(
         long,
@@ -102,9 +110,13 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let interrupt = Interrupt::watch()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
-    let Some(limits) = limits::limits(&args.limits)? else {
+    let Some((limits, wasm)) = limits::wasm(&args.limits)? else {
         return Ok(0);
     };
+    let Some(tuning) = Tuning::new(&args.tuning)? else {
+        return Ok(0);
+    };
+    let tuning = tuning.and(wasm);
     let Some(grants) = Grants::new(&args.grants)? else {
         return Ok(0);
     };
@@ -115,7 +127,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     };
     let path = Path::new(file);
     let arguments = ended::guest_arguments(path, args.argv0.as_deref(), arguments)?;
-    let cache = if args.no_cache {
+    let cache = if args.no_cache || tuning.has_no_cache() {
         Cache::Off
     } else {
         Cache::Default
@@ -126,7 +138,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     // Most programs spawn nothing, and a small pool is made sooner.
     let instances = hart_host::instances_for(&bytes);
     let host = scheduling::host(&args.scheduling, instances, limits, |builder| {
-        let builder = builder.cache(cache);
+        let builder = tuning.apply(builder.cache(cache));
         if trace.is_some() {
             builder.trace(Trace::DEFAULT_EVENTS)
         } else {
@@ -146,11 +158,8 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         None => command(&host, &component, grants.p3()).map_err(|failure| failure.at(path))?,
     };
     let name = arguments[0].clone();
-    let builder = grants
-        .grant(builder.name(name).args(arguments))
-        .stdin(Stdio::Inherit)
-        .stdout(Stdio::Inherit)
-        .stderr(Stdio::Inherit);
+    let builder = builder.name(name).args(arguments).stdin(grants.stdin());
+    let builder = grants.grant(builder);
 
     interrupt.begin();
     let started = Instant::now();

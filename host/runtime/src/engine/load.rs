@@ -148,6 +148,7 @@ impl<'a> Unloaded<'a> {
         &self,
         pool: &Pool,
         profile: Profile,
+        preemption: Preemption,
         how: How<'_>,
     ) -> Result<Vec<u8>, LoadError> {
         self.check_sizes(pool.bounds)?;
@@ -157,6 +158,8 @@ impl<'a> Unloaded<'a> {
         let header = Header {
             kind,
             profile,
+            preemption: preemption.mode(),
+            spawns: self.uses.spawns(),
             needs,
             one_run: one_run::slots(kind, &self.uses, self.footprint, needs),
         };

@@ -188,8 +188,9 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
     pub fn precompile(&self, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         let (unloaded, patience) = self.begin(bytes)?;
         let site = self.host.inner().site(unloaded.kind())?;
-        let profile = self.host.inner().blueprint.wanted.profile;
-        unloaded.precompile(&site.pool, profile, self.how(&patience))
+        let inner = self.host.inner();
+        let profile = inner.blueprint.wanted.profile;
+        unloaded.precompile(&site.pool, profile, inner.preemption, self.how(&patience))
     }
 }
 
@@ -310,6 +311,10 @@ impl<T: Send + 'static> Host<T> {
         self.open()?;
         let inner = self.inner();
         let (header, code) = header::read(bytes)?;
+        let host = inner.preemption.mode();
+        if header.preemption != host {
+            return Err(LoadError::PreemptionMismatch { host });
+        }
         let ours = inner.blueprint.wanted.profile;
         if header.profile != ours {
             let (its, ours) = (header.profile.name(), ours.name());
