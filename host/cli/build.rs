@@ -38,8 +38,21 @@ fn main() -> io::Result<()> {
     table.push(']');
     fs::write(out.join("sdk.rs"), table)?;
 
+    let target = env::var("TARGET").expect("cargo sets it");
+    println!("cargo:rustc-env=HART_TARGET={target}");
+    let lock = fs::read_to_string(root.join(LOCK))?;
+    let wasmtime = version(&lock, "wasmtime").unwrap_or("48");
+    println!("cargo:rustc-env=HART_WASMTIME={wasmtime}");
+
     let manifest = fs::read_to_string(root.join(MANIFEST))?;
     fs::write(out.join("sdk.toml"), sdk_workspace(&manifest))
+}
+
+/// The version of a package in a lock file.
+fn version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let start = format!("name = \"{package}\"\nversion = \"");
+    let (_, rest) = lock.split_once(&start)?;
+    Some(rest.split_once('"')?.0)
 }
 
 /// The files below `path`.

@@ -142,7 +142,7 @@ impl std::error::Error for GuestError {
 }
 
 impl Guest {
-    /// A component, binary or text, compiled here once for all its runs.
+    /// A component or a core module, binary or text, compiled here once for all its runs.
     ///
     /// # Errors
     ///
@@ -150,7 +150,8 @@ impl Guest {
     pub fn new(component: &[u8]) -> Result<Self, GuestError> {
         let machine = Arc::new(Machine::new(&Config::new(0)));
         let host = host(&machine, None, 1, 1, SLICE)?;
-        let code = host.precompile(component).map_err(GuestError::Load)?;
+        let code = host.loader().core_modules(true).precompile(component);
+        let code = code.map_err(GuestError::Load)?;
         Ok(Self {
             code: Arc::new(code),
             invoke: None,

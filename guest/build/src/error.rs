@@ -4,16 +4,14 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::target::TARGET;
-
 /// Why the guests could not be built.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
     /// A program that is needed could not be started.
     Start(String, io::Error),
-    /// The target is not installed and could not be; the text says why.
-    Target(String),
+    /// This target is not installed and could not be; the text says why.
+    Target(String, String),
     /// cargo failed, and said this (nothing if it was shown already).
     Cargo(String),
     /// A file or directory could not be used.
@@ -27,11 +25,11 @@ impl fmt::Display for BuildError {
                 f,
                 "cannot build the guests: `{program}` could not be started; is it in PATH?"
             ),
-            Self::Target(text) => write!(
+            Self::Target(target, text) => write!(
                 f,
-                "cannot build the guests: Rust's standard library for {TARGET} is not installed \
-                 ({text}).\nInstall it with `rustup target add {TARGET}` where there is a network, or \
-                 from wherever your Rust comes (a package may be called rust-std-{TARGET})."
+                "cannot build the guests: Rust's standard library for {target} is not installed \
+                 ({text}).\nInstall it with `rustup target add {target}` where there is a network, or \
+                 from wherever your Rust comes (a package may be called rust-std-{target})."
             ),
             Self::Cargo(text) if text.is_empty() => f.write_str("the guests could not be built"),
             Self::Cargo(text) => write!(f, "the guests could not be built:\n{text}"),
@@ -50,7 +48,7 @@ impl std::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Start(_, error) | Self::File(_, error) => Some(error),
-            Self::Target(_) | Self::Cargo(_) => None,
+            Self::Target(..) | Self::Cargo(_) => None,
         }
     }
 }

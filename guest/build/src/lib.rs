@@ -26,6 +26,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 pub use error::BuildError;
+use target::MODULE_TARGET;
 pub use target::TARGET;
 
 /// How the guests are built.
@@ -185,8 +186,43 @@ fn prepare(directory: &Path) -> Result<File, BuildError> {
     let lock_path = target_directory().join("guests/.lock");
     let lock = File::create(&lock_path).map_err(at(&lock_path))?;
     lock.lock().map_err(at(&lock_path))?;
-    toolchain::install(&workspace())?;
+    toolchain::install(&workspace(), TARGET)?;
     Ok(lock)
+}
+
+/// The path of a core module of WASI 0.1, built from a program of one file, which uses the standard library alone.
+///
+/// # Panics
+///
+/// When it cannot be built, with a message that says what to do.
+pub fn module(source: &Path) -> PathBuf {
+    build_module(source).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn build_module(source: &Path) -> Result<PathBuf, BuildError> {
+    let directory = target_directory().join("guests/modules");
+    let _lock = prepare(&directory)?;
+    toolchain::install(&workspace(), MODULE_TARGET)?;
+    let name = source.file_stem().unwrap_or_default().to_string_lossy();
+    let built = directory.join(format!("{name}.built"));
+    let output = Command::new(toolchain::rustc())
+        .current_dir(workspace())
+        .args([
+            "--edition=2024",
+            "-O",
+            "-g",
+            "--target",
+            MODULE_TARGET,
+            "-o",
+        ])
+        .args([&built, source])
+        .output()
+        .map_err(|error| BuildError::Start("rustc".to_string(), error))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(BuildError::Cargo(text.into_owned()));
+    }
+    publish(&built, &directory, &format!("{name}.wasm"))
 }
 
 /// Where cargo puts a program that is a library among a package's examples: it names the file as Rust names the library.

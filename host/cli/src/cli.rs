@@ -18,6 +18,16 @@ pub(crate) const SUBCOMMANDS: [&str; 9] = [
     "run", "serve", "compile", "wast", "sim", "new", "wit", "demo", "help",
 ];
 
+/// What `hart --version` says after the name.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (wasmtime ",
+    env!("HART_WASMTIME"),
+    ", ",
+    env!("HART_TARGET"),
+    ")\nWASI 0.1, 0.2, 0.3; components, component-model async, core modules; wasi:http, config, keyvalue; hart:exec"
+);
+
 const EXAMPLES: &str = "\
 Examples:
   hart app.wasm one two                     run a component with two arguments
@@ -29,7 +39,7 @@ HART_LOG=hart=trace logs the start, the end and the run time of each task.";
 
 /// Runs WebAssembly components whose tasks use every core.
 #[derive(Debug, Parser)]
-#[command(name = "hart", version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = "hart", version = VERSION, after_help = EXAMPLES, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

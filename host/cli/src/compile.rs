@@ -1,8 +1,11 @@
-//! `hart compile FILE -o OUT.cwasm`.
+//! `hart compile FILE [-o OUT.cwasm]`.
 
 use crate::failure::Failure;
-use crate::load;
+use crate::keys::Applied;
+use crate::output::to_stdout;
 use crate::scheduling::{PoolArg, PreemptMode, default_preemption, profile};
+use crate::tuning::{self, Tuning, TuningArgs};
+use crate::{load, scheduling};
 use clap::Args;
 use hart_host::{Cache, Host};
 use std::fs;
@@ -15,40 +18,77 @@ pub(crate) struct CompileArgs {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// The file to write the native code to
+    /// The file to write the native code to [default: FILE, with the extension cwasm]
     #[arg(short, long, value_name = "OUT.cwasm")]
-    pub(crate) output: PathBuf,
+    pub(crate) output: Option<PathBuf>,
 
     /// How the code is preempted; its checks are part of the code, so `hart run` needs the same --preempt
     #[arg(long, value_name = "MODE", default_value = "epoch")]
     pub(crate) preempt: PreemptMode,
 
     /// The kind of pool that it runs in; the code depends on it, so `hart run` needs the same --pool
-    #[arg(long, alias = "profile", value_name = "KIND", default_value = "fast")]
+    #[arg(long, value_name = "KIND", default_value = "fast")]
     pub(crate) pool: PoolArg,
+
+    /// Compile for every machine of this kind, and not only for those that have what this one has
+    /// [default: this machine]
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) tuning: TuningArgs,
+
+    /// Set proposals: `-W help` lists the keys. Limits are said where the code is run
+    #[arg(
+        short = 'W',
+        long = "wasm",
+        value_name = "KEY=VALUE",
+        allow_hyphen_values = true,
+        help_heading = "Code"
+    )]
+    pub(crate) wasm: Vec<String>,
 }
 
-/// Compiles a component into native code for this machine and this preemption mode.
+/// Compiles a component into native code, for this preemption mode and kind of pool.
 ///
 /// # Errors
-/// A file that is no component, or an output that cannot be written.
+/// A file that is no component, options that make no sense, or an output that cannot be written.
 pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
+    let Some(mut tuning) = Tuning::new(&args.tuning)? else {
+        return Ok(());
+    };
+    if let Applied::Help(text) = tuning::wasm_group().apply(&mut tuning, &args.wasm)? {
+        to_stdout(&text);
+        return Ok(());
+    }
+    if let Some(triple) = &args.target {
+        tuning.target(triple)?;
+    }
     let bytes =
         fs::read(&args.file).map_err(|error| Failure::usage(load::read(&error)).at(&args.file))?;
-    let host = Host::builder()
+    let builder = Host::builder()
         .workers(1)
+        .instances(1)
         .preemption(default_preemption(args.preempt))
         .profile(profile(args.pool))
         // As `hart run` has it: it is a property of the code.
         .backtrace_details(true)
-        .cache(Cache::Off)
-        .build()
-        .map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
+        .cache(Cache::Off);
+    let host = scheduling::build(tuning.apply(builder))?;
     let code = host
+        .loader()
+        .core_modules(true)
         .precompile(&bytes)
         .map_err(|error| load::explain(&error).at(&args.file))?;
-    write(&args.output, &code)
-        .map_err(|error| Failure::usage(format!("cannot write it: {error}")).at(&args.output))
+    let output = match &args.output {
+        Some(output) => output.clone(),
+        None => args.file.with_extension("cwasm"),
+    };
+    if output == args.file {
+        return Err(Failure::usage("-o: that is the file itself; name another").at(&output));
+    }
+    write(&output, &code)
+        .map_err(|error| Failure::usage(format!("cannot write it: {error}")).at(&output))
 }
 
 /// Writes `bytes` beside `path` and then moves them there: half a file of native code is worse than

@@ -4,12 +4,16 @@ use crate::failure::{self, Failure, USAGE};
 use crate::limits;
 use crate::output::to_stdout;
 use hart_host::{Outcome, RunError};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-/// The guest's arguments: the file's name, as its program name, and the rest.
-pub(crate) fn guest_arguments(path: &Path, rest: &[OsString]) -> Result<Vec<String>, Failure> {
-    let program = path.file_name().unwrap_or(path.as_os_str());
+/// The guest's arguments: its program name, by default the file's name, and the rest.
+pub(crate) fn guest_arguments(
+    path: &Path,
+    program: Option<&OsStr>,
+    rest: &[OsString],
+) -> Result<Vec<String>, Failure> {
+    let program = program.unwrap_or(path.file_name().unwrap_or(path.as_os_str()));
     let mut arguments = vec![program.to_string_lossy().into_owned()];
     for argument in rest {
         let Some(argument) = argument.to_str() else {

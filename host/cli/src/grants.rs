@@ -1,11 +1,11 @@
 //! What a guest may use of the system: directories, environment, network. Nothing by default.
 
 use crate::failure::Failure;
-use crate::keys::{Applied, Group, Key, required};
+use crate::keys::{Applied, Group, Key, always, required};
 use crate::output::{one_line, to_stderr, to_stdout};
 use crate::units::{show_size, size, switch};
 use clap::Args;
-use hart_host::{AllowedHost, Component, DirAccess, Limits, RunBuilder};
+use hart_host::{AllowedHost, Component, DirAccess, Limits, RunBuilder, Stdio};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -54,6 +54,9 @@ pub(crate) struct Wasi {
     inherit_env: bool,
     network: bool,
     http: bool,
+    no_stdin: bool,
+    no_stdout: bool,
+    no_stderr: bool,
     no_tcp: bool,
     no_udp: bool,
     name_lookup: Option<bool>,
@@ -118,10 +121,46 @@ pub(crate) fn group() -> Group<Wasi> {
                 "cli",
                 "y",
                 "wasi:cli, which every guest has: it cannot be taken away.",
-                |_, value| match switch(value)? {
-                    true => Ok(()),
-                    false => Err("guests always have wasi:cli; leave it out".into()),
+                |_, value| always(value, true, "guests always have wasi:cli; leave it out"),
+            ),
+            key("common", "y", "The old name of cli.", |_, value| {
+                always(value, true, "guests always have wasi:cli; leave it out")
+            }),
+            key(
+                "cli-exit-with-code",
+                "y",
+                "A guest may end with a code of its own: always.",
+                |_, value| {
+                    always(
+                        value,
+                        true,
+                        "guests may always end with a code; leave it out",
+                    )
                 },
+            ),
+            key(
+                "preview2",
+                "y",
+                "WASI 0.1 is provided by means of WASI 0.2: always.",
+                |_, value| always(value, true, "WASI 0.1 is always provided so; leave it out"),
+            ),
+            key(
+                "inherit-stdin",
+                "y",
+                "The guest reads hart's standard input; with n it is empty.",
+                |wasi, value| off(&mut wasi.no_stdin, value),
+            ),
+            key(
+                "inherit-stdout",
+                "y",
+                "The guest writes to hart's standard output; with n it is lost.",
+                |wasi, value| off(&mut wasi.no_stdout, value),
+            ),
+            key(
+                "inherit-stderr",
+                "y",
+                "The guest writes to hart's standard error; with n it is lost.",
+                |wasi, value| off(&mut wasi.no_stderr, value),
             ),
             key(
                 "tcp",
@@ -206,8 +245,45 @@ pub(crate) fn group() -> Group<Wasi> {
                 },
             },
         ],
+        refused: &[
+            ("nn", NONE_HERE),
+            ("nn-graph", NONE_HERE),
+            ("tls", "connect by wasi:http, which speaks TLS"),
+            (
+                "threads",
+                "a component's tasks run on every core: see `hart new`",
+            ),
+            ("http-outgoing-body-buffer-chunks", HTTP),
+            ("http-outgoing-body-chunk-size", HTTP),
+            ("max-http-fields-size", HTTP),
+            (
+                "listenfd",
+                "sockets are not inherited; use -S inherit-network, or `hart serve`",
+            ),
+            (
+                "tcplisten",
+                "sockets are not inherited; use -S inherit-network, or `hart serve`",
+            ),
+            (
+                "network-error-code",
+                "errors of sockets are those of WASI 0.2 as it was released",
+            ),
+            (
+                "preview0",
+                "build the guest for WASI 0.1 (wasm32-wasip1) or 0.2 (wasm32-wasip2)",
+            ),
+            (
+                "cwd",
+                "name directories as the guest is to see them: --dir HOST::/PATH",
+            ),
+            ("max-resources", "use -W max-handles"),
+            ("max-component-handles", "use -W max-handles"),
+        ],
     }
 }
+
+const NONE_HERE: &str = "wasi:nn is not here; compose the guest with a component that has it";
+const HTTP: &str = "bodies and headers count against -W max-memory";
 
 /// All that `--dir`, `--env` and `-S` grant, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -320,8 +396,16 @@ impl Grants {
         }
     }
 
-    /// Hands it all to a run.
+    /// What a program reads.
+    pub(crate) fn stdin(&self) -> Stdio {
+        stream(self.wasi.no_stdin)
+    }
+
+    /// Hands it all to a run, which writes to hart's own streams.
     pub(crate) fn grant(self, mut run: RunBuilder) -> RunBuilder {
+        run = run
+            .stdout(stream(self.wasi.no_stdout))
+            .stderr(stream(self.wasi.no_stderr));
         // First the inherited variables, so that `--env` can replace them.
         if self.wasi.inherit_env {
             self.warn_of_variables_left_out();
@@ -368,6 +452,13 @@ impl Grants {
                 .allow_udp(network && !no_udp)
                 .allow_ip_name_lookup(name_lookup);
         })
+    }
+}
+
+fn stream(is_off: bool) -> Stdio {
+    match is_off {
+        true => Stdio::Null,
+        false => Stdio::Inherit,
     }
 }
 
@@ -473,7 +564,8 @@ mod tests {
         let group = group();
         let mut seen = vec![Wasi::default()];
         // What every guest has is a key all the same, as wasmtime's users write it.
-        for key in group.keys.iter().filter(|key| key.name != "cli") {
+        let always = ["cli", "common", "cli-exit-with-code", "preview2"];
+        for key in { group.keys.iter() }.filter(|key| !always.contains(&key.name)) {
             let value = match (key.value, &*key.default) {
                 ("SIZE", _) => "7",
                 ("K=V", _) => "a=b",

@@ -4,6 +4,7 @@
 //! function beside its name.
 
 use crate::failure::Failure;
+use crate::units::switch;
 use std::fmt::Write as _;
 
 /// One key of a group, which changes a `T`.
@@ -20,6 +21,16 @@ pub(crate) struct Key<T> {
     pub(crate) set: fn(&mut T, Option<&str>) -> Result<(), String>,
 }
 
+impl<T> Key<T> {
+    /// Whether this is its name. One that ends with `*` stands for all that begin so.
+    fn is_called(&self, name: &str) -> bool {
+        match self.name.strip_suffix('*') {
+            Some(start) => name.starts_with(start) && name.len() > start.len(),
+            None => self.name == name,
+        }
+    }
+}
+
 /// A group of keys.
 pub(crate) struct Group<T> {
     /// `-W` or `-S`.
@@ -28,6 +39,8 @@ pub(crate) struct Group<T> {
     pub(crate) title: &'static str,
     /// Its keys, in the order of its help.
     pub(crate) keys: Vec<Key<T>>,
+    /// Keys that wasmtime has and hart refuses, and what to use instead.
+    pub(crate) refused: &'static [(&'static str, &'static str)],
 }
 
 /// What became of a group's arguments.
@@ -55,7 +68,12 @@ impl<T> Group<T> {
                 return Ok(Applied::Help(self.help()));
             }
             let flag = self.flag;
-            let Some(key) = self.keys.iter().find(|key| key.name == name) else {
+            if let Some((_, instead)) = self.refused.iter().find(|(refused, _)| *refused == name) {
+                return Err(Failure::usage(format!(
+                    "{flag} {name}: hart does not take this key of wasmtime's; {instead}"
+                )));
+            }
+            let Some(key) = self.keys.iter().find(|key| key.is_called(name)) else {
                 let near = match self.nearest(name) {
                     Some(near) => format!("did you mean `{near}`? "),
                     None => String::new(),
@@ -64,10 +82,21 @@ impl<T> Group<T> {
                     "{flag} has no key `{name}`; {near}`hart run {flag} help` lists them"
                 )));
             };
+            // Where a key stands for many, it is told which is meant.
+            let value = match key.name.ends_with('*') {
+                true => Some(argument),
+                false => value,
+            };
             (key.set)(target, value)
                 .map_err(|error| Failure::usage(format!("{flag} {name}: {error}")))?;
         }
         Ok(Applied::Set)
+    }
+
+    /// Whether this names one of its keys, one that is refused among them.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.is_called(name))
+            || self.refused.iter().any(|(refused, _)| *refused == name)
     }
 
     fn nearest(&self, name: &str) -> Option<&'static str> {
@@ -75,7 +104,7 @@ impl<T> Group<T> {
     }
 
     /// The table that `help` prints.
-    fn help(&self) -> String {
+    pub(crate) fn help(&self) -> String {
         let mut text = format!("{}\n\n", self.title);
         for key in &self.keys {
             let value = match key.value {
@@ -84,6 +113,12 @@ impl<T> Group<T> {
             };
             let _ = writeln!(text, "  {} {}{value}", self.flag, key.name);
             let _ = writeln!(text, "        {} [default: {}]", key.help, key.default);
+        }
+        if !self.refused.is_empty() {
+            let _ = writeln!(text, "\nKeys of wasmtime that hart refuses:");
+        }
+        for (name, instead) in self.refused {
+            let _ = writeln!(text, "  {} {name}\n        {instead}", self.flag);
         }
         text
     }
@@ -104,6 +139,17 @@ pub(crate) fn nearest<'a>(
     match contains {
         _ if distance <= 2 => Some(near),
         contains => contains,
+    }
+}
+
+/// What a key is set to that says what is so anyway.
+///
+/// # Errors
+/// `instead`, where it says otherwise.
+pub(crate) fn always(value: Option<&str>, on: bool, instead: &str) -> Result<(), String> {
+    match switch(value)? == on {
+        true => Ok(()),
+        false => Err(instead.to_owned()),
     }
 }
 
@@ -152,6 +198,7 @@ mod tests {
                 help: "All the memory there is.",
                 set: push,
             }],
+            refused: &[("max-fun", "have less of it")],
         }
     }
 

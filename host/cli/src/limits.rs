@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::keys::{Applied, Group, Key, required};
 use crate::output::to_stdout;
+use crate::tuning::{self, Tuning};
 use crate::units::{count, positive_duration, show_size, size};
 use clap::Args;
 use hart_host::{LimitKind, LimitReached, Limits};
@@ -15,7 +16,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "D", value_parser = positive_duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Limit memory, CPU time, tasks, files, results, output: `-W help` lists the keys and defaults
+    /// Limit memory, CPU time, tasks, files, results, output, and set proposals: `-W help` lists the keys and defaults
     #[arg(
         short = 'W',
         long = "wasm",
@@ -56,11 +57,25 @@ fn group(memory: Option<u64>) -> Group<Limits> {
                 set: |limits, value| put(&mut limits.task_memory, size, value),
             },
             Key {
+                name: "max-memory-size",
+                value: "SIZE",
+                default: String::from("what the pool has"),
+                help: "Bytes of one linear memory. One that would be larger does not grow, and the guest is told so.",
+                set: |limits, value| put(&mut limits.memory_size, size, value),
+            },
+            Key {
+                name: "max-table-elements",
+                value: "N",
+                default: String::from("what the pool has"),
+                help: "Elements of one table. One that would be larger does not grow, and the guest is told so.",
+                set: |limits, value| put(&mut limits.table_elements, count, value),
+            },
+            Key {
                 name: "timeout",
                 value: "DURATION",
                 default: NONE.into(),
-                help: "Time limit of the run; the same as --timeout.",
-                set: |limits, value| put(&mut limits.timeout, positive_duration, value),
+                help: "Time limit of the run; the same as --timeout, but a number alone is seconds.",
+                set: |limits, value| put(&mut limits.timeout, seconds, value),
             },
             Key {
                 name: "cpu-time",
@@ -169,6 +184,7 @@ fn group(memory: Option<u64>) -> Group<Limits> {
                 set: |limits, value| put(&mut limits.blocking_threads, at_least_one, value),
             },
         ],
+        refused: &[],
     }
 }
 
@@ -196,6 +212,14 @@ fn put<T>(
     Ok(())
 }
 
+/// A duration above zero; a number alone is seconds, as in wasmtime.
+fn seconds(text: &str) -> Result<Duration, String> {
+    match count(text) {
+        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
+        _ => positive_duration(text),
+    }
+}
+
 fn at_least_one(text: &str) -> Result<u64, String> {
     match count(text)? {
         0 => Err(String::from("nothing runs with 0; use 1 or more")),
@@ -218,11 +242,28 @@ fn count32(text: &str) -> Result<u32, String> {
     u32::try_from(count(text)?).map_err(|_| format!("`{text}` is too large; use less than 2^32"))
 }
 
+/// What `--timeout` and `-W` say, where code is not to be tuned; `None` where they asked for help, which has been
+/// printed.
+///
+/// # Errors
+/// As [`wasm`], and a key that tunes code.
+pub(crate) fn limits(args: &LimitArgs) -> Result<Option<Limits>, Failure> {
+    let tunes = |name: &&str| tuning::wasm_group().has(name) && !names().contains(name);
+    let mut names = args.limits.iter().flat_map(|text| text.split(','));
+    if let Some(name) = names.find(|text| tunes(&key_of(text))) {
+        return Err(Failure::usage(format!(
+            "-W {}: only `hart run`, `compile`, `serve` and `wast` take this key",
+            key_of(name)
+        )));
+    }
+    Ok(apply(args, None)?.map(|(limits, _)| limits))
+}
+
 /// What `--timeout` and `-W` say; `None` where they asked for help, which has been printed.
 ///
 /// # Errors
 /// An unknown key, or a value that a key does not take.
-pub(crate) fn limits(args: &LimitArgs) -> Result<Option<Limits>, Failure> {
+pub(crate) fn wasm(args: &LimitArgs) -> Result<Option<(Limits, Tuning)>, Failure> {
     apply(args, None)
 }
 
@@ -231,21 +272,32 @@ pub(crate) fn limits(args: &LimitArgs) -> Result<Option<Limits>, Failure> {
 ///
 /// # Errors
 /// As [`limits`].
-pub(crate) fn limits_of_scripts(args: &LimitArgs) -> Result<Option<Limits>, Failure> {
+pub(crate) fn limits_of_scripts(args: &LimitArgs) -> Result<Option<(Limits, Tuning)>, Failure> {
     apply(args, Some(NO_LIMIT))
 }
 
-fn apply(args: &LimitArgs, memory: Option<u64>) -> Result<Option<Limits>, Failure> {
-    let mut limits = Limits::new();
+/// The name of a key in `key[=value]`.
+fn key_of(text: &str) -> &str {
+    text.split('=').next().unwrap_or_default().trim()
+}
+
+fn apply(args: &LimitArgs, memory: Option<u64>) -> Result<Option<(Limits, Tuning)>, Failure> {
+    let (mut limits, mut tuning) = (Limits::new(), Tuning::default());
     limits.memory = memory;
-    if let Applied::Help(text) = group(memory).apply(&mut limits, &args.limits)? {
-        to_stdout(&text);
+    let (group, code) = (group(memory), tuning::wasm_group());
+    let arguments = args.limits.iter().flat_map(|text| text.split(','));
+    let (of_code, of_limits): (Vec<String>, Vec<String>) = arguments
+        .map(str::to_owned)
+        .partition(|text| code.has(key_of(text)));
+    if let Applied::Help(text) = group.apply(&mut limits, &of_limits)? {
+        to_stdout(&format!("{text}\n{}", code.help()));
         return Ok(None);
     }
+    code.apply(&mut tuning, &of_code)?;
     if args.timeout.is_some() {
         limits.timeout = args.timeout;
     }
-    Ok(Some(limits))
+    Ok(Some((limits, tuning)))
 }
 
 /// What was reached, and which option raises it.

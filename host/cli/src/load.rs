@@ -39,7 +39,10 @@ pub(crate) fn load(
         unsafe { host.load_precompiled(bytes) }
     } else {
         let _progress = Progress::start(path);
-        host.loader().background(background).load(bytes)
+        host.loader()
+            .core_modules(true)
+            .background(background)
+            .load(bytes)
     };
     loaded.map_err(|error| explain(&error).at(path))
 }

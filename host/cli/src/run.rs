@@ -5,12 +5,15 @@ use crate::grants::{GrantArgs, Grants};
 use crate::interrupt::Interrupt;
 use crate::limits::LimitArgs;
 use crate::output::{printable, to_stderr};
+use crate::refused::RefusedArgs;
 use crate::scheduling::SchedulingArgs;
 use crate::stats::{Report, StatsFormat};
 use crate::trace::TraceFile;
+use crate::tuning::{Tuning, TuningArgs};
 use crate::{ended, limits, load, scheduling};
 use clap::Args;
-use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Stdio, Trace};
+use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Trace};
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
@@ -21,6 +24,7 @@ Examples:
   hart run app.wasm one two                 run a command component with two arguments
   hart run --dir src::/src::ro wc.wasm /src a directory, read-only, under the name /src
   hart run --invoke 'add(1, 2)' lib.wasm    call an export and print its result
+  hart run --invoke add lib.wasm 1 2        the same
   hart run --workers 2 --stats app.wasm     two workers; at exit, what each of them did
   hart run --timeout 10s -W max-memory=1GiB untrusted.wasm
 
@@ -47,11 +51,21 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) invoke: Option<String>,
 
+    /// The guest's first argument, which is the program's name [default: the name of FILE]
+    #[arg(long, value_name = "NAME", help_heading = "What the guest gets")]
+    pub(crate) argv0: Option<OsString>,
+
     #[command(flatten)]
     pub(crate) scheduling: SchedulingArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) tuning: TuningArgs,
+
+    #[command(flatten)]
+    pub(crate) refused: RefusedArgs,
 
     /// At exit, write what the run used and what each worker did to standard error
     #[arg(
@@ -96,9 +110,13 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let interrupt = Interrupt::watch()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
-    let Some(limits) = limits::limits(&args.limits)? else {
+    let Some((limits, wasm)) = limits::wasm(&args.limits)? else {
         return Ok(0);
     };
+    let Some(tuning) = Tuning::new(&args.tuning)? else {
+        return Ok(0);
+    };
+    let tuning = tuning.and(wasm);
     let Some(grants) = Grants::new(&args.grants)? else {
         return Ok(0);
     };
@@ -108,8 +126,8 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         ));
     };
     let path = Path::new(file);
-    let arguments = ended::guest_arguments(path, arguments)?;
-    let cache = if args.no_cache {
+    let arguments = ended::guest_arguments(path, args.argv0.as_deref(), arguments)?;
+    let cache = if args.no_cache || tuning.has_no_cache() {
         Cache::Off
     } else {
         Cache::Default
@@ -120,7 +138,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     // Most programs spawn nothing, and a small pool is made sooner.
     let instances = hart_host::instances_for(&bytes);
     let host = scheduling::host(&args.scheduling, instances, limits, |builder| {
-        let builder = builder.cache(cache);
+        let builder = tuning.apply(builder.cache(cache));
         if trace.is_some() {
             builder.trace(Trace::DEFAULT_EVENTS)
         } else {
@@ -135,16 +153,13 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         .map_err(|failure| failure.at(path))?;
     let builder = match &args.invoke {
         Some(call) => host
-            .invoke(&component, call)
+            .invoke(&component, &whole_call(call, &arguments[1..]))
             .map_err(|error| Failure::usage(format!("--invoke {call}: {error}")).at(path))?,
         None => command(&host, &component, grants.p3()).map_err(|failure| failure.at(path))?,
     };
     let name = arguments[0].clone();
-    let builder = grants
-        .grant(builder.name(name).args(arguments))
-        .stdin(Stdio::Inherit)
-        .stdout(Stdio::Inherit)
-        .stderr(Stdio::Inherit);
+    let builder = builder.name(name).args(arguments).stdin(grants.stdin());
+    let builder = grants.grant(builder);
 
     interrupt.begin();
     let started = Instant::now();
@@ -178,6 +193,14 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         return result.map(|code| code.max(failure.code()));
     }
     result
+}
+
+/// `f(1, 2)`, also where only `f` is there and the arguments follow the file: wasmtime's way for core modules.
+fn whole_call<'a>(call: &'a str, arguments: &[String]) -> Cow<'a, str> {
+    if call.is_empty() || call.contains('(') {
+        return Cow::Borrowed(call);
+    }
+    Cow::Owned(format!("{call}({})", arguments.join(", ")))
 }
 
 fn command(host: &Host, component: &Component, p3: Option<bool>) -> Result<RunBuilder, Failure> {

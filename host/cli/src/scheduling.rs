@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::output::to_stderr;
 use crate::units;
 use clap::{Args, ValueEnum};
-use hart_host::{Host, HostBuilder, Limits, PoolScan, Preemption, Profile};
+use hart_host::{BuildError, Host, HostBuilder, Limits, PoolScan, Preemption, Profile};
 use std::num::NonZeroUsize;
 
 /// How guests are preempted.
@@ -58,7 +58,7 @@ pub(crate) struct SchedulingArgs {
     pub(crate) instances: Option<u32>,
 
     /// What the pool of instances is made for
-    #[arg(long, alias = "profile", value_name = "KIND", default_value = "fast")]
+    #[arg(long, value_name = "KIND", default_value = "fast")]
     pub(crate) pool: PoolArg,
 
     /// Ask the kernel which pages a guest wrote, and reset only those; unsafe on a system that has
@@ -119,9 +119,7 @@ pub(crate) fn host(
     if let Some(workers) = args.workers {
         builder = builder.workers(workers.get());
     }
-    let host = more(builder)
-        .build()
-        .map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
+    let host = build(more(builder))?;
     if host.pool().instances < u64::from(instances)
         && let Some(why) = host
             .settings()
@@ -134,6 +132,17 @@ pub(crate) fn host(
         ));
     }
     Ok(host)
+}
+
+/// Builds it.
+///
+/// # Errors
+/// Bad usage where settings contradict each other; else whatever the system refuses.
+pub(crate) fn build(builder: HostBuilder) -> Result<Host, Failure> {
+    builder.build().map_err(|error| match error {
+        BuildError::Config(_) => Failure::usage(error),
+        error => Failure::new(1, format!("cannot start: {error}")),
+    })
 }
 
 /// What `--preempt` and `--slice` mean together. Fuel is metered in fuel mode only, so a limit on it

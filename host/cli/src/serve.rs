@@ -17,6 +17,7 @@ mod tls;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::to_stderr;
+use crate::tuning::Tuning;
 use crate::{limits, scheduling};
 use access_log::AccessLog;
 use admin::Admin;
@@ -44,9 +45,13 @@ const STOP: Duration = Duration::from_secs(10);
 pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     let interrupt = Interrupt::watch_server()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
-    let Some(limits) = limits::limits(&args.limits)? else {
+    let Some((limits, wasm)) = limits::wasm(&args.limits)? else {
         return Ok(0);
     };
+    let Some(tuning) = Tuning::new(&args.tuning)? else {
+        return Ok(0);
+    };
+    let tuning = tuning.and(wasm);
     let Some(source) = setup::source(&args, limits)? else {
         return Ok(0);
     };
@@ -58,12 +63,12 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         to_stderr(&lines.map(|line| line + "\n").collect::<String>());
         return Ok(crate::failure::USAGE);
     }
-    let cache = match args.no_cache {
+    let cache = match args.no_cache || tuning.has_no_cache() {
         true => Cache::Off,
         false => Cache::Default,
     };
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
-        builder.cache(cache)
+        tuning.apply(builder.cache(cache))
     })?;
     let settings = Settings {
         allow_precompiled: args.allow_precompiled,

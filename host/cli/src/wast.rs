@@ -24,10 +24,15 @@ use std::path::Path;
 /// # Errors
 /// Bad usage. A script that cannot be read is reported in its line, and the others still run.
 pub(crate) fn wast(args: &WastArgs) -> Result<u8, Failure> {
-    let Some(limits) = limits::limits_of_scripts(&args.limits)? else {
+    let Some((limits, tuning)) = limits::limits_of_scripts(&args.limits)? else {
         return Ok(0);
     };
     if args.sim {
+        if !tuning.is_empty() {
+            return Err(Failure::usage(
+                "--sim: machines that are simulated compile code in one way only; of -W they take limits",
+            ));
+        }
         let machines = simulated::Machines::new(args, limits)?;
         return Ok(all(&args.files, |path, shown, text| {
             machines.script(path, shown, text)
@@ -36,7 +41,7 @@ pub(crate) fn wast(args: &WastArgs) -> Result<u8, Failure> {
     // What scripts contain is compiled once, so a cache would only grow.
     let instances = HostBuilder::DEFAULT_INSTANCES;
     let host = scheduling::host(&args.scheduling, instances, limits, |builder| {
-        builder.cache(Cache::Off)
+        tuning.apply(builder.cache(Cache::Off))
     })?;
     let ground = Ground::Workers(host);
     Ok(all(&args.files, |path, shown, text| {

@@ -82,7 +82,8 @@
 //! | [`Loader::timeout`] | 10 minutes |
 //! | components nested in components; imports of a component | 100; 20,000 |
 //! | one function | what takes some 60 seconds to compile, by an estimate |
-//! | wasm stack of a task | 524,288 bytes (512 KiB), then a trap |
+//! | [`HostBuilder::wasm_stack`] of a task | 524,288 bytes (512 KiB), then a trap |
+//! | [`Limits::memory_size`], [`Limits::table_elements`] of one memory, one table | what the pool has for one |
 //! | [`Limits::hostcall_fuel`]: bytes that one host call may copy for a guest | 16,777,216 (16 MiB) |
 //! | [`Limits::random_bytes`] of one call | 1,048,576 (1 MiB) |
 //! | [`Limits::handles`] of a run | 32,768, and 8 for each task |

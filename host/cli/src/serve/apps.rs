@@ -4,7 +4,7 @@ use super::config::plan::AppPlan;
 use super::stamp::{Stamp, read_settled};
 use crate::failure::Failure;
 use crate::{ended, load};
-use hart_host::{Component, Host, LogPrefix, Route, Routes, RunBuilder, Service, Stdio, Tenant};
+use hart_host::{Component, Host, LogPrefix, Route, Routes, RunBuilder, Service, Tenant};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -284,6 +284,4 @@ fn granted(run: RunBuilder, plan: &AppPlan, tenant: &Tenant) -> RunBuilder {
         .grant(run)
         .limits(plan.limits)
         .tenant(tenant)
-        .stdout(Stdio::Inherit)
-        .stderr(Stdio::Inherit)
 }

@@ -3,6 +3,7 @@
 use crate::grants::GrantArgs;
 use crate::limits::LimitArgs;
 use crate::scheduling::SchedulingArgs;
+use crate::tuning::TuningArgs;
 use crate::units::{positive_duration, size};
 use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -162,6 +163,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) tuning: TuningArgs,
 
     #[command(flatten)]
     pub(crate) scheduling: SchedulingArgs,

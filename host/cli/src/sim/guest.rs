@@ -29,7 +29,7 @@ impl Prepared {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|error| Failure::usage(load::read(&error)).at(path))
         };
-        let arguments = ended::guest_arguments(&path, arguments)?;
+        let arguments = ended::guest_arguments(&path, None, arguments)?;
         let mut guest = Guest::new(&read(&path)?)
             .map_err(|error| explain(&error).at(&path))?
             .name(arguments[0].clone())

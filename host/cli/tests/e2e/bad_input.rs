@@ -62,7 +62,10 @@ impl Files {
         scratch.write("random.wasm", random);
         scratch.write("text.wasm", "this is a letter to my aunt\n");
         scratch.write("bad.wat", "(component\n  (core modul))\n");
-        scratch.write("module.wasm", wasm("(module (func (export \"_start\")))"));
+        scratch.write(
+            "module.wasm",
+            wasm("(module (import \"env\" \"f\" (func)))"),
+        );
         scratch.write(
             "import.wasm",
             wasm("(component (import \"acme:store/api\" (instance (export \"get\" (func)))))"),
@@ -149,7 +152,7 @@ fn every_bad_input_is_one_line() {
         ("{}/bad.wat", &["bad.wat", "2:"]),
         (
             "{}/module.wasm",
-            &["module.wasm", "core module", "wasm32-wasip2"],
+            &["module.wasm", "core module", "`env` `f`", "wasm32-wasip2"],
         ),
         (
             "{}/import.wasm",

@@ -18,6 +18,7 @@ mod guests;
 mod help;
 mod invoke;
 mod limits;
+mod modules;
 mod network;
 mod new;
 mod options;

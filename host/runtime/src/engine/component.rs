@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker, Type};
 
+use crate::engine::module::names as module_names;
 use crate::engine::slots::{Kind, Needs};
 
 /// Bytes in a page of linear memory.
@@ -271,10 +272,11 @@ fn exports(component: &component::Component) -> Vec<Export> {
     let mut found = Vec::new();
     let exports = component.component_type();
     for (name, export) in exports.exports(component.engine()) {
+        let full = module_names::in_module(name).filter(|name| !name.contains('#'));
         export_of(
             component,
             None,
-            name.to_owned(),
+            full.unwrap_or_else(|| name.to_owned()),
             name,
             export.ty,
             &mut found,

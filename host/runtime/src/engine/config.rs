@@ -1,6 +1,7 @@
 //! wasmtime's settings for a [`Host`](crate::Host): many small instances, fast to make and drop.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 
 use wasmtime::component::Component;
 use wasmtime::{
@@ -23,16 +24,21 @@ use crate::engine::slots::{
 use crate::quota::process_limits::Reservation;
 use crate::sched::preemption::{Preemption, configure};
 
-/// Bytes of a stack, for guests and the host functions that they call: wasmtime's default.
-const STACK: usize = 2 << 20;
-/// Bytes of it that guests may use: wasmtime's default. A host function that finds the rest too small ends the process.
-const WASM_STACK: usize = 512 << 10;
+/// Bytes of a stack that guests may use: wasmtime's default.
+pub(crate) const WASM_STACK: usize = 512 << 10;
+/// Bytes of a stack for the host functions that they call: what wasmtime leaves them. A host function that finds them too
+/// few ends the process.
+const HOST_STACK: usize = (2 << 20) - WASM_STACK;
+/// How many bytes guests may be given.
+pub(crate) const WASM_STACKS: RangeInclusive<usize> = (4 << 10)..=(1 << 30);
+/// Stacks are whole pages, whatever size those have.
+const STACK_UNIT: usize = 64 << 10;
 /// Bytes of wasmtime's own bookkeeping for one instance of a component, or for a core instance. A pool sets nothing
 /// aside for it; each run's memory is what limits it.
 const INSTANCE_SIZE: usize = 1 << 30;
 /// Slots kept warm for components that are not the one to be instantiated.
 const WARM_SLOTS: u32 = 256;
-/// Frames of wasm in a backtrace.
+/// Frames of wasm in a backtrace, where the embedder has no other number.
 const BACKTRACE_FRAMES: Option<NonZeroUsize> = NonZeroUsize::new(32);
 
 /// Whether guests must compute the same on every machine, at some cost in speed.
@@ -47,6 +53,8 @@ pub(crate) struct Wanted {
     pub(crate) preemption: Preemption,
     pub(crate) instances: u32,
     pub(crate) profile: Profile,
+    /// Bytes of a stack that guests may use.
+    pub(crate) wasm_stack: usize,
     pub(crate) scan: PoolScan,
     /// Bytes that a memory should be able to have, where that is more than is usual.
     pub(crate) memory: Option<u64>,
@@ -63,6 +71,11 @@ pub(crate) type OwnConfig = dyn Fn(&mut Config) + Send + Sync;
 const NOTHING: &[u8] = b"\0asm\x0d\0\x01\0";
 
 impl Wanted {
+    /// Bytes of a stack.
+    fn stack(&self) -> usize {
+        (self.wasm_stack + HOST_STACK).next_multiple_of(STACK_UNIT)
+    }
+
     /// Makes the engine, and sees that it runs components: settings of the embedder's own may contradict hart's.
     fn engine(&self, config: &Config) -> Result<Engine, BuildError> {
         if self.own.is_empty() {
@@ -108,9 +121,15 @@ impl Pool {
 
     /// Makes the engine.
     pub(crate) fn new(wanted: &Wanted, kind: Kind) -> Result<Self, BuildError> {
+        if !WASM_STACKS.contains(&wanted.wasm_stack) {
+            return Err(BuildError::Setting(format!(
+                "guests cannot have {} bytes of stack: give them 4 KiB to 1 GiB",
+                wanted.wasm_stack
+            )));
+        }
         let beside = Beside {
             tables: u64::from(TABLES_PER_SLOT) * (TABLE_ELEMENTS * size_of::<usize>()) as u64,
-            stack: STACK as u64,
+            stack: wanted.stack() as u64,
             stacks: u64::from(kind.stacks_per_slot()),
         };
         let room = Room::look(wanted.profile, wanted.scan);
@@ -133,7 +152,7 @@ impl Pool {
             }
             Some(guards) => {
                 let asked = plan.slots;
-                let mapped = map(kind, &mut plan, keep, guards)?;
+                let mapped = map(kind, &mut plan, keep, guards, wanted.stack())?;
                 if plan.slots < asked {
                     reservation = Reservation::new(plan.mappings, plan.bytes, keep.bytes);
                 }
@@ -179,11 +198,17 @@ impl Pool {
 }
 
 /// Maps the dense profile's memories and stacks, and cuts the plan to what the system grants.
-fn map(kind: Kind, plan: &mut Plan, keep: Keep, guards: Guards) -> Result<Dense, BuildError> {
+fn map(
+    kind: Kind,
+    plan: &mut Plan,
+    keep: Keep,
+    guards: Guards,
+    stack: usize,
+) -> Result<Dense, BuildError> {
     let layout = Layout {
         memory: largest_memory(plan)?,
         memory_kept: keep.memory,
-        stack: STACK,
+        stack,
         stacks: u64::from(kind.stacks_per_slot()),
         guards,
     };
@@ -209,6 +234,7 @@ fn largest_memory(plan: &Plan) -> Result<usize, BuildError> {
 
 fn config(wanted: &Wanted, kind: Kind, plan: &Plan) -> Config {
     let mut config = Config::new();
+    config.wasm_backtrace_max_frames(BACKTRACE_FRAMES);
     for own in &wanted.own {
         own(&mut config);
     }
@@ -225,9 +251,8 @@ fn config(wanted: &Wanted, kind: Kind, plan: &Plan) -> Config {
     } else {
         WasmBacktraceDetails::Disable
     });
-    config.wasm_backtrace_max_frames(BACKTRACE_FRAMES);
-    config.async_stack_size(STACK);
-    config.max_wasm_stack(WASM_STACK);
+    config.async_stack_size(wanted.stack());
+    config.max_wasm_stack(wanted.wasm_stack);
     config.memory_reservation(plan.reservation);
     config.memory_guard_size(plan.guard);
     config.guard_before_linear_memory(plan.guard > 0);

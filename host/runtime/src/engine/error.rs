@@ -30,8 +30,10 @@ pub enum LoadError {
     NotWasm,
     /// The bytes stop before the component does.
     Truncated,
-    /// A core module.
+    /// A core module, where none are [allowed](crate::Loader::core_modules).
     CoreModule,
+    /// A core module of which no component can be made; the text says why, and what to do.
+    UnusableModule(String),
     /// A component that needs another version of WASI 0.3 than the one that is there, or a part of
     /// component-model async that does not run here; the text names what it needs.
     Wasi03(String),
@@ -87,6 +89,7 @@ impl fmt::Display for LoadError {
             Self::CoreModule => f.write_str(
                 "a core module, not a component: build it for wasm32-wasip2, or convert it with `wasm-tools component new`",
             ),
+            Self::UnusableModule(detail) => write!(f, "a core module that {detail}"),
             Self::Wasi03(what) => write!(f, "needs a part of WASI 0.3 or of component-model async that is not here ({what}): build it for WASI 0.3.0 or for WASI 0.2 (wasm32-wasip2)"),
             Self::Async(source) => write!(f, "uses component-model async, for which this host can make no pool: {source}"),
             Self::Precompiled => f.write_str(

@@ -5,15 +5,23 @@
 
 use wasmtime::Engine;
 
+use crate::base::text;
 use crate::engine::error::LoadError;
 use crate::engine::profile::Profile;
 use crate::engine::slots::{Kind, Needs};
 
 /// How such a file begins: with something that is neither text, nor a component, nor another program. The last byte is
 /// the version of what follows.
-const MAGIC: &[u8; 8] = b"\x7fhart\0\0\x01";
+const MAGIC: &[u8; 8] = b"\x7fhart\0\0\x02";
 /// Bytes before the code: so many that the code is where wasmtime likes it.
-const LENGTH: usize = 64;
+const LENGTH: usize = 128;
+/// Where it says which hart wrote it, and in how many bytes.
+const VERSION: std::ops::Range<usize> = 64..LENGTH;
+/// This hart.
+const OURS: &str = env!("CARGO_PKG_VERSION");
+
+/// The preemption modes, by their numbers in a header.
+const MODES: [&str; 3] = ["epoch", "fuel", "none"];
 
 /// What there is to know of native code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +29,10 @@ pub(crate) struct Header {
     pub(crate) kind: Kind,
     /// What kind of pool it was compiled for.
     pub(crate) profile: Profile,
+    /// How it is preempted: see [`Preemption::mode`].
+    pub(crate) preemption: &'static str,
+    /// Whether it may spawn tasks.
+    pub(crate) spawns: bool,
     pub(crate) needs: Needs,
     /// See [`one_run`](super::one_run).
     pub(crate) one_run: Option<u64>,
@@ -43,12 +55,19 @@ impl Header {
         file.push(u8::from(self.kind == Kind::Concurrent));
         file.push(u8::from(heap));
         file.push(u8::from(self.profile == Profile::Dense));
+        let mode = MODES.iter().position(|mode| *mode == self.preemption);
+        file.push(
+            mode.and_then(|mode| u8::try_from(mode).ok())
+                .unwrap_or(u8::MAX),
+        );
+        file.push(u8::from(self.spawns));
         file.resize(16, 0);
         file.extend(instances.to_le_bytes());
         file.extend(bookkeeping.to_le_bytes());
         file.extend((code.len() as u64).to_le_bytes());
-        // Files of an older hart have a zero here.
         file.extend(self.one_run.unwrap_or(0).to_le_bytes());
+        file.resize(VERSION.start, 0);
+        file.extend(OURS.bytes().take(VERSION.len()));
         file.resize(LENGTH, 0);
         file.extend(code);
         file
@@ -65,12 +84,22 @@ pub(crate) fn read(file: &[u8]) -> Result<(Header, &[u8]), LoadError> {
         });
     };
     if rest.first() != MAGIC.last() {
-        return Err(LoadError::Incompatible(
-            "another version of hart has written it".into(),
-        ));
+        return Err(LoadError::Incompatible(format!(
+            "another version of hart than {OURS} has written it"
+        )));
     }
     let Some((start, code)) = file.split_at_checked(LENGTH) else {
         return Err(LoadError::Truncated);
+    };
+    let version = String::from_utf8_lossy(&start[VERSION]);
+    let version = version.trim_end_matches('\0');
+    if version != OURS {
+        return Err(LoadError::Incompatible(text::line(&format!(
+            "hart {version} has written it, and this is {OURS}"
+        ))));
+    }
+    let Some(preemption) = MODES.get(usize::from(start[11])) else {
+        return Err(LoadError::Incompatible("it says no preemption mode".into()));
     };
     let number = |at: usize| {
         let mut bytes = [0; 8];
@@ -91,6 +120,8 @@ pub(crate) fn read(file: &[u8]) -> Result<(Header, &[u8]), LoadError> {
         } else {
             Profile::Dense
         },
+        preemption,
+        spawns: start[12] != 0,
         needs: Needs {
             heap: start[9] != 0,
             instances: number(16),
@@ -113,6 +144,8 @@ mod tests {
                 let header = Header {
                     kind,
                     profile,
+                    preemption: if heap { "fuel" } else { "none" },
+                    spawns: !heap,
                     needs: Needs {
                         instances: 3,
                         heap,
@@ -129,6 +162,8 @@ mod tests {
         let header = Header {
             kind: Kind::Plain,
             profile: Profile::Fast,
+            preemption: "epoch",
+            spawns: false,
             needs: Needs {
                 instances: 1,
                 heap: false,
@@ -141,8 +176,14 @@ mod tests {
             assert!(matches!(read(&file[..length]), Err(LoadError::Truncated)));
         }
         let mut other = file.clone();
-        other[7] = 2;
+        other[7] = 1;
         assert!(matches!(read(&other), Err(LoadError::Incompatible(_))));
+        let mut newer = file.clone();
+        newer[VERSION][0] = b'9';
+        assert!(matches!(
+            read(&newer),
+            Err(LoadError::Incompatible(why)) if why.contains("hart 9")
+        ));
         assert!(is_precompiled(&other) && !is_precompiled(b"\x7fELF"));
     }
 }

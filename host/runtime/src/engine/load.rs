@@ -2,7 +2,7 @@
 //!
 //! # Protocol
 //!
-//! 1. Text becomes a binary, no longer than memory allows.
+//! 1. Text becomes a binary, no longer than memory allows, and a core module becomes a [component](super::module).
 //! 2. The binary is read, but for its code: what it uses, and how large its parts are.
 //! 3. What is too large for the pool is refused.
 //! 4. Code that was [kept](super::cache) is used.
@@ -27,6 +27,7 @@ use crate::engine::cost::{self, Cost};
 use crate::engine::error::LoadError;
 use crate::engine::header::{self, Header};
 use crate::engine::instance_size::{self, Footprint};
+use crate::engine::module;
 use crate::engine::one_run;
 use crate::engine::parse;
 use crate::engine::plan::Bounds;
@@ -71,9 +72,16 @@ struct Sizes {
 }
 
 impl<'a> Unloaded<'a> {
-    /// Looks at a binary component or its text.
-    pub(crate) fn new(bytes: &'a [u8], max_memory: u64) -> Result<Self, LoadError> {
-        let binary = to_binary(bytes, max_memory)?;
+    /// Looks at a binary component or its text; at a core module as well, if those are allowed.
+    pub(crate) fn new(
+        bytes: &'a [u8],
+        max_memory: u64,
+        core_modules: bool,
+    ) -> Result<Self, LoadError> {
+        let mut binary = to_binary(bytes, max_memory)?;
+        if core_modules && module::is_module(&binary) {
+            binary = Cow::Owned(module::to_component(&binary, max_memory)?);
+        }
         let mut looked_at = Self {
             uses: Uses::default(),
             sizes: Sizes::default(),
@@ -144,6 +152,7 @@ impl<'a> Unloaded<'a> {
         &self,
         pool: &Pool,
         profile: Profile,
+        preemption: Preemption,
         how: How<'_>,
     ) -> Result<Vec<u8>, LoadError> {
         self.check_sizes(pool.bounds)?;
@@ -153,6 +162,8 @@ impl<'a> Unloaded<'a> {
         let header = Header {
             kind,
             profile,
+            preemption: preemption.mode(),
+            spawns: self.uses.spawns(),
             needs,
             one_run: one_run::slots(kind, &self.uses, self.footprint, needs),
         };

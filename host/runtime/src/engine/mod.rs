@@ -14,6 +14,7 @@ pub(crate) mod header;
 pub(crate) mod instance_size;
 pub(crate) mod keep;
 pub(crate) mod load;
+pub(crate) mod module;
 pub(crate) mod one_run;
 pub(crate) mod parse;
 pub(crate) mod plan;

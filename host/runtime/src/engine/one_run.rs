@@ -6,13 +6,14 @@ use crate::engine::analysis::Uses;
 use crate::engine::cost;
 use crate::engine::header;
 use crate::engine::instance_size::{self, Footprint};
+use crate::engine::module;
 use crate::engine::slots::{DEFAULT_INSTANCES, Kind, MAX_INSTANCES, Needs, slots_for};
 
 /// The fewest slots of such a host.
 const FEW: u64 = 4;
 
-/// How many [`instances`](crate::HostBuilder::instances) a host needs for one run of a component, a binary or what
-/// [`Host::precompile`](crate::Host::precompile) made of one: a few if it does not import `hart:exec`, because then the
+/// How many [`instances`](crate::HostBuilder::instances) a host needs for one run of a component (or core module), a
+/// binary or what [`Host::precompile`](crate::Host::precompile) made of one: a few if it does not import `hart:exec`, because then the
 /// run has one task. [`DEFAULT_INSTANCES`](crate::HostBuilder::DEFAULT_INSTANCES) for everything else, also for text.
 ///
 /// A host of few instances is built sooner, which counts where a program runs a component and ends
@@ -54,6 +55,10 @@ fn of_binary(bytes: &[u8]) -> Option<u64> {
         }
         uses.read(&payload);
     }
-    let footprint = instance_size::of(bytes);
+    let mut footprint = instance_size::of(bytes);
+    if module::is_module(bytes) {
+        // The component that is made of it has one for what the adapter provides.
+        footprint.tables = footprint.tables.saturating_add(1);
+    }
     slots(uses.kind(), &uses, footprint, uses.needs(footprint.bytes))
 }

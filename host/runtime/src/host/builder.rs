@@ -1,6 +1,7 @@
 //! Making a [`Host`].
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use wasmtime::Config;
@@ -9,7 +10,7 @@ use wasmtime::component::Linker;
 use crate::base::error::BuildError;
 use crate::base::sync::lock;
 use crate::engine::cache::{self, Cache};
-use crate::engine::config::{Deterministic, OwnConfig, Wanted};
+use crate::engine::config::{self, Deterministic, OwnConfig, Wanted};
 use crate::engine::profile::{PoolScan, Profile};
 use crate::engine::slots::{self, Kind};
 use crate::host::backend::{Backend, Blueprint, Imports};
@@ -36,6 +37,7 @@ pub struct HostBuilder<T: 'static = ()> {
     limits: Limits,
     instances: u32,
     profile: Profile,
+    wasm_stack: usize,
     scan: PoolScan,
     cache: Cache,
     memory_reserve: Option<u64>,
@@ -58,6 +60,8 @@ impl Host {
 impl HostBuilder {
     /// The default of [`instances`](Self::instances).
     pub const DEFAULT_INSTANCES: u32 = slots::DEFAULT_INSTANCES;
+    /// What [`wasm_stack`](Self::wasm_stack) may be, in bytes.
+    pub const WASM_STACK: RangeInclusive<usize> = config::WASM_STACKS;
 }
 
 impl<T: Send + 'static> HostBuilder<T> {
@@ -113,6 +117,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             limits: Limits::new(),
             instances: HostBuilder::DEFAULT_INSTANCES,
             profile: Profile::default(),
+            wasm_stack: config::WASM_STACK,
             scan: PoolScan::default(),
             cache: Cache::default(),
             memory_reserve: None,
@@ -186,6 +191,12 @@ impl<T: Send + 'static> HostBuilder<T> {
         self
     }
 
+    /// Bytes of stack that a guest's code may use; a guest that needs more traps. Default 524,288 (512 KiB). Each slot of the pool has a stack of so much address space, and 1.5 MiB more for host functions.
+    pub fn wasm_stack(mut self, bytes: usize) -> Self {
+        self.wasm_stack = bytes;
+        self
+    }
+
     /// Whether the pool asks the kernel which pages a guest has written. Default: [`PoolScan::Auto`].
     pub fn pool_scan(mut self, scan: PoolScan) -> Self {
         self.scan = scan;
@@ -252,8 +263,8 @@ impl<T: Send + 'static> HostBuilder<T> {
     /// | interruption by epochs or fuel | [`preemption`](Self::preemption) |
     /// | component-model async | what the component uses |
     /// | the allocator of instances, reservation and guards of memories, copy-on-write images | [`profile`](Self::profile), [`instances`](Self::instances), the system |
-    /// | sizes of stacks | fixed |
-    /// | details and length of backtraces | [`backtrace_details`](Self::backtrace_details) |
+    /// | sizes of stacks | [`wasm_stack`](Self::wasm_stack) |
+    /// | details of backtraces | [`backtrace_details`](Self::backtrace_details) |
     /// | canonical NaNs and deterministic SIMD | on a simulated machine only |
     /// | shared memories | off: who waits for one cannot be preempted |
     ///
@@ -344,7 +355,7 @@ impl<T: Send + 'static> HostBuilder<T> {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Setting`] for zero workers, instances or slice, and where the system does not allow even
+    /// [`BuildError::Setting`] for zero workers, instances or slice, a stack of no sensible size, and where the system does not allow even
     /// one instance; [`BuildError::Engine`] if wasmtime
     /// or the system refuses the pool; [`BuildError::Config`] as [`config`](Self::config) says; [`BuildError::Imports`] if a hook fails;
     /// [`BuildError::Thread`] if the system has no more threads.
@@ -387,6 +398,7 @@ impl<T: Send + 'static> HostBuilder<T> {
                 preemption: self.preemption,
                 instances: self.instances,
                 profile: self.profile,
+                wasm_stack: self.wasm_stack,
                 scan: self.scan,
                 memory: self
                     .limits

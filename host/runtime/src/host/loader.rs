@@ -49,6 +49,7 @@ pub struct Loader<'a, T: 'static = ()> {
     timeout: Option<Duration>,
     max_memory: u64,
     background: bool,
+    core_modules: bool,
     canceller: LoadCanceller,
 }
 
@@ -66,6 +67,7 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
             timeout: Some(Loader::TIMEOUT),
             max_memory: Loader::MAX_MEMORY,
             background: false,
+            core_modules: false,
             canceller: LoadCanceller::default(),
         }
     }
@@ -96,6 +98,32 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
         self
     }
 
+    /// Whether core modules are loaded too. By default they are refused, with [`LoadError::CoreModule`].
+    ///
+    /// A component is made of the module, with wasmtime's adapter for WASI 0.1: a program (one that exports `_start`) is
+    /// a command, and `proc_exit` keeps its code. The functions that the module exports, the first 1,000 of them, can be
+    /// called under their own names, if they take up to 16 numbers and return at most one: `s32`, `s64`, `f32` and `f64`
+    /// in WAVE. `_initialize` is called when an instance is made. What imports anything but functions of WASI 0.1 is refused with
+    /// [`LoadError::UnusableModule`].
+    ///
+    /// To load a module takes four times its length of memory, out of [`max_memory`](Self::max_memory).
+    ///
+    /// ```
+    /// # let host = hart_host::Host::builder().cache(hart_host::Cache::Off).build()?;
+    /// let text = br#"(module
+    ///     (func (export "add_one") (param i32) (result i32)
+    ///         (i32.add (local.get 0) (i32.const 1))))"#;
+    /// let component = host.loader().core_modules(true).load(text)?;
+    /// let outcome = host.invoke(&component, "add_one(41)")?.start()?.wait()?;
+    /// assert_eq!(outcome.to_wave()?, "42");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn core_modules(mut self, allowed: bool) -> Self {
+        self.core_modules = allowed;
+        self
+    }
+
     /// What cancels loads of this loader, from another thread.
     ///
     /// ```
@@ -114,7 +142,7 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
         self.host.open()?;
         let patience = Patience::new(&self.canceller, self.timeout);
         patience.check()?;
-        let unloaded = Unloaded::new(bytes, self.max_memory)?;
+        let unloaded = Unloaded::new(bytes, self.max_memory, self.core_modules)?;
         patience.check()?;
         Ok((unloaded, patience))
     }
@@ -180,8 +208,9 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
     pub fn precompile(&self, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         let (unloaded, patience) = self.begin(bytes)?;
         let site = self.host.inner().site(unloaded.kind())?;
-        let profile = self.host.inner().blueprint.wanted.profile;
-        unloaded.precompile(&site.pool, profile, self.how(&patience))
+        let inner = self.host.inner();
+        let profile = inner.blueprint.wanted.profile;
+        unloaded.precompile(&site.pool, profile, inner.preemption, self.how(&patience))
     }
 }
 
@@ -191,6 +220,7 @@ impl<T> fmt::Debug for Loader<'_, T> {
             .field("timeout", &self.timeout)
             .field("max_memory", &self.max_memory)
             .field("background", &self.background)
+            .field("core_modules", &self.core_modules)
             .finish_non_exhaustive()
     }
 }
@@ -208,7 +238,7 @@ impl<T: Send + 'static> Host<T> {
         Loader::new(self)
     }
 
-    /// Loads a component, binary or text, and compiles it on threads that are not workers, while this one waits. That
+    /// Loads a component, binary or text (for core modules, see [`Loader::core_modules`]), and compiles it on threads that are not workers, while this one waits. That
     /// takes milliseconds to seconds; async code should do it where blocking is allowed. It has the limits of a
     /// [`Loader`] by default.
     ///
@@ -302,6 +332,10 @@ impl<T: Send + 'static> Host<T> {
         self.open()?;
         let inner = self.inner();
         let (header, code) = header::read(bytes)?;
+        let host = inner.preemption.mode();
+        if header.preemption != host {
+            return Err(LoadError::PreemptionMismatch { host });
+        }
         let ours = inner.blueprint.wanted.profile;
         if header.profile != ours {
             let (its, ours) = (header.profile.name(), ours.name());

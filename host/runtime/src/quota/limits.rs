@@ -27,6 +27,11 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// Bytes of linear memory and tables for one task. Default: as the run's.
     pub task_memory: Option<u64>,
+    /// Bytes that one linear memory may have. What would be larger does not grow, and the guest is told so: no task ends.
+    /// Default: what the pool has for a memory.
+    pub memory_size: Option<u64>,
+    /// The same for the elements of one table.
+    pub table_elements: Option<u64>,
     /// CPU time for the whole run. Default: none.
     pub cpu_time: Option<Duration>,
     /// CPU time for one task. Default: none.
@@ -142,6 +147,10 @@ impl Limits {
         memory: u64,
         /// Sets [`Limits::task_memory`], bytes.
         task_memory: u64,
+        /// Sets [`Limits::memory_size`], bytes.
+        memory_size: u64,
+        /// Sets [`Limits::table_elements`].
+        table_elements: u64,
         /// Sets [`Limits::cpu_time`].
         cpu_time: Duration,
         /// Sets [`Limits::task_cpu_time`].
@@ -249,6 +258,8 @@ impl Limits {
         Self {
             memory: self.memory.or(defaults.memory),
             task_memory: self.task_memory.or(defaults.task_memory),
+            memory_size: self.memory_size.or(defaults.memory_size),
+            table_elements: self.table_elements.or(defaults.table_elements),
             cpu_time: self.cpu_time.or(defaults.cpu_time),
             task_cpu_time: self.task_cpu_time.or(defaults.task_cpu_time),
             cpu_rate: self.cpu_rate.or(defaults.cpu_rate),

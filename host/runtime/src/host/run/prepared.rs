@@ -156,10 +156,9 @@ impl<T: Send + 'static> Prepared<T> {
         account.task_starts().map_err(RunError::Limit)?;
 
         let id = host.runtime.next_id();
-        let own = TaskLimits {
-            table_elements: Some(site.pool.bounds.table),
-            ..TaskLimits::of(&limits)
-        };
+        let mut own = TaskLimits::of(&limits);
+        let bound = site.pool.bounds.table;
+        own.table_elements = Some(own.table_elements.map_or(bound, |most| most.min(bound)));
         let control = Control::new(host.runtime.clone(), account.clone(), own);
         let run_slots = RunSlots::new(
             id,

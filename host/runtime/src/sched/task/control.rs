@@ -22,7 +22,8 @@ pub(crate) struct TaskLimits {
     pub(crate) memory: Option<u64>,
     pub(crate) cpu_time: Option<Duration>,
     pub(crate) fuel: Option<u64>,
-    /// Elements that one of its tables may have.
+    /// Bytes that one of its memories may have, and elements that one of its tables may.
+    pub(crate) memory_size: Option<usize>,
     pub(crate) table_elements: Option<usize>,
     /// It is one of many: a guest has spawned it.
     pub(crate) spawned: bool,
@@ -31,11 +32,13 @@ pub(crate) struct TaskLimits {
 impl TaskLimits {
     /// What each task of a group has that has these.
     pub(crate) fn of(limits: &Limits) -> Self {
+        let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
         Self {
             memory: limits.task_memory,
             cpu_time: limits.task_cpu_time,
             fuel: limits.task_fuel,
-            table_elements: None,
+            memory_size: limits.memory_size.map(size),
+            table_elements: limits.table_elements.map(size),
             spawned: false,
         }
     }

@@ -25,6 +25,13 @@ impl CurrentTask {
     }
 }
 
+/// A memory that would be larger than one may be does not grow, and the guest is told so.
+fn memory_growing(current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+    let most = current::with(|control| control.and_then(|control| control.limits.memory_size));
+    let fits = most.is_none_or(|most| desired <= most);
+    Ok(fits && growing(current, desired, maximum, 1)?)
+}
+
 /// A table that would be larger than the host's tables may be does not grow, and the guest is told so: as in a pool.
 fn table_growing(current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
     let most = current::with(|control| control.and_then(|control| control.limits.table_elements));
@@ -79,7 +86,7 @@ impl ResourceLimiter for CurrentTask {
         desired: usize,
         maximum: Option<usize>,
     ) -> Result<bool> {
-        growing(current, desired, maximum, 1)
+        memory_growing(current, desired, maximum)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
@@ -145,7 +152,7 @@ impl<L: ResourceLimiter> ResourceLimiter for Limited<L> {
     ) -> Result<bool> {
         // Its refusal first: what it refuses must not stay counted.
         Ok(self.own.memory_growing(current, desired, maximum)?
-            && growing(current, desired, maximum, 1)?)
+            && memory_growing(current, desired, maximum)?)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {

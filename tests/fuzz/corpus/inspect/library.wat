@@ -1,0 +1,1 @@
+(module (memory (export "memory") 1) (func (export "_initialize")) (func (export "add_one") (param i32 i64) (result f32) (f32.const 1)))
