@@ -52,18 +52,18 @@ typedef struct {
     uint64_t fuel;
     uint64_t memory;      // bytes
     uint32_t max_tasks;   // that it and everything below it may have at the same time
-    uint8_t deny;         // of hart_rights
+    uint8_t deny;         // of hart_deny
     bool reuse;           // it may have an instance that another task of this run has left as it was
 } hart_options;
 
 // What a task may be denied.
-enum hart_rights {
-    HART_FILESYSTEM = 1,
-    HART_FILESYSTEM_WRITE = 2,
-    HART_NETWORK = 4,
-    HART_ENVIRONMENT = 8,
-    HART_OUTPUT = 16,
-    HART_SPAWN = 32,
+enum hart_deny {
+    HART_DENY_FILESYSTEM = 1,
+    HART_DENY_FILESYSTEM_WRITE = 2,
+    HART_DENY_NETWORK = 4,
+    HART_DENY_ENVIRONMENT = 8,
+    HART_DENY_OUTPUT = 16,
+    HART_DENY_SPAWN = 32,
 };
 
 // === What the program defines ===

@@ -17,6 +17,7 @@ mod futures;
 mod guests;
 mod help;
 mod invoke;
+mod languages;
 mod limits;
 mod modules;
 mod network;

@@ -11,6 +11,33 @@ fn new_in(directory: &Path, arguments: &[&OsStr]) -> Finished {
     Running::start(&mut new, &[]).wait()
 }
 
+/// Where projects are built, kept from one run of the tests to the next.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("hart-new")
+}
+
+/// Runs cargo in a project, with `hart` on the path.
+fn run_cargo(project: &Path, line: &[&str]) -> Finished {
+    let bin = Path::new(env!("CARGO_BIN_EXE_hart"))
+        .parent()
+        .expect("a directory");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let paths = [bin.to_path_buf()]
+        .into_iter()
+        .chain(std::env::split_paths(&path));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(project)
+        .args(line)
+        .args(["--offline", "--target-dir"])
+        .arg(target())
+        .env("PATH", std::env::join_paths(paths).expect("plain paths"))
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET");
+    Running::start(&mut cargo, &[]).wait()
+}
+
 /// Hunts a project that does not build, tasks that do not run, and build settings that are not
 /// where cargo looks for them.
 #[test]
@@ -18,28 +45,8 @@ pub(crate) fn a_new_project_builds_and_runs() {
     let scratch = Scratch::new();
     new_in(scratch.path(), &["my-guest".as_ref()]).exits(0);
     let project = scratch.path().join("my-guest");
-    // Kept from one run of the test to the next.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hart-new");
-    let run = |line: &[&str]| {
-        let bin = Path::new(env!("CARGO_BIN_EXE_hart"))
-            .parent()
-            .expect("a directory");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let paths = [bin.to_path_buf()]
-            .into_iter()
-            .chain(std::env::split_paths(&path));
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo
-            .current_dir(&project)
-            .args(line)
-            .args(["--offline", "--target-dir"])
-            .arg(&target)
-            .env("PATH", std::env::join_paths(paths).expect("plain paths"))
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env_remove("CARGO_BUILD_TARGET");
-        Running::start(&mut cargo, &[]).wait()
-    };
+    let target = target();
+    let run = |line: &[&str]| run_cargo(&project, line);
     let cargo = |line: &[&str]| run(line).exits(0);
     cargo(&["build", "--release"]);
     let built = target.join("wasm32-wasip2/release/my-guest.wasm");
@@ -76,6 +83,21 @@ pub(crate) fn a_new_project_builds_and_runs() {
     let quiet = hart(["-S".as_ref(), "p3=n".as_ref(), harness.as_os_str()]);
     assert_ne!(quiet.code(), 0, "{quiet:#?}");
     assert!(!quiet.stderr.contains("-S p3"), "{quiet:#?}");
+}
+
+/// Hunts a project of WASI 0.3 that does not build, or is not where it was said to be.
+#[test]
+pub(crate) fn a_new_program_of_wasi_0_3_builds_and_runs() {
+    let scratch = Scratch::new();
+    let said = new_in(scratch.path(), &["--async".as_ref(), "my-program".as_ref()]).exits(0);
+    let component = "target/wasm32-wasip2/release/my_program.wasm";
+    assert!(said.stdout.contains(&format!("hart {component}")), "{said:#?}");
+    let project = scratch.path().join("my-program");
+    run_cargo(&project, &["build", "--release"]).exits(0);
+    let built = target().join("wasm32-wasip2/release/my_program.wasm");
+    let ended = hart([&built]).exits(0);
+    assert_eq!(ended.stdout, "33860 primes below 400000\n");
+    run_cargo(&project, &["test", "--release"]).exits(0);
 }
 
 /// A program of WASI 0.3 with a test that fails.

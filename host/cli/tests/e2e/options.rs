@@ -3,7 +3,7 @@
 
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
-    accounts, apps, bad_input, environment, help, invoke, limits, network, new, outcomes, pool,
+    accounts, apps, bad_input, environment, help, invoke, languages, limits, network, new, outcomes, pool,
     preemption, serve, sim, sim_requests, stores, trace, wast,
 };
 use std::collections::BTreeSet;
@@ -265,6 +265,16 @@ const OPTIONS: &[Row] = &[
         "sim",
         &["--timeout", "--wasm"],
         simulated_runs_are_as_asked_for,
+    ),
+    (
+        "new",
+        &["--lang"],
+        languages::projects_in_other_languages_have_their_parts,
+    ),
+    (
+        "new",
+        &["--async"],
+        new::a_new_program_of_wasi_0_3_builds_and_runs,
     ),
     (
         "new",

@@ -7,12 +7,14 @@
 //! 1. The module is [read](read): what it imports is checked, before anything is made of it.
 //! 2. It is [written again](write), with exports that a component can have: each function whose parameters and result
 //!    are numbers is lifted under a [name](names) that can be turned back.
+//!    A module that says itself which component it is to be, as wit-bindgen has it do, stays as it is.
 //! 3. wit-component joins it with wasmtime's adapter, which provides WASI 0.1 by means of WASI 0.2.
 
 pub(crate) mod names;
 mod read;
 mod write;
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER as COMMAND;
@@ -45,18 +47,23 @@ pub(crate) fn to_component(module: &[u8], max_memory: u64) -> Result<Vec<u8>, Lo
     } else {
         read.uses_wasi.then_some(REACTOR)
     };
-    let mut rewritten = write::with_liftable_exports(&read, module, adapter.is_some())?;
-    let wit = write::world(&read);
+    let mut described = match read.has_world {
+        true => Cow::Borrowed(module),
+        false => write::with_liftable_exports(&read, module, adapter.is_some())?.into(),
+    };
     let encode = || -> Result<Vec<u8>, String> {
-        let mut resolve = Resolve::default();
-        let package = resolve.push_str("module.wit", &wit).map_err(said)?;
-        let world = resolve
-            .select_world(&[package], Some("module"))
-            .map_err(said)?;
-        embed_component_metadata(&mut rewritten, &resolve, world, StringEncoding::UTF8)
-            .map_err(said)?;
+        if !read.has_world {
+            let mut resolve = Resolve::default();
+            let package = resolve.push_str("module.wit", &write::world(&read));
+            let world = resolve
+                .select_world(&[package.map_err(said)?], Some("module"))
+                .map_err(said)?;
+            let module = described.to_mut();
+            embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
+                .map_err(said)?;
+        }
         let mut encoder = ComponentEncoder::default()
-            .module(&rewritten)
+            .module(&described)
             .map_err(said)?;
         if let Some(adapter) = adapter {
             encoder = encoder.adapter(WASI_01, adapter).map_err(said)?;

@@ -104,7 +104,8 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
     /// a command, and `proc_exit` keeps its code. The functions that the module exports, the first 1,000 of them, can be
     /// called under their own names, if they take up to 16 numbers and return at most one: `s32`, `s64`, `f32` and `f64`
     /// in WAVE. `_initialize` is called when an instance is made. What imports anything but functions of WASI 0.1 is refused with
-    /// [`LoadError::UnusableModule`].
+    /// [`LoadError::UnusableModule`]. A module that says which component it is to be, in a section that tools such as
+    /// wit-bindgen write, becomes that: it may import what components may.
     ///
     /// To load a module takes four times its length of memory, out of [`max_memory`](Self::max_memory).
     ///

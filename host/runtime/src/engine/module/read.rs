@@ -13,6 +13,7 @@ use wasmparser::{
 };
 
 use crate::base::text;
+use crate::engine::cost;
 use crate::engine::error::LoadError;
 
 /// How a core module begins.
@@ -24,6 +25,8 @@ const MOST_FUNCTIONS: usize = 1_000;
 const MOST_IMPORTS: usize = 1_000;
 /// Bytes of a lifted function's name.
 const LONGEST_NAME: usize = 256;
+/// Bytes in which a module says which component it is to be.
+const LONGEST_WORLD: usize = 1 << 20;
 /// Parameters that the canonical ABI passes as they are.
 const MOST_PARAMETERS: usize = 16;
 
@@ -61,6 +64,8 @@ pub(super) struct Module<'a> {
     pub(super) exits: bool,
     /// It has a memory.
     pub(super) has_memory: bool,
+    /// It says itself which component it is to be.
+    pub(super) has_world: bool,
 }
 
 /// The type of a function of numbers, as WIT writes them.
@@ -105,16 +110,22 @@ struct Unprovided<'a> {
 impl<'a> Module<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, LoadError> {
         let mut module = Self::default();
-        let (mut unprovided, mut has_world) = (None, false);
+        let mut unprovided = None;
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(invalid)?;
-            if let Payload::CustomSection(section) = &payload {
-                has_world |= is_world(section.name());
+            if let Payload::CustomSection(section) = &payload
+                && is_world(section.name())
+            {
+                check_world(section.data())?;
+                module.has_world = true;
             }
             module.look(payload, &mut unprovided).map_err(invalid)?;
         }
+        if module.has_world {
+            return Ok(module);
+        }
         if let Some(Unprovided { import, .. }) = unprovided {
-            let said = refuse(&import, has_world, module.uses_wasi);
+            let said = refuse(&import, module.uses_wasi);
             return Err(LoadError::UnusableModule(said));
         }
         if module.imports.len() > MOST_IMPORTS {
@@ -242,20 +253,27 @@ pub(super) fn invalid(error: BinaryReaderError) -> LoadError {
     }
 }
 
+/// Refuses a world that takes long to read. What toolchains write has a few kilobytes.
+fn check_world(world: &[u8]) -> Result<(), LoadError> {
+    if world.len() > LONGEST_WORLD {
+        return Err(LoadError::TooComplex(format!(
+            "a core module that says in {} bytes what component it is to be, and {LONGEST_WORLD} are the most; no setting allows more: make it a component with `wasm-tools component new`",
+            world.len()
+        )));
+    }
+    cost::check_types(world)
+}
+
 /// What is the matter with an import, and the way out.
-fn refuse(import: &Import<'_>, has_world: bool, uses_wasi: bool) -> String {
+fn refuse(import: &Import<'_>, uses_wasi: bool) -> String {
     let name = text::line(&format!("`{}` `{}`", import.module, import.name));
-    let way_out = if has_world || import.module.contains(':') {
-        let embed = match has_world {
-            true => "",
-            false => "`wasm-tools component embed wit app.wasm -o app.wasm`, then ",
-        };
+    let way_out = if import.module.contains(':') {
         let adapt = match uses_wasi {
             true => " --adapt wasi_snapshot_preview1.reactor.wasm",
             false => "",
         };
         format!(
-            "components do: make it one with {embed}`wasm-tools component new app.wasm -o app.component.wasm{adapt}`"
+            "components do: make it one with `wasm-tools component embed wit app.wasm -o app.wasm`, then `wasm-tools component new app.wasm -o app.component.wasm{adapt}`"
         )
     } else if import.module == "wasi_unstable" {
         "that is WASI before 0.1: build it with a toolchain for wasm32-wasip1 or wasm32-wasip2"
