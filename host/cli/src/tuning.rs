@@ -187,7 +187,8 @@ impl Tuning {
     }
 }
 
-/// The groups, for those who list them.
+/// The groups but that of `-W`, for those who list them.
+#[cfg(test)]
 pub(crate) fn groups() -> [Group<Tuning>; 3] {
     [code::optimize(), code::codegen(), code::debug()]
 }
