@@ -41,13 +41,6 @@ const OPTIONS: [(&str, &str); 8] = [
     ("--timeout 10s", "As -W timeout."),
 ];
 
-/// Kinds of `--profile` that are refused.
-const PROFILES: [(&str, &str); 3] = [
-    ("--profile guest", "use --profile perfmap, or --trace FILE"),
-    ("--profile jitdump", "use --profile perfmap"),
-    ("--profile vtune", "use --profile perfmap"),
-];
-
 /// A value that a key takes.
 fn example(value: &str) -> String {
     let value = match value {
@@ -97,8 +90,15 @@ fn page() -> String {
     for (option, does) in OPTIONS {
         row(&mut text, option, does);
     }
-    for (option, instead) in { REFUSED.iter() }.chain(&PROFILES) {
+    for (option, instead) in REFUSED {
         row(&mut text, option, &format!("refused: {instead}"));
+    }
+    for (kind, instead) in tuning::PROFILES {
+        row(
+            &mut text,
+            &format!("--profile {kind}"),
+            &format!("refused: {instead}"),
+        );
     }
     for group in tuning::groups() {
         head(&mut text, group.flag);
