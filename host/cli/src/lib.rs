@@ -9,10 +9,13 @@ mod compile;
 mod demo;
 mod ended;
 mod failure;
+#[cfg(test)]
+mod flags;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod grants;
+mod inspect;
 mod interrupt;
 mod keys;
 mod limits;
@@ -20,6 +23,7 @@ mod load;
 mod log;
 mod new;
 mod output;
+mod pages;
 mod refused;
 mod run;
 mod scheduling;
@@ -34,7 +38,8 @@ mod wast;
 mod wit;
 mod writer;
 
-use cli::Command;
+use clap::CommandFactory;
+use cli::{Cli, Command};
 use failure::Failure;
 
 /// The program: does what this process's arguments say, and ends it.
@@ -66,5 +71,11 @@ fn start() -> Result<u8, Failure> {
         Command::New(args) => new::new(&args).map(|()| 0),
         Command::Wit(args) => wit::wit(&args).map(|()| 0),
         Command::Demo(args) => demo::demo(&args),
+        Command::Inspect(args) => inspect::inspect(&args).map(|()| 0),
+        Command::Completions(args) => {
+            pages::completions(&args, Cli::command());
+            Ok(0)
+        }
+        Command::Man(args) => pages::man(&args, Cli::command()).map(|()| 0),
     }
 }

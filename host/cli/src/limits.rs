@@ -33,7 +33,7 @@ const NO_LIMIT: u64 = 1 << 48;
 
 /// The keys of `-W`, with the defaults that the host crate really has. `memory` is the default of `max-memory`, if it
 /// is another one.
-fn group(memory: Option<u64>) -> Group<Limits> {
+pub(crate) fn group(memory: Option<u64>) -> Group<Limits> {
     Group {
         flag: "-W",
         title: "-W KEY=VALUE[,KEY=VALUE..]: what a run may use. A task that reaches a limit ends, or its\n\

@@ -99,8 +99,8 @@ pub(crate) fn explain(error: &LoadError) -> Failure {
              for, or compile it again with `hart compile --preempt {host}`"
         )),
         LoadError::Incompatible(detail) => Failure::usage(format!(
-            "compiled by another version of hart, for another machine or for another --pool \
-             ({detail}); compile it again with `hart compile`"
+            "compiled by another version of hart, for another machine or with other options \
+             than these, such as --pool ({detail}); compile it again with `hart compile`"
         )),
         LoadError::MissingImport { name, detail, .. } => Failure::usage(format!(
             "imports `{name}`, which hart does not provide ({detail}); compose it with a component \

@@ -140,7 +140,9 @@ pub(crate) fn host(
 /// Bad usage where settings contradict each other; else whatever the system refuses.
 pub(crate) fn build(builder: HostBuilder) -> Result<Host, Failure> {
     builder.build().map_err(|error| match error {
-        BuildError::Config(_) => Failure::usage(error),
+        BuildError::Config(why) => Failure::usage(format!(
+            "-O, -C, -D and -W: what they say cannot hold together, or beside hart's own settings: {why:#}"
+        )),
         error => Failure::new(1, format!("cannot start: {error}")),
     })
 }

@@ -4,7 +4,7 @@ mod code;
 mod wasm;
 
 use crate::failure::Failure;
-use crate::keys::{Applied, Group};
+use crate::keys::Applied;
 use crate::output::to_stdout;
 use crate::units::switch;
 use clap::Args;
@@ -59,17 +59,25 @@ pub(crate) struct TuningArgs {
     profile: Option<ProfileArg>,
 }
 
+/// Kinds that hart refuses, and what to use instead.
+pub(crate) const PROFILES: [(&str, &str); 5] = [
+    (
+        "guest",
+        "hart samples no guests, which it interrupts only where others wait; use --profile perfmap with `perf record`, or --trace FILE",
+    ),
+    ("jitdump", "hart is built without it; use --profile perfmap"),
+    ("vtune", "hart is built without it; use --profile perfmap"),
+    ("fast", "the kind of pool is --pool fast"),
+    ("dense", "the kind of pool is --pool dense"),
+];
+
 /// The kind of profile that `--profile` names.
 fn profile(text: &str) -> Result<ProfileArg, String> {
-    match text.split(',').next().unwrap_or_default() {
-        "perfmap" => Ok(ProfileArg::PerfMap),
-        "guest" => Err(
-            "guests are sampled only where others wait for their cores, so a profile would have holes; use \
-             --profile perfmap with `perf record`, or --trace FILE"
-                .into(),
-        ),
-        "jitdump" | "vtune" => Err("hart is built without it; use --profile perfmap".into()),
-        kind @ ("fast" | "dense") => Err(format!("the kind of pool is --pool {kind}")),
+    let kind = text.split(',').next().unwrap_or_default();
+    let refused = PROFILES.iter().find(|(refused, _)| *refused == kind);
+    match (kind, refused) {
+        ("perfmap", _) => Ok(ProfileArg::PerfMap),
+        (_, Some((_, instead))) => Err((*instead).to_owned()),
         _ => Err("write --profile perfmap".into()),
     }
 }
@@ -187,7 +195,8 @@ impl Tuning {
     }
 }
 
-/// The groups, for those who list them.
-pub(crate) fn groups() -> [Group<Tuning>; 3] {
+/// The groups but that of `-W`, for those who list them.
+#[cfg(test)]
+pub(crate) fn groups() -> [crate::keys::Group<Tuning>; 3] {
     [code::optimize(), code::codegen(), code::debug()]
 }

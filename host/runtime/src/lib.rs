@@ -136,6 +136,8 @@ pub use engine::cache::Cache;
 pub use engine::compile::LoadCanceller;
 pub use engine::component::Linked;
 pub use engine::error::{CallError, LoadError};
+pub use engine::inspect::inspect;
+pub use engine::inspection::{Inspection, Precompiled};
 pub use engine::load::read_component;
 pub use engine::one_run::instances_for;
 pub use engine::profile::{PoolScan, Profile};

@@ -95,7 +95,7 @@ pub(crate) fn optimize() -> Group<Tuning> {
             ),
             key(
                 "pooling-pagemap-scan",
-                "y|n|auto",
+                "auto|y|n",
                 "auto",
                 "As --pool-scan on, off or auto.",
                 |tuning, value| {

@@ -10,6 +10,8 @@ const SEPARATE: &str = "use -W max-memory, which counts what all instances hold"
 const IMPORTS: &str =
     "compose the guest with a component that provides its imports, with `wac plug`";
 
+const ASYNC: &str = "of component-model async there is what WASI 0.3 needs";
+
 /// A switch of wasmtime's.
 macro_rules! switch {
     ($name:literal, $default:literal, $help:literal, $set:ident) => {
@@ -87,6 +89,19 @@ pub(crate) fn group() -> Group<Tuning> {
                 default: "y".into(),
                 help: "Components, which every guest is, or becomes.",
                 set: |_, value| always(value, true, "every guest is a component; leave it out"),
+            },
+            Key {
+                name: "component-model-async",
+                value: "",
+                default: "y".into(),
+                help: "Functions that wait, as in WASI 0.3: for components that use them.",
+                set: |_, value| {
+                    always(
+                        value,
+                        true,
+                        "a component that does not use it pays nothing for it; leave it out",
+                    )
+                },
             },
             Key {
                 name: "all-proposals",
@@ -196,30 +211,6 @@ pub(crate) fn group() -> Group<Tuning> {
             ),
             switch!("exceptions", "y", "Exceptions.", wasm_exceptions),
             switch!(
-                "component-model-async",
-                "y",
-                "Functions that wait: WASI 0.3.",
-                wasm_component_model_async
-            ),
-            switch!(
-                "component-model-more-async-builtins",
-                "n",
-                "More built-in functions of component-model async.",
-                wasm_component_model_more_async_builtins
-            ),
-            switch!(
-                "component-model-async-stackful",
-                "n",
-                "Functions that wait with a stack of their own.",
-                wasm_component_model_async_stackful
-            ),
-            switch!(
-                "component-model-error-context",
-                "n",
-                "Errors with a context.",
-                wasm_component_model_error_context
-            ),
-            switch!(
                 "component-model-map",
                 "n",
                 "Maps.",
@@ -279,6 +270,9 @@ pub(crate) fn group() -> Group<Tuning> {
                 "component-model-threading",
                 "a component's tasks run on every core: see `hart new`",
             ),
+            ("component-model-more-async-builtins", ASYNC),
+            ("component-model-async-stackful", ASYNC),
+            ("component-model-error-context", ASYNC),
             (
                 "component-model-gc",
                 "wasmtime 48 has no code for it that runs",

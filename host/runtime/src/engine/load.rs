@@ -26,6 +26,7 @@ use crate::engine::config::Pool;
 use crate::engine::cost::{self, Cost};
 use crate::engine::error::LoadError;
 use crate::engine::header::{self, Header};
+use crate::engine::inspection::Inspection;
 use crate::engine::instance_size::{self, Footprint};
 use crate::engine::module;
 use crate::engine::one_run;
@@ -39,6 +40,9 @@ use crate::sched::preemption::Preemption;
 
 /// The most bytes that are read and compiled.
 pub(crate) const MAX_BYTES: u64 = 256 << 20;
+
+/// Bytes that loading a component may take by default.
+pub(crate) const MAX_MEMORY: u64 = 4 << 30;
 
 /// Code that is longer than this takes so long to compile that imports are looked at first. A guess.
 const LONG: u64 = 128 << 10;
@@ -92,6 +96,25 @@ impl<'a> Unloaded<'a> {
         looked_at.footprint = instance_size::of(&binary);
         looked_at.binary = without_names(binary, &endless);
         Ok(looked_at)
+    }
+
+    /// What there is to say of it.
+    pub(crate) fn inspection(&self) -> Inspection {
+        let Footprint {
+            memories, tables, ..
+        } = self.footprint;
+        let mut inspection = Inspection {
+            uses_async: self.kind() == Kind::Concurrent,
+            spawns: self.uses.spawns(),
+            memories,
+            largest_memory: self.sizes.memory,
+            tables,
+            slots: self.needs().slots(self.kind(), memories, tables),
+            code: self.cost.code(),
+            ..Inspection::default()
+        };
+        inspection.read_names(&self.binary);
+        inspection
     }
 
     /// Which engine it needs.
@@ -312,7 +335,6 @@ fn guarded<T>(compiled: wasmtime::Result<T>) -> Result<T, LoadError> {
 pub(crate) unsafe fn load_precompiled<S: 'static>(
     pool: &Pool,
     linker: &Linker<S>,
-    preemption: Preemption,
     needs: Needs,
     code: &[u8],
 ) -> Result<Linked<S>, LoadError> {
@@ -321,17 +343,8 @@ pub(crate) unsafe fn load_precompiled<S: 'static>(
         Some(Precompiled::Module) | None => return Err(LoadError::NotPrecompiled),
     }
     // SAFETY: the caller promises that the bytes come from `Unloaded::precompile`, unchanged.
-    let component =
-        unsafe { component::Component::deserialize(&pool.engine, code) }.map_err(|error| {
-            let detail = format!("{error:#}");
-            if detail.contains("epoch interruption") || detail.contains("fuel support") {
-                LoadError::PreemptionMismatch {
-                    host: preemption.mode(),
-                }
-            } else {
-                LoadError::Incompatible(text::line(&detail))
-            }
-        })?;
+    let component = unsafe { component::Component::deserialize(&pool.engine, code) }
+        .map_err(|error| LoadError::Incompatible(text::line(&format!("{error:#}"))))?;
     Linked::new(&component, linker, pool.kind, needs).map_err(unlinkable)
 }
 

@@ -11,6 +11,8 @@ pub(crate) mod cost;
 pub(crate) mod dense;
 pub(crate) mod error;
 pub(crate) mod header;
+pub(crate) mod inspect;
+pub(crate) mod inspection;
 pub(crate) mod instance_size;
 pub(crate) mod keep;
 pub(crate) mod load;

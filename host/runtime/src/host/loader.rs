@@ -57,7 +57,7 @@ impl Loader<'_> {
     /// What [`timeout`](Self::timeout) is by default.
     pub const TIMEOUT: Duration = Duration::from_secs(600);
     /// What [`max_memory`](Self::max_memory) is by default, in bytes.
-    pub const MAX_MEMORY: u64 = 4 << 30;
+    pub const MAX_MEMORY: u64 = load::MAX_MEMORY;
 }
 
 impl<'a, T: Send + 'static> Loader<'a, T> {
@@ -346,15 +346,7 @@ impl<T: Send + 'static> Host<T> {
         }
         let site = inner.site(header.kind)?;
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe {
-            load::load_precompiled(
-                &site.pool,
-                &site.linker,
-                inner.preemption,
-                header.needs,
-                code,
-            )
-        }
+        unsafe { load::load_precompiled(&site.pool, &site.linker, header.needs, code) }
     }
 
     fn open(&self) -> Result<(), LoadError> {
