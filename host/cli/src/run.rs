@@ -130,7 +130,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let cache = if args.no_cache || tuning.has_no_cache() {
         Cache::Off
     } else {
-        Cache::Default
+        Cache::User
     };
     let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
     let limits = grants.limits(limits);

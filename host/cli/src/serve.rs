@@ -65,7 +65,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     }
     let cache = match args.no_cache || tuning.has_no_cache() {
         true => Cache::Off,
-        false => Cache::Default,
+        false => Cache::User,
     };
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
         tuning.apply(builder.cache(cache))

@@ -119,9 +119,11 @@ compile_error!(
 );
 
 mod base;
+pub mod budget;
 mod engine;
 mod host;
 mod instance;
+mod live;
 mod quota;
 mod runtime;
 mod sched;
@@ -152,6 +154,11 @@ pub use instance::ended::Outcome;
 pub use instance::error::RunError;
 pub use instance::program::Child;
 pub use instance::store::{Component, GuestParts, GuestState};
+pub use live::builder::InstanceBuilder;
+pub use live::call::Call;
+pub use live::error::InstanceError;
+pub use live::handle::{Instance, InstanceStats};
+pub use live::restart::Restart;
 pub use quota::kill::{Kill, Killed};
 pub use quota::limits::{LimitKind, LimitReached, Limits};
 pub use runtime::builder::RuntimeBuilder;

@@ -91,7 +91,10 @@ pub(crate) fn a_new_program_of_wasi_0_3_builds_and_runs() {
     let scratch = Scratch::new();
     let said = new_in(scratch.path(), &["--async".as_ref(), "my-program".as_ref()]).exits(0);
     let component = "target/wasm32-wasip2/release/my_program.wasm";
-    assert!(said.stdout.contains(&format!("hart {component}")), "{said:#?}");
+    assert!(
+        said.stdout.contains(&format!("hart {component}")),
+        "{said:#?}"
+    );
     let project = scratch.path().join("my-program");
     run_cargo(&project, &["build", "--release"]).exits(0);
     let built = target().join("wasm32-wasip2/release/my_program.wasm");

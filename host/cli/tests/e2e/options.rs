@@ -3,8 +3,8 @@
 
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
-    accounts, apps, bad_input, environment, help, invoke, languages, limits, network, new, outcomes, pool,
-    preemption, serve, sim, sim_requests, stores, trace, wast,
+    accounts, apps, bad_input, environment, help, invoke, languages, limits, network, new,
+    outcomes, pool, preemption, serve, sim, sim_requests, stores, trace, wast,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};

@@ -17,10 +17,10 @@ use owner::check_owner;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cache {
     /// Nowhere.
-    Off,
-    /// In `$XDG_CACHE_HOME/hart`, or else `~/.cache/hart`, with mode 0700.
     #[default]
-    Default,
+    Off,
+    /// In the user's cache directory: `$XDG_CACHE_HOME/hart`, or else `~/.cache/hart`, with mode 0700.
+    User,
     /// In a directory of the embedder's choice, which is made with mode 0700 if it is not there. One that
     /// belongs to another user, or which others may read or write, is not used.
     Directory(PathBuf),
@@ -30,7 +30,7 @@ pub enum Cache {
 pub(crate) fn open(cache: &Cache) -> Option<Entries> {
     let directory = match cache {
         Cache::Off => return None,
-        Cache::Default => default_directory()?,
+        Cache::User => default_directory()?,
         Cache::Directory(directory) => directory.clone(),
     };
     match prepare(&directory) {
@@ -89,7 +89,7 @@ fn prepare(directory: &Path) -> io::Result<PathBuf> {
 pub(crate) fn to_be_guarded(cache: &Cache) -> Option<PathBuf> {
     match cache {
         Cache::Directory(directory) => Some(directory.clone()),
-        Cache::Off | Cache::Default => default_directory(),
+        Cache::Off | Cache::User => default_directory(),
     }
 }
 

@@ -40,6 +40,6 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     };
     Ok(Inspection {
         is_core_module,
-        ..unloaded.inspection()
+        ..unloaded.inspection()?
     })
 }

@@ -99,7 +99,10 @@ impl<'a> Unloaded<'a> {
     }
 
     /// What there is to say of it.
-    pub(crate) fn inspection(&self) -> Inspection {
+    ///
+    /// # Errors
+    /// Code that nobody can read.
+    pub(crate) fn inspection(&self) -> Result<Inspection, LoadError> {
         let Footprint {
             memories, tables, ..
         } = self.footprint;
@@ -110,11 +113,11 @@ impl<'a> Unloaded<'a> {
             largest_memory: self.sizes.memory,
             tables,
             slots: self.needs().slots(self.kind(), memories, tables),
-            code: self.cost.code(),
+            code: Cost::of(&self.binary)?.code(),
             ..Inspection::default()
         };
         inspection.read_names(&self.binary);
-        inspection
+        Ok(inspection)
     }
 
     /// Which engine it needs.

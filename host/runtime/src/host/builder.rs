@@ -203,7 +203,7 @@ impl<T: Send + 'static> HostBuilder<T> {
         self
     }
 
-    /// Where compiled code is kept. Default: in the user's cache directory.
+    /// Where compiled code is kept, so that it is not compiled again. Default: nowhere.
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = cache;
         self

@@ -7,6 +7,7 @@
 //! | [`arm`](arm::arm) | the preemption hooks and the limiter in a store |
 
 pub(crate) mod arm;
+mod call_budget;
 pub(crate) mod control;
 pub(crate) mod current;
 pub(crate) mod driven;

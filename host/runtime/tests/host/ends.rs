@@ -320,3 +320,31 @@ fn what_debug_shows_of_an_error_is_escaped() {
     );
     assert!(!shown.contains('\u{1b}'), "{shown}");
 }
+
+/// Hunts a run that goes on though its handle is to end it, and one that ends though it was let go.
+#[test]
+pub fn a_run_may_end_with_its_handle() {
+    let host = host();
+    let lab = lab(&host);
+    let spins = || {
+        let run = run(&host, &lab, &spin()).start().unwrap();
+        let canceller = run.canceller();
+        (run, canceller)
+    };
+    let (run, _) = spins();
+    drop(run.abort_on_drop());
+    eventually("it is cancelled", || host.live_guests() == 0);
+
+    let ((first, one), (second, other)) = (spins(), spins());
+    drop(first);
+    second.abort_on_drop().detach();
+    let goes_on = |canceller: &hart_host::Canceller| {
+        let used = canceller.stats().cpu_time;
+        eventually("it goes on", || canceller.stats().cpu_time > used);
+    };
+    goes_on(&one);
+    goes_on(&other);
+    one.cancel();
+    other.cancel();
+    eventually("both are gone", || host.live_guests() == 0);
+}

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod admission;
+mod budget;
 mod builders;
 mod burial;
 mod cache;
@@ -20,6 +21,7 @@ mod isolation;
 mod kept_bytes;
 mod layers;
 mod limits;
+mod live;
 mod load;
 mod loading;
 mod look_ups;

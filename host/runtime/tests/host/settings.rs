@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::{
-    admission, builders, cache, config, data, dense, ends, files, handles, inner_runs, isolation,
-    layers, limits, loading, pool, preemption, tasks,
+    admission, budget, builders, cache, config, data, dense, ends, files, handles, inner_runs,
+    isolation, layers, limits, live, loading, pool, preemption, tasks,
 };
 
 /// A builder, methods of it, and a test that sees what they do.
@@ -160,6 +160,55 @@ const SETTINGS: &[Row] = &[
         &["name", "weight", "slice", "tenant"],
         builders::groups_are_as_they_were_built,
     ),
+    (
+        "InstanceBuilder",
+        &["name"],
+        live::calls_are_done_one_after_the_other_in_one_instance,
+    ),
+    ("InstanceBuilder", &["run"], live::what_cannot_start_is_told),
+    ("InstanceBuilder", &["queue"], live::a_full_queue_refuses),
+    (
+        "InstanceBuilder",
+        &["idle_after"],
+        live::an_idle_instance_is_let_go_of,
+    ),
+    (
+        "InstanceBuilder",
+        &["restart"],
+        live::a_new_instance_follows_where_it_may,
+    ),
+    (
+        "InstanceBuilder",
+        &["data"],
+        live::each_instance_has_data_of_its_own,
+    ),
+    (
+        "Restart",
+        &["back_off"],
+        live::a_new_instance_follows_where_it_may,
+    ),
+    (
+        "Run",
+        &["abort_on_drop"],
+        ends::a_run_may_end_with_its_handle,
+    ),
+    (
+        "Budget",
+        &["cpu"],
+        budget::a_spinner_is_ended_and_others_are_served,
+    ),
+    (
+        "Budget",
+        &["wall"],
+        budget::time_on_the_clock_ends_those_who_wait,
+    ),
+    (
+        "Budget",
+        &["slice"],
+        budget::a_slice_is_as_long_as_asked_for,
+    ),
+    ("Call", &["cpu"], live::calls_have_budgets_of_cpu_time),
+    ("Call", &["wall"], live::calls_have_limits_of_time),
     ("Loader", &["timeout"], loading::a_load_can_be_ended),
     (
         "Loader",
@@ -175,7 +224,8 @@ const SETTINGS: &[Row] = &[
 
 /// Seen through the command: options of `hart run` and of `hart serve` are these. Its own tests have a table, too.
 const BY_THE_COMMAND: &[(&str, &[&str])] = &[
-    ("HostBuilder", &["trace"]),
+    ("HostBuilder", &["trace", "wasm_stack"]),
+    ("Loader", &["core_modules"]),
     (
         "RunBuilder",
         &[

@@ -310,6 +310,15 @@ impl<T: Send + 'static> RunBuilder<T> {
 
     /// Checks everything but what is to be done, and opens what was granted.
     pub(crate) fn prepare(self, reused: Reused) -> Result<Prepared<T>, RunError> {
+        self.prepare_as(reused, false)
+    }
+
+    /// The same, where what is done has budgets of CPU time of its own.
+    pub(crate) fn prepare_with_budgets(self, reused: Reused) -> Result<Prepared<T>, RunError> {
+        self.prepare_as(reused, true)
+    }
+
+    fn prepare_as(self, reused: Reused, has_budgets: bool) -> Result<Prepared<T>, RunError> {
         Prepared::new(
             self.host,
             self.component,
@@ -319,6 +328,7 @@ impl<T: Send + 'static> RunBuilder<T> {
                 share: self.share,
                 tenant: self.tenant,
                 waits: self.waits,
+                has_budgets,
             },
             reused,
         )

@@ -16,12 +16,13 @@ use crate::quota::kill::Kill;
 /// A run: a future of its [`Outcome`], to be awaited on any executor, or waited for with
 /// [`wait`](Self::wait).
 ///
-/// It resolves once nothing of the run is left: no task, no instance, no store. Dropping it detaches;
-/// the run goes on.
+/// It resolves once nothing of the run is left: no task, no instance, no store. Dropping it detaches,
+/// and the run goes on, unless [`abort_on_drop`](Self::abort_on_drop) was called.
 #[must_use = "dropping it detaches the run and loses its outcome"]
 pub struct Run {
     shared: Arc<RunRecord>,
     key: Option<u64>,
+    aborts: bool,
 }
 
 /// Cancels a run from elsewhere, and reads its statistics, also after it is over.
@@ -34,7 +35,11 @@ pub struct Canceller {
 
 impl Run {
     pub(crate) fn new(shared: Arc<RunRecord>) -> Self {
-        Self { shared, key: None }
+        Self {
+            shared,
+            key: None,
+            aborts: false,
+        }
     }
 
     /// Blocks this thread until the run is over. Not for async code; await the run there.
@@ -50,6 +55,34 @@ impl Run {
     /// resolves to [`RunError::Cancelled`]. A run that is over keeps its outcome.
     pub fn cancel(&self) {
         self.shared.kill(Kill::Cancelled);
+    }
+
+    /// The run is cancelled when this handle is dropped before it is over: where a future of the embedder's that awaits
+    /// it is dropped, for instance.
+    ///
+    /// ```
+    /// # let host = hart_host::Host::builder().workers(1).build()?;
+    /// # let spinner = host.load(br#"
+    /// #     (component
+    /// #         (core module $m (func (export "f") (loop (br 0))))
+    /// #         (core instance $i (instantiate $m))
+    /// #         (func (export "spin") (canon lift (core func $i "f"))))
+    /// # "#)?;
+    /// let run = host.invoke(&spinner, "spin()")?.start()?.abort_on_drop();
+    /// drop(run);
+    /// while host.live_guests() > 0 {
+    ///     std::thread::yield_now();
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn abort_on_drop(mut self) -> Self {
+        self.aborts = true;
+        self
+    }
+
+    /// Lets the run go on without a handle, as dropping one does that does not abort. Its outcome is lost.
+    pub fn detach(mut self) {
+        self.aborts = false;
     }
 
     /// Something that cancels the run from elsewhere.
@@ -99,6 +132,9 @@ impl Future for Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.shared.finished().remove(self.key);
+        if self.aborts && !self.shared.is_over() {
+            self.cancel();
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A run that was checked and can be started: once, or again and again.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::engine::cache;
 use crate::engine::slots::{depth_for, slots_for};
@@ -25,6 +26,7 @@ use crate::quota::limits::{LimitKind, LimitReached, Limits};
 use crate::quota::share::Share;
 use crate::runtime::tenant::Tenant;
 use crate::sched::clock::Clock;
+use crate::sched::core::Core;
 use crate::sched::task::control::{Control, TaskLimits};
 use crate::sched::task::current::is_in_pool;
 use crate::wasi::grants::{Grants, Recipe};
@@ -36,6 +38,8 @@ pub(crate) struct Terms {
     pub(crate) share: Share,
     pub(crate) tenant: Option<Tenant>,
     pub(crate) waits: Option<bool>,
+    /// What it does has budgets of CPU time of its own, so that is counted.
+    pub(crate) has_budgets: bool,
 }
 
 /// A run without what it is to do.
@@ -47,6 +51,7 @@ pub(crate) struct Prepared<T: 'static> {
     share: Share,
     tenant: Option<Arc<TenantAccount>>,
     waits: Option<bool>,
+    has_budgets: bool,
     depth: u32,
 }
 
@@ -103,6 +108,7 @@ impl<T: Send + 'static> Prepared<T> {
             share: terms.share,
             tenant: terms.tenant.map(|tenant| tenant.account),
             waits: terms.waits,
+            has_budgets: terms.has_budgets,
             depth,
             host,
         })
@@ -115,6 +121,10 @@ impl<T: Send + 'static> Prepared<T> {
                 "the run has no data: say it with `RunBuilder::data`, or for all runs with `HostBuilder::data`".into(),
             )
         })
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.host.runtime
     }
 
     /// In whose time it runs.
@@ -159,6 +169,9 @@ impl<T: Send + 'static> Prepared<T> {
         let mut own = TaskLimits::of(&limits);
         let bound = site.pool.bounds.table;
         own.table_elements = Some(own.table_elements.map_or(bound, |most| most.min(bound)));
+        if self.has_budgets {
+            own.cpu_time.get_or_insert(Duration::MAX);
+        }
         let control = Control::new(host.runtime.clone(), account.clone(), own);
         let run_slots = RunSlots::new(
             id,

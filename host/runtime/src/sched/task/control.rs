@@ -13,6 +13,7 @@ use crate::quota::kill::Kill;
 use crate::quota::limits::{LimitKind, LimitReached, Limits};
 use crate::sched::clock::timers::{Expire, TimerKey};
 use crate::sched::core::Core;
+use crate::sched::task::call_budget::CallBudget;
 use crate::sched::task::growing::Growing;
 use crate::sched::task::wake::{PollWaker, Polling};
 
@@ -83,6 +84,7 @@ pub(crate) struct Control {
     pub(super) growing: Growing,
     /// CPU time of earlier polls, nanoseconds; kept only where `limits.cpu_time` is set.
     cpu_used: AtomicU64,
+    call: CallBudget,
     /// The thread's CPU clock when the present poll began.
     poll_began: AtomicU64,
     /// When it was preempted, if it has not gone on since: nanoseconds of the platform's clock.
@@ -138,6 +140,7 @@ impl Control {
             handles_limit: Mutex::default(),
             growing: Growing::default(),
             cpu_used: AtomicU64::new(0),
+            call: CallBudget::none(),
             poll_began: AtomicU64::new(0),
             preempted_at: AtomicU64::new(0),
             waker: PollWaker::default(),
@@ -314,6 +317,24 @@ impl Control {
             .saturating_sub(self.poll_began.load(Ordering::Relaxed))
     }
 
+    /// A call with a budget of CPU time begins, in a task that has a limit of it.
+    pub(crate) fn call_begins(&self, budget: Option<Duration>) {
+        if let Some(budget) = budget {
+            self.call.begins(self.cpu_so_far(), budget);
+        }
+    }
+
+    /// It is over.
+    pub(crate) fn call_ends(&self) {
+        self.call.ends();
+    }
+
+    /// CPU time that the task has used, nanoseconds, where that is counted.
+    fn cpu_so_far(&self) -> u64 {
+        let before = self.cpu_used.load(Ordering::Relaxed);
+        before.saturating_add(self.cpu_in_poll())
+    }
+
     /// A future of the embedder's own calls into the guest: it is to see everything that it waits for beside the call.
     pub(crate) fn surround(&self) {
         self.surrounded.store(true, Ordering::Relaxed);
@@ -452,13 +473,12 @@ impl Control {
     fn cpu_limit_reached(&self) -> Option<LimitReached> {
         if let Some(limit) = self.limits.cpu_time {
             let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-            if self
-                .cpu_used
-                .load(Ordering::Relaxed)
-                .saturating_add(self.cpu_in_poll())
-                >= limit
-            {
+            let used = self.cpu_so_far();
+            if used >= limit {
                 return Some(LimitReached::new(LimitKind::TaskCpuTime, limit));
+            }
+            if let Some(limit) = self.call.reached(used) {
+                return Some(limit);
             }
         }
         self.account.cpu_limit_reached()
