@@ -59,10 +59,9 @@ const EXAMPLES: &str = "\
 Examples:
   hart app.wasm one two                     run a component with two arguments
   hart --dir ./src::/src app.wasm /src      let it read and write the directory ./src
-  hart run --help                           every option of a run
 
-`hart FILE` means `hart run FILE`. Options come before FILE; what follows it goes to the guest.
-HART_LOG=hart=trace logs the start, the end and the run time of each task.";
+`hart FILE` means `hart run FILE`; options come before FILE, and what follows goes to the guest.
+`hart completions SHELL`, `hart man` and HART_LOG=hart=trace: for your shell, for man, a log.";
 
 /// Runs WebAssembly components whose tasks use every core.
 #[derive(Debug, Parser)]
@@ -93,8 +92,10 @@ pub(crate) enum Command {
     /// Show what hart does, measured on this machine
     Demo(DemoArgs),
     /// Print what makes a shell complete hart's options
+    #[command(hide = true)]
     Completions(CompletionsArgs),
     /// Print or write hart's manual pages
+    #[command(hide = true)]
     Man(ManArgs),
 }
 

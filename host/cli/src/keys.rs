@@ -118,7 +118,7 @@ impl<T> Group<T> {
             let _ = writeln!(text, "\nKeys of wasmtime that hart refuses:");
         }
         for (name, instead) in self.refused {
-            let _ = writeln!(text, "  {} {name}\n        {instead}", self.flag);
+            let _ = writeln!(text, "  {name}\n        {instead}");
         }
         text
     }

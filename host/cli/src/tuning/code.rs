@@ -1,6 +1,6 @@
 //! The keys of `-O`, `-C` and `-D`.
 
-use super::Tuning;
+use super::settings::Tuning;
 use crate::keys::{Group, Key, always, required};
 use crate::units::{count, switch};
 use hart_host::PoolScan;

@@ -1,6 +1,6 @@
 //! The keys of `-W` that are about code: proposals on and off, stacks. Its limits are in `limits`.
 
-use super::Tuning;
+use super::settings::Tuning;
 use crate::keys::{Group, Key, always, required};
 use crate::units::{size, switch};
 use hart_host::HostBuilder;
@@ -10,6 +10,7 @@ const SEPARATE: &str = "use -W max-memory, which counts what all instances hold"
 const IMPORTS: &str =
     "compose the guest with a component that provides its imports, with `wac plug`";
 
+const EXPERIMENT: &str = "it is an experiment in wasmtime 48";
 const ASYNC: &str = "of component-model async there is what WASI 0.3 needs";
 
 /// A switch of wasmtime's.
@@ -186,22 +187,10 @@ pub(crate) fn group() -> Group<Tuning> {
             ),
             switch!("gc", "y", "Structs and arrays that are collected.", wasm_gc),
             switch!(
-                "gc-support",
-                "y",
-                "A collector at all; n goes with gc=n and reference-types=n.",
-                gc_support
-            ),
-            switch!(
                 "wide-arithmetic",
                 "n",
                 "Additions and multiplications of 128 bits.",
                 wasm_wide_arithmetic
-            ),
-            switch!(
-                "branch-hinting",
-                "n",
-                "Hints which way a branch mostly goes.",
-                wasm_branch_hinting
             ),
             switch!(
                 "extended-const",
@@ -221,18 +210,6 @@ pub(crate) fn group() -> Group<Tuning> {
                 "n",
                 "Lists of a fixed length.",
                 wasm_component_model_fixed_length_lists
-            ),
-            switch!(
-                "component-model-memory64",
-                "n",
-                "Components of modules with 64-bit addresses.",
-                wasm_component_model_memory64
-            ),
-            switch!(
-                "component-model-implements",
-                "n",
-                "`implements` in names.",
-                wasm_component_model_implements
             ),
         ],
         refused: &[
@@ -273,6 +250,10 @@ pub(crate) fn group() -> Group<Tuning> {
             ("component-model-more-async-builtins", ASYNC),
             ("component-model-async-stackful", ASYNC),
             ("component-model-error-context", ASYNC),
+            ("component-model-memory64", EXPERIMENT),
+            ("component-model-implements", EXPERIMENT),
+            ("branch-hinting", EXPERIMENT),
+            ("gc-support", "use -W gc=n"),
             (
                 "component-model-gc",
                 "wasmtime 48 has no code for it that runs",

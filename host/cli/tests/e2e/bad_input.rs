@@ -256,7 +256,7 @@ fn every_bad_input_is_one_line() {
         ("--wrkers 2 {}/add.wasm", &["--wrkers", "--workers"]),
         ("run", &["FILE", "--help"]),
         // The other commands.
-        ("compile {}/add.wasm", &["--output"]),
+        ("compile -o {}/add.wasm {}/add.wasm", &["-o", "itself"]),
         (
             "compile {}/missing.wasm -o {}/x.cwasm",
             &["missing.wasm", "no such file"],

@@ -21,7 +21,7 @@ fn with(words: &str, file: &Path) -> Finished {
 /// Hunts a row of README.md that says something else than the program does: a flag that is refused, or accepted, without
 /// a word, and one that changes what a guest computes.
 #[test]
-fn every_flag_does_what_the_readme_says() {
+pub(crate) fn every_flag_does_what_the_readme_says() {
     let scratch = Scratch::new();
     let file = scratch.write("add.wat", ADD);
     let readme = std::fs::read_to_string(root().join("host/cli/README.md")).unwrap();
@@ -56,7 +56,7 @@ fn every_flag_does_what_the_readme_says() {
             accepted += 1;
         }
     }
-    assert!(accepted > 90 && refused > 90, "{accepted} {refused}");
+    assert!(accepted > 80 && refused > 80, "{accepted} {refused}");
 }
 
 /// Modules that use one proposal each: its key, whether it is on by default, and the module.
@@ -119,7 +119,7 @@ const PROPOSALS: [(&str, bool, &str); 14] = [
 
 /// Hunts a proposal's key that switches nothing, or another one.
 #[test]
-fn proposals_are_switched_on_and_off() {
+pub(crate) fn proposals_are_switched_on_and_off() {
     let scratch = Scratch::new();
     for (key, is_on, body) in PROPOSALS {
         let file = scratch.write(
@@ -144,9 +144,52 @@ fn proposals_are_switched_on_and_off() {
     }
 }
 
+/// The same for the component model.
+const TYPES: [(&str, &str); 2] = [
+    ("component-model-map", "(map string u32)"),
+    ("component-model-fixed-length-lists", "(list u32 4)"),
+];
+
+/// Hunts a proposal's key that switches nothing, or another one.
+#[test]
+fn proposals_of_the_component_model_are_switched_on_and_off() {
+    let scratch = Scratch::new();
+    for (key, ty) in TYPES {
+        let body = ADD.strip_suffix(')').unwrap();
+        let file = scratch.write("type.wat", format!("{body} (type {ty}))"));
+        let call = "--no-cache --invoke add(1,2)";
+        with(call, &file).exits(2);
+        with(&format!("-W {key}=n {call}"), &file).exits(2);
+        assert_eq!(
+            with(&format!("-W {key} {call}"), &file).exits(0).stdout,
+            "3\n"
+        );
+    }
+}
+
+/// Hunts a key that means something else than the option that it stands for.
+#[test]
+pub(crate) fn a_key_and_an_option_mean_the_same() {
+    let scratch = Scratch::new();
+    let file = scratch.write("add.wat", ADD);
+    // On where the system allows it, and else refused, and said to be on.
+    let settings = |options: &str| {
+        let ended = with(&format!("{options} --stats=json --invoke add(1,2)"), &file);
+        match ended.code() {
+            0 => ended.stats()["settings"].to_string(),
+            _ => ended.stderr,
+        }
+    };
+    for (key, option) in [("y", "on"), ("n", "off"), ("auto", "auto")] {
+        let key = settings(&format!("-O pooling-pagemap-scan={key}"));
+        assert_eq!(key, settings(&format!("--pool-scan {option}")));
+    }
+    assert_ne!(settings("-O pooling-pagemap-scan=y"), settings(""));
+}
+
 /// Hunts a key of the compiler's that changes nothing in what it makes.
 #[test]
-fn keys_of_the_compiler_change_its_code() {
+pub(crate) fn keys_of_the_compiler_change_its_code() {
     let scratch = Scratch::new();
     // Something to optimize.
     let body =
@@ -160,7 +203,11 @@ fn keys_of_the_compiler_change_its_code() {
                 (func $inlined (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
                 (func (export "f") (param i32 i32) (result i32) {body}
                     (call_indirect (param i32) (result i32) (call $inlined (local.get 0)) (i32.const 0)))
-                (func (export "g") (param f32) (result f32) (f32.add (local.get 0) (f32.const 1))))"#
+                (func (export "g") (param f32) (result f32) (f32.add (local.get 0) (f32.const 1)))
+                (func (param v128) (result v128)
+                    (f32x4.relaxed_madd (local.get 0) (local.get 0) (local.get 0)))
+                (type $struct (struct (field i32)))
+                (func (param (ref $struct)) (result i32) (struct.get $struct 0 (local.get 0))))"#
         ),
     );
     let code = |keys: &str| {
@@ -178,6 +225,8 @@ fn keys_of_the_compiler_change_its_code() {
         "-O table-lazy-init=n",
         "-C native-unwind-info=n",
         "-C metadata-for-internal-asserts=y",
+        "-C metadata-for-gc-heap-corruption=n",
+        "-W relaxed-simd-deterministic",
         "-C cranelift-enable_alias_analysis=false",
         "-C inlining=y",
         "-D debug-info",
@@ -199,7 +248,7 @@ fn keys_of_the_compiler_change_its_code() {
 
 /// Hunts limits under wasmtime's names that limit nothing, or end a guest that wasmtime would let go on.
 #[test]
-fn limits_have_the_meaning_that_they_have_in_wasmtime() {
+pub(crate) fn limits_have_the_meaning_that_they_have_in_wasmtime() {
     let scratch = Scratch::new();
     let file = scratch.write(
         "limits.wat",
@@ -251,7 +300,7 @@ fn limits_have_the_meaning_that_they_have_in_wasmtime() {
 
 /// Hunts streams that a guest has though it was to have none, and a profile that is not written.
 #[test]
-fn streams_and_profiles() {
+pub(crate) fn streams_and_profiles() {
     let program = hart_build::module(&root().join("host/cli/tests/e2e/modules/program.rs"));
     let run = |option: &str, words: &[&str]| {
         let mut command = command();
@@ -285,7 +334,7 @@ fn streams_and_profiles() {
 
 /// Hunts backtraces of another length than was asked for, and lines that are not there, or are though they were not to be.
 #[test]
-fn backtraces_are_as_long_and_as_detailed_as_was_asked_for() {
+pub(crate) fn backtraces_are_as_long_and_as_detailed_as_was_asked_for() {
     let program = hart_build::module(&root().join("host/cli/tests/e2e/modules/program.rs"));
     let source = include_str!("modules/program.rs");
     let at = source
@@ -318,7 +367,7 @@ fn backtraces_are_as_long_and_as_detailed_as_was_asked_for() {
 
 /// Hunts code that is cached though it was not to be, and code that is found there though it was compiled otherwise.
 #[test]
-fn code_of_other_keys_is_cached_apart() {
+pub(crate) fn code_of_other_keys_is_cached_apart() {
     let scratch = Scratch::new();
     let file = scratch.write("add.wat", ADD);
     let cache = scratch.path().join("cache");

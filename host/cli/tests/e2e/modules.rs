@@ -86,6 +86,15 @@ fn a_module_with_a_start_is_a_program() {
                 (func (export "_start") (call $exit (i32.const {code})) unreachable))"#
         )
     };
+    // As many tables as a module may have: the component that is made of it has one more.
+    let tables = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+            {} (func (export "_start") (drop (call $yield))))"#,
+        "(table 1 funcref)".repeat(64)
+    );
+    let binary = scratch.write("tables.wasm", wat::parse_str(tables).unwrap());
+    hart([&binary]).exits(0);
     for (text, code) in [
         (r#"(module (func (export "_start")))"#.to_owned(), 0),
         (
@@ -182,7 +191,7 @@ fn run(options: &[&str], words: &[&str], input: &str) -> Finished {
 /// Hunts whatever a program for WASI 0.1 has lost on its way into a component: arguments, variables, input, files,
 /// codes, clocks, the end of one that panics.
 #[test]
-fn a_program_for_wasi_0_1_runs() {
+pub(crate) fn a_program_for_wasi_0_1_runs() {
     let scratch = Scratch::new();
     let from = scratch.write("from", "some bytes");
     let directory = scratch.path().to_str().unwrap();

