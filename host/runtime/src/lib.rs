@@ -35,6 +35,20 @@
 //! | epoch | a count that the clock thread increments to bring running guests to such a point |
 //! | slot | room for one instance in the pool; guest tasks that have none wait for one |
 //!
+//! # Which layer do I need?
+//!
+//! | what you have | what you use | a program |
+//! | --- | --- | --- |
+//! | programs that run once: commands, jobs, tests | [`Host::command`], [`Host::invoke`] | [commands](https://github.com/hart-exec/hart/blob/main/tests/embedders/src/commands.rs) |
+//! | plug-ins that stay loaded and are called again and again | [`Host::instance`]; several of one component: [`Host::replicas`] | [plugins](https://github.com/hart-exec/hart/blob/main/tests/embedders/src/plugins.rs) |
+//! | HTTP services | [`Host::service`] in a server of yours, [`Server`] for one of hart's | [http_in_axum](https://github.com/hart-exec/hart/blob/main/tests/embedders/src/http_in_axum.rs) |
+//! | stores, linkers and imports of your own, and guests that hold each other up | [`Runtime`], [`Group::spawn`] | [own_store](https://github.com/hart-exec/hart/blob/main/tests/embedders/src/own_store.rs) |
+//! | guests on tokio that only have to end | [`budget`] | [budget](https://github.com/hart-exec/hart/blob/main/tests/embedders/src/budget.rs) |
+//!
+//! The programs are in the repository, and CI runs them. From the last row to the first, hart does more and you write less:
+//! `budget` ends spinners, a `Runtime` also shares the cores fairly among all guests, and a `Host` also makes their stores,
+//! grants them WASI, and counts everything that they make the host hold.
+//!
 //! # Three layers
 //!
 //! Each is usable without the ones above it.
@@ -158,6 +172,7 @@ pub use live::builder::InstanceBuilder;
 pub use live::call::Call;
 pub use live::error::InstanceError;
 pub use live::handle::{Instance, InstanceStats};
+pub use live::replicas::{Replicas, ReplicasBuilder};
 pub use live::restart::Restart;
 pub use quota::kill::{Kill, Killed};
 pub use quota::limits::{LimitKind, LimitReached, Limits};

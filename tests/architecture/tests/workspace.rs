@@ -5,7 +5,7 @@ use std::path::Path;
 use hart_architecture::{Page, Rules, check, workspace};
 
 /// The packages that are held to the rules.
-const HELD: [&str; 13] = [
+const HELD: [&str; 14] = [
     "guest/build",
     "guest/examples",
     "guest/macros",
@@ -18,6 +18,7 @@ const HELD: [&str; 13] = [
     "tests/attacks",
     "tests/bench",
     "tests/bench/guests",
+    "tests/embedders",
     "tests/fuzz",
 ];
 

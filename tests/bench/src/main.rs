@@ -53,6 +53,8 @@ struct Arguments {
 enum Suite {
     /// Guests of WASI 0.3, which hold many tasks: against tokio, one worker, and guests that hold one.
     Async,
+    /// Calls of instances that live, against a task of tokio's that owns the store.
+    Calls,
     /// What parked guests take, against wasmtime's pool as it comes.
     Density,
     /// The executor's fast and fair lanes, against tokio and async-executor.
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
     for suite in arguments.suites {
         match suite {
             Suite::Async => suites::concurrent::run(&mut bench),
+            Suite::Calls => suites::calls::run(&mut bench),
             Suite::Density => suites::density::run(&mut bench),
             Suite::Executor => suites::executor::run(&mut bench),
             Suite::Fairness => suites::fairness::run(&mut bench),

@@ -1,5 +1,6 @@
 //! The suites.
 
+pub(crate) mod calls;
 pub(crate) mod concurrent;
 pub(crate) mod density;
 pub(crate) mod executor;

@@ -88,14 +88,26 @@ impl<T: Send + 'static> InstanceBuilder<T> {
     ///
     /// [`InstanceError::Ended`] says why there is none.
     pub async fn start(self) -> Result<Instance<T>, InstanceError> {
+        let (queue, instance) = self.checked()?;
+        queue.start().await?;
+        Ok(instance)
+    }
+
+    /// The instance before it is made: the first call does that.
+    pub(super) fn checked(self) -> Result<(Arc<Queue<T>>, Instance<T>), InstanceError> {
         // Nobody inside a guest's call waits for the slot of a run that is nobody's.
         let run = self.run.waits(true);
         let prepared = run.prepare_with_budgets(Reused::ByTasks);
         let prepared = prepared.map_err(|error| InstanceError::Ended(Arc::new(error)))?;
         let queue = Queue::new(prepared, self.settings);
         let instance = Instance::new(queue.clone());
-        queue.start().await?;
-        Ok(instance)
+        Ok((queue, instance))
+    }
+
+    /// It stays where it would be let go of.
+    pub(super) fn stays(mut self) -> Self {
+        self.settings.idle = None;
+        self
     }
 }
 

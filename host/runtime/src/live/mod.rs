@@ -22,6 +22,7 @@
 //! | `job` | a call as the driver sees it |
 //! | `queue` | the calls that wait, and the driver |
 //! | `call`, `handle`, `builder` | what an embedder has |
+//! | `replicas` | several instances of one component |
 
 pub(crate) mod builder;
 pub(crate) mod call;
@@ -30,4 +31,5 @@ pub(crate) mod handle;
 mod job;
 mod life;
 mod queue;
+pub(crate) mod replicas;
 pub(crate) mod restart;

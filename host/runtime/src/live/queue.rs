@@ -60,6 +60,8 @@ struct State<T: 'static> {
     jobs: VecDeque<Job<T>>,
     /// The run that does them.
     current: Option<Arc<Life>>,
+    /// It is at one.
+    is_busy: bool,
     /// The next one is to come after a while.
     is_backing_off: bool,
     /// There is no next one, because of this one's end.
@@ -78,6 +80,7 @@ impl<T: Send + 'static> Queue<T> {
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
                 current: None,
+                is_busy: false,
                 is_backing_off: false,
                 ended: None,
                 closing: false,
@@ -97,6 +100,13 @@ impl<T: Send + 'static> Queue<T> {
         let state = lock(&self.state);
         let waiting = state.jobs.iter().filter(|job| job.ticket.is(Phase::Waits));
         (waiting.count(), state.current.clone())
+    }
+
+    /// How many calls it has to do, and whether an instance is there for them.
+    pub(super) fn load(&self) -> (usize, bool) {
+        let state = lock(&self.state);
+        let calls = state.jobs.len() + usize::from(state.is_busy);
+        (calls, state.current.is_some())
     }
 
     /// Starts the first instance, and waits until it is there.
@@ -210,8 +220,10 @@ impl<T: Send + 'static> Queue<T> {
         loop {
             {
                 let mut state = lock(&self.state);
-                if let Some(job) = state.jobs.pop_front() {
-                    return Some(job);
+                let job = state.jobs.pop_front();
+                state.is_busy = job.is_some();
+                if job.is_some() {
+                    return job;
                 }
                 if state.closing {
                     state.current = None;
@@ -246,6 +258,7 @@ impl<T: Send + 'static> Queue<T> {
             if !is_same(&state.current, life) {
                 return;
             }
+            state.is_busy = false;
             if life.is(|life| &life.has_served) {
                 state.failures = 0;
             }
@@ -289,6 +302,7 @@ impl<T: Send + 'static> Queue<T> {
         let jobs = {
             let mut state = lock(&self.state);
             state.current = None;
+            state.is_busy = false;
             state.is_backing_off = false;
             if for_ever {
                 state.ended = Some(life.clone());

@@ -18,7 +18,7 @@ use hart_host::{
 use crate::support::*;
 
 /// Counts its calls, traps, spins, and computes for a while.
-const PLUGIN: &str = r#"(component
+pub const PLUGIN: &str = r#"(component
     (core module $m
         (memory 16)
         (global $count (mut i32) (i32.const 0))
@@ -48,7 +48,7 @@ fn started(host: &Host, restart: Restart) -> Instance {
     block_on(builder.start()).unwrap()
 }
 
-fn ask<'a, T: Send + 'static>(
+pub fn ask<'a, T: Send + 'static>(
     store: &'a mut Store<GuestState<T>>,
     instance: component::Instance,
     export: &'static str,

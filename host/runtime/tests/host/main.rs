@@ -28,6 +28,7 @@ mod look_ups;
 mod neighbours;
 mod pool;
 mod preemption;
+mod replicas;
 mod reuse;
 mod settings;
 mod shares;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     admission, budget, builders, cache, config, data, dense, ends, files, handles, inner_runs,
-    isolation, layers, limits, live, loading, pool, preemption, tasks,
+    isolation, layers, limits, live, loading, pool, preemption, replicas, tasks,
 };
 
 /// A builder, methods of it, and a test that sees what they do.
@@ -191,6 +191,11 @@ const SETTINGS: &[Row] = &[
         "Run",
         &["abort_on_drop"],
         ends::a_run_may_end_with_its_handle,
+    ),
+    (
+        "ReplicasBuilder",
+        &["instance"],
+        replicas::more_are_made_where_they_have_calls_to_do,
     ),
     (
         "Budget",
