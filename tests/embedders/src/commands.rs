@@ -54,6 +54,6 @@ mod tests {
     fn each_run_has_its_end() {
         let found = super::run().unwrap();
         assert_eq!(found[..2], ["1", "500500"]);
-        assert!(found[2].contains("500 ms"), "{}", found[2]);
+        assert!(found[2].contains("500ms"), "{}", found[2]);
     }
 }

@@ -2,21 +2,28 @@
 
 use std::time::Duration;
 
-use hart_host::wasmtime::component::{Instance, bindgen};
+use hart_host::wasmtime::component::Instance;
 use hart_host::wasmtime::{self, Store};
 use hart_host::{GuestState, Host, InstanceError, Limits, Restart};
 
 use crate::Error;
 
-bindgen!({
-    inline: "
-        package example:shop;
-        world pricing {
-            export price: func(pieces: u32) -> u32;
-        }
-    ",
-    exports: { default: async },
-});
+#[expect(missing_docs, reason = "it is generated")]
+mod bindings {
+    use hart_host::wasmtime;
+
+    wasmtime::component::bindgen!({
+        inline: "
+            package example:shop;
+            world pricing {
+                export price: func(pieces: u32) -> u32;
+            }
+        ",
+        exports: { default: async },
+    });
+}
+
+use bindings::Pricing;
 
 /// What somebody else wrote: a price by the piece, and an endless loop for a thousand.
 const PLUGIN: &str = r#"(component

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use futures::channel::oneshot;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -175,6 +176,43 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
         }
     }
 
+    /// As [`Host::load_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::load`].
+    pub async fn load_async(&self, bytes: impl Into<Vec<u8>>) -> Result<Component<T>, LoadError> {
+        let bytes = bytes.into();
+        let host = self.host.clone();
+        let (timeout, max_memory) = (self.timeout, self.max_memory);
+        let (background, core_modules) = (self.background, self.core_modules);
+        let canceller = self.canceller.clone();
+        let (sender, loaded) = oneshot::channel();
+        let load = move || {
+            let loader = Loader {
+                host: &host,
+                timeout,
+                max_memory,
+                background,
+                core_modules,
+                canceller,
+            };
+            // Nobody waits for it any more.
+            let _ = sender.send(loader.load(&bytes));
+        };
+        std::thread::Builder::new()
+            .name("hart-load".into())
+            .spawn(load)
+            .map_err(LoadError::Thread)?;
+        // A thread that panics has dropped the sender.
+        let failed = |_| {
+            Err(LoadError::Invalid(
+                "hart failed on it; please report this".into(),
+            ))
+        };
+        loaded.await.unwrap_or_else(failed)
+    }
+
     /// As [`Host::load_with`].
     ///
     /// # Errors
@@ -248,6 +286,27 @@ impl<T: Send + 'static> Host<T> {
     /// [`LoadError`] says what the bytes are instead, or what is the matter with them.
     pub fn load(&self, bytes: &[u8]) -> Result<Component<T>, LoadError> {
         self.loader().load(bytes)
+    }
+
+    /// The same for async code, on any executor: loads on a thread of its own, in the background, so that whoever is served
+    /// meanwhile goes first (see [`Loader::background`]). A load whose future is dropped goes on to its end; a [`Loader`]
+    /// has what [cancels](Loader::canceller) it.
+    ///
+    /// ```
+    /// # let host = hart_host::Host::builder().workers(1).build()?;
+    /// # futures::executor::block_on(async {
+    /// let component = host.load_async(b"(component)").await?;
+    /// # drop(component);
+    /// # Ok::<(), hart_host::LoadError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub async fn load_async(&self, bytes: impl Into<Vec<u8>>) -> Result<Component<T>, LoadError> {
+        self.loader().background(true).load_async(bytes).await
     }
 
     /// Loads a component with imports of its own: `imports` adds them to a copy of the host's linker,

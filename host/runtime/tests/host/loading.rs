@@ -1,5 +1,7 @@
 //! Components that would take very long to compile, or very much memory; what is told before that, and who ends it.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::*;
@@ -302,6 +304,33 @@ fn ended_loads() {
         loader.load(b"(component)"),
         Err(LoadError::Cancelled)
     ));
+}
+
+/// Fault: a load that stops the executor that awaits it, and one that says nothing of what is wrong.
+#[test]
+fn loads_can_be_awaited() {
+    let host = host();
+    let served = AtomicBool::new(false);
+    let large = component(400, &[0x20, 0, 0x1a].repeat(150), "(component)");
+    let load = host.load_async(large);
+    let serve = async { served.store(true, Ordering::SeqCst) };
+    let (loaded, ()) = futures::executor::block_on(async {
+        let mut load = pin!(load);
+        // It is not there at the first look, and others have their turn.
+        assert!(futures::poll!(load.as_mut()).is_pending());
+        futures::join!(load, serve)
+    });
+    loaded.unwrap();
+    assert!(served.load(Ordering::SeqCst));
+    let refused = futures::executor::block_on(host.load_async(b"no component"));
+    assert!(
+        matches!(refused, Err(LoadError::NotWasm | LoadError::Invalid(_))),
+        "{refused:?}"
+    );
+    let loader = host.loader();
+    loader.canceller().cancel();
+    let refused = futures::executor::block_on(loader.load_async(b"(component)"));
+    assert!(matches!(refused, Err(LoadError::Cancelled)), "{refused:?}");
 }
 
 /// Fault: a load in the background that takes the cores from those who are served meanwhile. In a process of its own.
