@@ -73,7 +73,13 @@ fn a_module_with_a_world_is_that_component() {
     let mut module = wat::parse_str(text).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     let file = scratch.write("module.wasm", &module);
-    hart(["--workers".as_ref(), "2".as_ref(), file.as_os_str()]).exits(42);
+    let options = ["--workers", "2", "--stats=json"].map(OsStr::new);
+    let ended = hart(options.into_iter().chain([file.as_os_str()])).exits(42);
+    // It may spawn, so its pool is not that of a program that cannot.
+    assert!(
+        ended.stats()["pool"]["instances"].as_u64() > Some(100),
+        "{ended:#?}"
+    );
 
     // What it lacks is told, and so is a world that nobody can read.
     let without = text.replace("wasi:cli/run@0.2.0#run", "other");

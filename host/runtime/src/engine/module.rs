@@ -23,6 +23,7 @@ use wit_parser::Resolve;
 
 use crate::base::text;
 use crate::engine::error::LoadError;
+pub(crate) use read::is_world;
 use read::{MAGIC, Module, REACTOR, WASI_01};
 
 /// Copies of a module that exist while a component is made of it.

@@ -53,6 +53,13 @@ fn of_binary(bytes: &[u8]) -> Option<u64> {
         if let Payload::ComponentTypeSection(types) = &payload {
             cost::check_types(&bytes[types.range()]).ok()?;
         }
+        if let Payload::CustomSection(section) = &payload
+            && module::is_module(bytes)
+            && module::is_world(section.name())
+        {
+            // The component that it is to be may do anything.
+            return None;
+        }
         uses.read(&payload);
     }
     let mut footprint = instance_size::of(bytes);

@@ -183,7 +183,16 @@ impl<C: Candidate> Admission<C> {
             if state.closed {
                 return false;
             }
-            state.push(Waiting { guest, start }, self.runtime.clock.now());
+            let now = self.runtime.clock.now();
+            let has_others = state.free < self.slots;
+            let is_calm = !has_others || !(self.pressure.is_due(now) || self.pressure.is_short());
+            let waiting = Waiting { guest, start };
+            if is_calm && state.takes_at_once(&waiting.guest) {
+                drop(state);
+                self.start([waiting]);
+                return true;
+            }
+            state.push(waiting, now);
         }
         self.pump();
         true

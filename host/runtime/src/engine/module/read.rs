@@ -39,7 +39,7 @@ pub(super) fn is_known(name: &str) -> bool {
 }
 
 /// Whether a custom section has the world of a component that the module was to become.
-pub(super) fn is_world(section: &str) -> bool {
+pub(crate) fn is_world(section: &str) -> bool {
     section.starts_with("component-type")
 }
 

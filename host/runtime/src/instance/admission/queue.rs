@@ -335,19 +335,40 @@ impl<C: Candidate, S> Queues<C, S> {
             self.queues.remove(&run);
         }
         self.waiting -= 1;
-        let slots = waiting.guest.slots();
+        let share = self.takes(&*waiting.guest);
+        if is_last {
+            // Its turn has just come, so it stands last.
+            share.ring.retain(|other| *other != run);
+        }
+        Some(waiting)
+    }
+
+    /// Gives a candidate its slots and its memory.
+    fn takes(&mut self, guest: &C) -> &mut Share {
+        let slots = guest.slots();
         slots.admits();
         self.free -= slots.each;
+        guest.reserve_memory();
         let share = self.sharers.entry(slots.sharer()).or_default();
         if share.held == 0 {
             self.holders += 1;
         }
         share.held += slots.each;
-        if is_last {
-            // Its turn has just come, so it stands last.
-            share.ring.retain(|other| *other != run);
+        share
+    }
+
+    /// Gives a candidate its slots if nobody waits and nothing holds it back, as nearly always: it would be pushed and
+    /// admitted. Says whether it did.
+    pub(super) fn takes_at_once(&mut self, guest: &C) -> bool {
+        let (run, depth) = (guest.slots(), guest.depth());
+        // Where nobody waits, nobody starves.
+        let goes = self.waiting == 0
+            && !self.pumping
+            && self.has_room(run, depth)
+            && run.has_memory_for(depth);
+        if goes {
+            self.takes(guest);
         }
-        waiting.guest.reserve_memory();
-        Some(waiting)
+        goes
     }
 }
