@@ -73,7 +73,7 @@ fn entry_of(key: &[u8], code: &[u8]) -> Vec<u8> {
 
 /// wasmtime's part of what `precompile` makes.
 fn code(host: &Host) -> Vec<u8> {
-    host.precompile(ADD.as_bytes()).unwrap().split_off(64)
+    host.precompile(ADD.as_bytes()).unwrap().split_off(128)
 }
 
 /// Fault: a damaged entry that crashes the host, is an error, or stays there to be met again: one that was cut short, is
