@@ -61,8 +61,13 @@ fn a_guest_is_inspected() {
 #[test]
 fn completions_and_pages_know_every_subcommand() {
     let scratch = Scratch::new();
-    for shell in ["bash", "zsh", "fish"] {
+    for (shell, mark) in [
+        ("bash", "complete -F _hart"),
+        ("zsh", "#compdef hart"),
+        ("fish", "complete -c hart"),
+    ] {
         let text = hart(["completions", shell]).exits(0).stdout;
+        assert!(text.contains(mark), "{shell}: {text:.500}");
         for word in ["serve", "inspect", "completions", "memory-reserve", "argv0"] {
             assert!(text.contains(word), "{shell} {word}");
         }

@@ -430,3 +430,35 @@ fn text_is_as_wasmtime_reads_it() {
     let error = host.load(b"(component\n  (func))").unwrap_err();
     assert!(error.to_string().contains("(2:"), "{error}");
 }
+
+/// Fault: a core module that is loaded without being asked for, or not at all; one whose functions are lost where it is
+/// compiled ahead of time; one that takes more memory than loading may.
+#[test]
+pub fn core_modules_are_loaded_where_they_are_allowed() {
+    let text = br#"(module (func (export "add_one") (param i64) (result i64)
+        (i64.add (local.get 0) (i64.const 1))))"#;
+    let host = host();
+    assert!(matches!(host.load(text), Err(LoadError::CoreModule)));
+    let loader = host.loader().core_modules(true);
+    let code = loader.precompile(text).unwrap();
+    // SAFETY: made by this host just now.
+    let compiled = unsafe { host.load_precompiled(&code) }.unwrap();
+    for component in [loader.load(text).unwrap(), compiled] {
+        assert_eq!(component.exports(), ["add_one"]);
+        let run = host.invoke(&component, "add_one(41)").unwrap();
+        let outcome = run.start().unwrap().wait().unwrap();
+        assert_eq!(outcome.to_wave().unwrap(), "42");
+    }
+    let large = wat::parse_str(format!(
+        "(module (memory 99) (data \"{}\"))",
+        "x".repeat(1 << 20)
+    ));
+    let large = large.unwrap();
+    let loader = host.loader().core_modules(true);
+    loader.load(&large).unwrap();
+    let refused = loader.max_memory(2 << 20).load(&large);
+    assert!(matches!(refused, Err(LoadError::TooComplex(why)) if why.contains("core module")));
+    let unusable = br#"(module (import "env" "f" (func)))"#;
+    let refused = host.loader().core_modules(true).load(unusable);
+    assert!(matches!(refused, Err(LoadError::UnusableModule(why)) if why.contains("`env` `f`")));
+}

@@ -225,12 +225,16 @@ const SETTINGS: &[Row] = &[
         &["max_memory"],
         loading::what_compilers_make_is_loaded,
     ),
+    (
+        "Loader",
+        &["core_modules"],
+        loading::core_modules_are_loaded_where_they_are_allowed,
+    ),
 ];
 
 /// Seen through the command: options of `hart run` and of `hart serve` are these. Its own tests have a table, too.
 const BY_THE_COMMAND: &[(&str, &[&str])] = &[
     ("HostBuilder", &["trace", "wasm_stack"]),
-    ("Loader", &["core_modules"]),
     (
         "RunBuilder",
         &[
