@@ -93,6 +93,8 @@ impl<T: Send + 'static> Instance<T> {
     /// An error that `body` returns ends the instance: of a guest that has trapped nothing can be used again. An error of the
     /// embedder's own that leaves the guest as it was belongs into the result.
     ///
+    /// A body that awaits another call of the same instance waits for itself, until a [limit](Call::wall) ends it.
+    ///
     /// Typed bindings of `wasmtime::component::bindgen!` are made in the body, of the store and the instance:
     /// `Plugin::new(&mut *store, &instance)?`.
     pub fn call<R, F>(&self, body: F) -> Call<T, R>
