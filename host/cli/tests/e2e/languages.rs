@@ -91,13 +91,13 @@ fn a_module_with_a_world_is_that_component() {
         refused.stderr.contains("wasi:cli/run@0.2.0"),
         "{refused:#?}"
     );
-    let large = vec![b'a'; (1 << 20) + 1];
+    let large = vec![b'a'; (1 << 18) + 1];
     let mut module = wat::parse_str("(module)").unwrap();
     wasm_section(&mut module, "component-type:large", &large);
     let file = scratch.write("large.wasm", &module);
     let refused = hart([&file]).exits(2);
     assert!(
-        refused.stderr.contains("1048576 are the most"),
+        refused.stderr.contains("262144 are the most"),
         "{refused:#?}"
     );
 }

@@ -25,8 +25,9 @@ const MOST_FUNCTIONS: usize = 1_000;
 const MOST_IMPORTS: usize = 1_000;
 /// Bytes of a lifted function's name.
 const LONGEST_NAME: usize = 256;
-/// Bytes in which a module says which component it is to be.
-const LONGEST_WORLD: usize = 1 << 20;
+/// Imports and exports of a module that says which component it is to be, and bytes in which it does.
+const MOST_PARTS: usize = 3_000;
+const LONGEST_WORLD: usize = 1 << 18;
 /// Parameters that the canonical ABI passes as they are.
 const MOST_PARAMETERS: usize = 16;
 
@@ -66,6 +67,7 @@ pub(super) struct Module<'a> {
     pub(super) has_memory: bool,
     /// It says itself which component it is to be.
     pub(super) has_world: bool,
+    import_count: usize,
 }
 
 /// The type of a function of numbers, as WIT writes them.
@@ -122,6 +124,12 @@ impl<'a> Module<'a> {
             module.look(payload, &mut unprovided).map_err(invalid)?;
         }
         if module.has_world {
+            let parts = module.import_count + module.exports.len();
+            if parts > MOST_PARTS {
+                return Err(LoadError::TooComplex(format!(
+                    "a core module with {parts} imports and exports that says what component it is to be, and {MOST_PARTS} are the most; no setting allows more: make it a component with `wasm-tools component new`"
+                )));
+            }
             return Ok(module);
         }
         if let Some(Unprovided { import, .. }) = unprovided {
@@ -176,6 +184,7 @@ impl<'a> Module<'a> {
     }
 
     fn import(&mut self, import: Import<'a>, unprovided: &mut Option<Unprovided<'a>>) {
+        self.import_count += 1;
         let function = match import.ty {
             TypeRef::Func(ty) | TypeRef::FuncExact(ty) => Some(ty),
             _ => None,
