@@ -53,7 +53,7 @@ fn reclaim_against_finish() {
             drop(task.spawn(core::future::pending::<()>()));
         }
         let group = group.state().clone();
-        let lane = executor.shared().lane();
+        let lane = executor.shared().lanes().of(0);
         // One worker is counted: it takes all there are. The other has just come.
         lane.add_worker();
         let batch = Arc::new(Batch::new());
@@ -65,7 +65,7 @@ fn reclaim_against_finish() {
         let (theirs, its, shared) = (batch.clone(), group.clone(), executor.clone());
         let other = thread::spawn(move || {
             let own = Batch::new();
-            let lane = shared.shared().lane();
+            let lane = shared.shared().lanes().of(0);
             if let Some(popped) = lane.pop(1, &own, 1) {
                 let _ = lane.finish(&its, USED, Some(popped), &own, 0);
                 return true;
@@ -101,6 +101,6 @@ fn add_worker_against_add_worker() {
         for other in others {
             other.join().unwrap();
         }
-        assert_eq!(executor.shared().lane().workers(), 2);
+        assert_eq!(executor.shared().lanes().workers(), 2);
     });
 }

@@ -37,6 +37,12 @@ pub enum Planted {
     ContinueIsFree,
     /// A group that slept, however short, has no debts any more.
     SleepForgives,
+    /// All domains have one lane.
+    OneLane,
+    /// A worker that pulls several tasks from another lane tells nobody of those that it does not poll at once.
+    PullForgets,
+    /// What a group has used is forgotten when a lane settles it.
+    NeverSettles,
 }
 
 #[cfg(feature = "planted-faults")]

@@ -55,7 +55,9 @@ impl Shared {
         match (group_of(&task), slot) {
             (Some(group), _) => {
                 let group = group.clone();
-                self.lane().push(&group, task, self.platform().now());
+                let domain = slot.map(|slot| slot.domain());
+                let now = self.platform().now();
+                self.lanes().push(&group, task, domain, now);
             }
             (None, Some(slot)) if slot.is_completing() => slot.own_queue().push_back(task),
             (None, Some(slot)) => slot.own_queue().push_next(task),
@@ -101,7 +103,7 @@ impl Shared {
     }
 
     fn contended(&self) {
-        let slice = self.lane().shortest_slice().map(Duration::from_nanos);
+        let slice = self.lanes().shortest_slice().map(Duration::from_nanos);
         let platform = self.platform();
         platform.contended_within(slice.unwrap_or(DEFAULT_SLICE));
     }
@@ -109,9 +111,10 @@ impl Shared {
     /// Drops what is queued after the close: references to tasks that are complete or about to be.
     pub(super) fn empty_queues(&self) {
         for slot in self.slots().iter() {
-            let _ = self.lane().reclaim(core::iter::once(&slot.batch), 0);
+            let lane = self.lanes().of(slot.domain());
+            let _ = lane.reclaim(core::iter::once(&slot.batch), 0);
         }
-        while let Some(task) = self.lane().drain() {
+        while let Some(task) = self.lanes().drain() {
             drop(task);
         }
         drain(self.injector(), drop);

@@ -42,7 +42,8 @@ impl SharedRef {
             return Err(SpawnError::Closed);
         }
         if let Some(group) = &group {
-            self.lane().admit(group)?;
+            let domain = slot.map(|slot| slot.domain());
+            self.lanes().admit(group, domain)?;
         }
         let (id, (entry, block)) = match slot {
             Some(slot) => (slot.next_id(|n| self.next_ids(n)), slot.reserve(layout)?),

@@ -104,9 +104,9 @@ impl Batch {
         batch.group.filter(|_| !batch.tasks.is_empty())
     }
 
-    /// Gives what is in it back to its group at `now`: those that were not polled yet go before the others. Returns how
+    /// Gives what is in it back to its group at `now`, in the lane of `domain`: those that were not polled yet go before the others. Returns how
     /// many.
-    pub(super) fn end(&self, to: &mut GroupTasks, now: u64) -> usize {
+    pub(super) fn end(&self, to: &mut GroupTasks, now: u64, domain: usize) -> usize {
         if self.len.load(Acquire) == 0 {
             return 0;
         }
@@ -117,7 +117,7 @@ impl Batch {
             if given < left {
                 to.push_older(task);
             } else {
-                to.push(task, now);
+                to.push(task, now, domain);
             }
             given += 1;
         }

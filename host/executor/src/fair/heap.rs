@@ -82,11 +82,11 @@ impl<K: Ord + Copy> Heap<K> {
     pub(super) fn rekey(
         &mut self,
         guard: &mut LaneGuard,
-        mut key: impl FnMut(&mut LaneGuard, &Arc<GroupState>) -> Option<K>,
+        mut key: impl FnMut(&Arc<GroupState>) -> Option<K>,
     ) -> usize {
         let mut changed = 0;
         for entry in &mut self.entries {
-            if let Some(key) = key(guard, &entry.group) {
+            if let Some(key) = key(&entry.group) {
                 entry.key.0 = key;
                 changed += 1;
             }

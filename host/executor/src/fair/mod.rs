@@ -51,7 +51,9 @@
 //! The room uses `sync`, `error`, `planted`, `platform` and `task`. It knows no executor: its functions return what the
 //! caller has to notify of.
 
+mod account;
 mod batch;
+mod board;
 mod budget;
 mod charge;
 mod compete;
@@ -63,7 +65,10 @@ mod heap;
 pub mod hold;
 mod id;
 mod lane;
+mod lanes;
 mod meter;
+mod migrate;
+mod part;
 mod run_order;
 mod running;
 mod share;
@@ -80,7 +85,7 @@ pub(crate) use self::{
     charge::{Pace, Used},
     flight::Flight,
     group::GroupState,
-    lane::Lane,
+    lanes::{Lanes, Look, Taker},
     meter::Meter,
     share::{Share, check_rate, check_weight},
     slice::clamp,

@@ -90,6 +90,25 @@ pub unsafe trait Platform: Send + Sync + 'static {
         None
     }
 
+    /// How many domains so many workers make: workers whose cores share a cache are in one. Each has a lane of its own, for
+    /// the tasks of groups that run there. Asked once, when the executor is made.
+    fn domains(&self, workers: usize) -> usize {
+        let _ = workers;
+        1
+    }
+
+    /// The domain of a worker, below [`domains`](Self::domains). Asked when the worker comes.
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        let _ = worker;
+        0
+    }
+
+    /// The calling core is about to take the lock of a domain's lane. For machines that count what it costs: it must not
+    /// stop the core here.
+    fn takes_lane(&self, domain: usize) {
+        let _ = domain;
+    }
+
     /// Reads the calling core's cell.
     fn current_worker(&self) -> Option<CurrentWorker>;
 
