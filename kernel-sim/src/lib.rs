@@ -26,7 +26,7 @@ mod workload;
 
 pub use self::{
     case::{Case, Template},
-    config::{Config, MAX_HARTS},
+    config::{Config, IN_DOMAIN, MAX_HARTS},
     cost::Cost,
     faults::{Fault, Faults},
     guest::{Guest, GuestError, GuestOutcome, Outside, SLICE, Simulated},

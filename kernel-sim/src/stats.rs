@@ -18,6 +18,8 @@ pub struct HartStats {
     pub idle: u64,
     /// Virtual nanoseconds that its tasks spent.
     pub busy: u64,
+    /// Virtual nanoseconds for which it waited for locks of fair lanes and had them.
+    pub lanes: u64,
 }
 
 /// What a run amounted to. The same case gives the same, to the last bit.
@@ -46,6 +48,7 @@ impl Stats {
             .fold(HartStats::default(), |all, hart| HartStats {
                 polls: all.polls + hart.polls,
                 steals: all.steals + hart.steals,
+                lanes: all.lanes + hart.lanes,
                 stolen: all.stolen + hart.stolen,
                 parks: all.parks + hart.parks,
                 idle: all.idle + hart.idle,

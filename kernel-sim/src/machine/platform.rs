@@ -78,6 +78,18 @@ unsafe impl Platform for Machine {
         state.current.map_or(0, |hart| state.harts[hart].cpu)
     }
 
+    fn domains(&self, _: usize) -> usize {
+        self.lock().lanes.len()
+    }
+
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        worker / self.lock().in_domain
+    }
+
+    fn takes_lane(&self, domain: usize) {
+        self.lock().take_lane(domain);
+    }
+
     fn current_worker(&self) -> Option<CurrentWorker> {
         let state = self.lock();
         state.hart_here().and_then(|hart| state.harts[hart].core.0)

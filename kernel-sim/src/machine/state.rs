@@ -1,6 +1,9 @@
 //! Everything that the machine knows. Under one lock, which is never held while a hart pauses.
 
-use super::info::{GroupInfo, TaskInfo};
+use super::{
+    info::{GroupInfo, TaskInfo},
+    lane_lock::LaneLock,
+};
 use crate::{
     config::Config,
     cost,
@@ -110,6 +113,9 @@ pub(crate) struct State {
     thread: Option<ThreadId>,
     pub(crate) harts: Vec<Hart>,
     pub(crate) hart_of: Vec<Option<usize>>,
+    /// Harts in a domain, and the locks of the domains' lanes.
+    pub(crate) in_domain: usize,
+    pub(crate) lanes: Vec<LaneLock>,
     ready: BTreeSet<(u64, u32, usize)>,
     occurrences: BTreeMap<(u64, u64), Occurrence>,
     sequence: u64,
@@ -188,6 +194,11 @@ impl State {
             thread: None,
             harts,
             hart_of: Vec::new(),
+            in_domain: config.in_domain.max(1),
+            lanes: vec![
+                LaneLock::default();
+                config.harts.div_ceil(config.in_domain.max(1)).max(1)
+            ],
             ready: BTreeSet::new(),
             occurrences: BTreeMap::new(),
             sequence: 0,

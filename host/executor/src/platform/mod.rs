@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `current` | [`WorkerId`], and what is in the cell |
 //! | `interface` | the trait [`Platform`] |
+//! | `domains` | which workers of OS threads share a lane |
 //! | `parker` | where a worker of an OS thread sleeps |
 //! | `os` | the platform for OS threads |
 //!
@@ -15,6 +16,8 @@
 
 mod current;
 mod interface;
+#[cfg(all(feature = "std", not(any(loom, shuttle))))]
+mod domains;
 #[cfg(all(feature = "std", not(any(loom, shuttle))))]
 mod os;
 #[cfg(any(all(feature = "std", not(any(loom, shuttle))), all(loom, test)))]
