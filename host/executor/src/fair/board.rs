@@ -42,7 +42,7 @@ pub(super) struct Told {
     workers: AtomicUsize,
     /// The next turn's deadline.
     first: AtomicUsize,
-    /// The same a slice later: if another lane's `least` is beyond that, this one lags.
+    /// The same a slice later.
     late: AtomicUsize,
     /// What no group that competes here is behind.
     least: AtomicUsize,
@@ -118,25 +118,30 @@ impl Told {
     }
 }
 
-/// Where a lane stands that looks at others: the deadline of its own next turn, if it has one, and its `least`.
+/// The turn that a worker has, or would have next: when it begins and ends in virtual time.
 #[derive(Clone, Copy)]
 pub(super) struct Stand {
-    first: usize,
-    least: usize,
+    begins: usize,
+    ends: usize,
 }
 
 impl Stand {
-    pub(super) fn new(first: Virtual, least: Virtual) -> Self {
+    pub(super) fn new(begins: Virtual, ends: Virtual) -> Self {
         Self {
-            first: coarse(first),
-            least: coarse(least),
+            begins: coarse(begins),
+            ends: coarse(ends),
         }
     }
 
-    /// Whether a group whose turn ends at `deadline`, or a slice after that at `late`, is further behind than what is here.
-    pub(super) fn is_ahead_of(&self, deadline: Virtual, late: Virtual, more: bool) -> bool {
-        is_before(coarse(late), self.least)
-            || more && (self.first == NONE || !is_before(self.first, coarse(deadline)))
+    /// Whether it is to make way for a turn of another lane, which ends at `first`: if that would have been over a slice
+    /// ago, at `late`; or if it ends no later than this, and that lane has more to do.
+    fn yields_to(self, first: usize, late: usize, more: bool) -> bool {
+        is_before(late, self.begins) || more && !is_before(self.ends, first)
+    }
+
+    /// The same, as the other lane itself knows.
+    pub(super) fn makes_way(self, first: Virtual, late: Virtual, more: bool) -> bool {
+        self.yields_to(coarse(first), coarse(late), more)
     }
 }
 
@@ -159,13 +164,15 @@ impl Board {
         &self.0[lane]
     }
 
-    /// Where a lane stands.
-    pub(super) fn stand(&self, lane: usize) -> Stand {
+    /// The next turn of a lane, if it has one.
+    pub(super) fn stand(&self, lane: usize) -> Option<Stand> {
         let told = self.of(lane);
-        Stand {
-            first: told.first.load(Relaxed),
-            least: told.least.load(Relaxed),
-        }
+        let (ends, late) = (told.first.load(Relaxed), told.late.load(Relaxed));
+        (ends != NONE).then(|| Stand {
+            // A slice before, as `late` is one after.
+            begins: ends.wrapping_sub(late.wrapping_sub(ends)),
+            ends,
+        })
     }
 
     /// Whether the lane `of` has more tasks for each worker than `than`, by more than one.
@@ -174,15 +181,11 @@ impl Board {
         self.of(of).load() > than.saturating_add(PARTS)
     }
 
-    /// Whether the lane `of` lags behind one that stands there, or has more to do and is no further ahead.
+    /// Whether a turn of the lane `own` is to make way for the next one of the lane `of`.
     pub(super) fn lags(&self, of: usize, own: usize, stand: Stand) -> bool {
         let told = self.of(of);
-        let first = told.first.load(Relaxed);
-        if first == NONE {
-            return false;
-        }
-        is_before(told.late.load(Relaxed), stand.least)
-            || self.has_more(of, own) && (stand.first == NONE || !is_before(stand.first, first))
+        let (first, late) = (told.first.load(Relaxed), told.late.load(Relaxed));
+        first != NONE && stand.yields_to(first, late, self.has_more(of, own))
     }
 
     /// What no group is behind that competes on the machine, for the lane `own`, whose `least` is this. If nothing

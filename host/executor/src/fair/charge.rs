@@ -74,7 +74,10 @@ impl Lane {
         let is_others_turn = self.is_others_turn(order, group, now, kept);
         self.count_parked(order);
         let stand = (!is_others_turn && !kept && !order.alone)
-            .then(|| Stand::new(group.deadline_now(&order.guard, now), order.least));
+            .then(|| {
+                let begins = group.virtual_now(&order.guard, now);
+                Stand::new(begins, begins + group.slice_units())
+            });
         Charged {
             is_others_turn,
             stand,

@@ -9,8 +9,8 @@
 //! 2. **Pull.** A worker whose lane has no task looks at all others, and takes the next turn of one that has some. A worker
 //!    whose lane has tasks looks at one other lane now and then, in turn, before it takes a turn and at a preemption point:
 //!    at the line that this tells on its [`board`](super::board). It pulls from a lane that lags, which is one whose next
-//!    group, with its turn and a slice more, would still be behind all that compete here; and from one that has more tasks
-//!    for each worker, if their next turn is no later than the next one here. See [`migrate`](super::migrate).
+//!    turn would have been over a slice before the worker's own begins; and from one that has more tasks for each worker, by
+//!    more than one, if their next turn is over no later than its own. See [`migrate`](super::migrate).
 //! 3. **One lock at a time.** Nobody holds the locks of two lanes. What a group has used anywhere is settled under a lock of
 //!    the group's own, inside that of one lane: see [`account`](super::account).
 //! 4. **Sleep.** The last look before a sleep is one at every lane, after the fence of the idle protocol: it waits for locks,
@@ -272,8 +272,7 @@ impl Lanes {
             return task.map(of_own);
         }
         taker.look.no_room = false;
-        let stand = self.board.stand(taker.domain);
-        if own.len() > 0
+        if let Some(stand) = self.board.stand(taker.domain)
             && self.finds_behind(taker.domain, taker.look, stand, taker.now)
             && let Some(from) = taker.look.behind.take()
             && let Some(pulled) = self.pull(from, taker, Some(stand))
@@ -296,7 +295,11 @@ impl Lanes {
     /// Whether a lane is known that is behind what is at `stand` in that of `domain`. Looks at one, if it is time to.
     #[inline]
     pub(crate) fn is_behind(&self, domain: usize, look: &mut Look, now: u64) -> bool {
-        !self.is_alone() && self.finds_behind(domain, look, self.board.stand(domain), now)
+        !self.is_alone()
+            && self
+                .board
+                .stand(domain)
+                .is_some_and(|stand| self.finds_behind(domain, look, stand, now))
     }
 
     fn finds_behind(&self, domain: usize, look: &mut Look, stand: Stand, now: u64) -> bool {

@@ -46,7 +46,7 @@ pub(crate) struct Pulled {
 }
 
 impl Lane {
-    /// Gives tasks to the lane `to`, if the next turn here comes before what is at `stand`; always, if that is not given.
+    /// Gives tasks to the lane `to`, if the turn `stand` there makes way for the next one here; always, if that is not given.
     pub(super) fn give(
         &self,
         order: &mut RunOrder,
@@ -75,7 +75,7 @@ impl Lane {
                 return Given::Nothing;
             };
             let more = self.board.has_more(self.index, to);
-            if stand.is_some_and(|stand| !stand.is_ahead_of(deadline, late, more)) {
+            if stand.is_some_and(|stand| !stand.makes_way(deadline, late, more)) {
                 return Given::Nothing;
             }
             let Some(group) = order.next(now) else {
