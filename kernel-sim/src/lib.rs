@@ -7,6 +7,7 @@ mod cost;
 mod faults;
 mod guest;
 mod machine;
+mod many;
 mod network;
 mod oracle;
 mod random;
@@ -31,6 +32,7 @@ pub use self::{
     faults::{Fault, Faults},
     guest::{Guest, GuestError, GuestOutcome, Outside, SLICE, Simulated},
     machine::Machine,
+    many::{Got, Many},
     network::{End, Exchange, HttpGuest, HttpOutcome, Rate, Request, Requests},
     oracle::{Failure, Oracle},
     run::{Outcome, run},
