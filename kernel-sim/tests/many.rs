@@ -27,7 +27,7 @@ fn short_turns_scale() {
 // Hunts a domain whose groups get more than those of another, and groups that have a share in each.
 #[test]
 fn shares_hold_for_the_machine() {
-    let got = many(256).share(200_000_000, 0);
+    let got = many(256).share(400_000_000, 0);
     println!("off by {:.4}", got.unfairness());
     assert!(got.unfairness() <= 0.03, "{:?}", got.shares);
 }

@@ -39,8 +39,6 @@ pub enum Planted {
     SleepForgives,
     /// All domains have one lane.
     OneLane,
-    /// A worker that pulls several tasks from another lane tells nobody of those that it does not poll at once.
-    PullForgets,
     /// What a group has used is forgotten when a lane settles it.
     NeverSettles,
 }

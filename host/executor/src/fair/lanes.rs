@@ -380,6 +380,12 @@ impl Lanes {
             .any(|lane| lane.has_tasks(batches(lane.index)))
     }
 
+    /// The group's virtual time, when all that is used of it is settled.
+    #[cfg(all(loom, test))]
+    pub(crate) fn virtual_time(group: &GroupState) -> u128 {
+        group.account.settle(0, 0).virtual_time
+    }
+
     /// Takes any task, which is not to run: for `close`.
     pub(crate) fn drain(&self) -> Option<TaskRef> {
         self.iter().find_map(Lane::drain)

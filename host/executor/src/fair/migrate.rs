@@ -12,11 +12,7 @@ use super::{
     batch::Batch, board::Stand, group::GroupState, lane::Lane, run_order::RunOrder,
     slice::DEFAULT_NANOSECONDS, task_list::GroupTasks,
 };
-use crate::{
-    planted::{Planted, is_planted},
-    sync::Arc,
-    task::TaskRef,
-};
+use crate::{sync::Arc, task::TaskRef};
 
 /// Tasks that are moved at once, at most.
 const MOST_MOVED: usize = 32;
@@ -158,7 +154,7 @@ impl Lane {
         self.count_parked(order);
         self.advance(order, now);
         self.publish(order);
-        let notify = len + count > taken && !is_planted(Planted::PullForgets);
+        let notify = len + count > taken;
         Pulled { task, notify }
     }
 }

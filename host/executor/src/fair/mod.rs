@@ -87,6 +87,7 @@ pub(crate) use self::{
     group::GroupState,
     lanes::{Lanes, Look, Taker},
     meter::Meter,
+    migrate::Pulled,
     share::{Share, check_rate, check_weight},
     slice::clamp,
     tenant::TenantState,
