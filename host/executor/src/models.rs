@@ -230,6 +230,19 @@ fn pull_against_pull() {
     });
 }
 
+/// Hunts: a part of a group that is made twice, one of which is lost, when it comes to a lane by two ways.
+#[test]
+fn admit_against_admit() {
+    loom::model(|| {
+        let (executor, _) = machine(2);
+        let group = executor.group().build();
+        let (theirs, its) = (executor.clone(), group.state().clone());
+        let other = thread::spawn(move || theirs.shared().lanes().of(1).admit(&its).unwrap());
+        executor.shared().lanes().of(1).admit(group.state()).unwrap();
+        other.join().unwrap();
+    });
+}
+
 /// Hunts: a close that empties the lanes while a task is on its way from one to another, where it would stay.
 #[test]
 fn pull_against_close() {
@@ -239,11 +252,12 @@ fn pull_against_close() {
         let other = thread::spawn(move || {
             let batch = Batch::new();
             if let Some(pulled) = pop(&theirs, 1, &batch) {
-                drop(pulled.task);
-                if pulled.notify {
+                let lane = theirs.shared().lanes().of(1);
+                // It was woken meanwhile.
+                let finished = lane.finish(&its, USED, Some(pulled.task), &batch, 0);
+                if finished.notify {
                     theirs.shared().notify();
                 }
-                finish(&theirs, &its, 1, &batch);
             }
         });
         executor.close();

@@ -92,7 +92,12 @@ impl<T> Mutex<T> {
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         #[cfg(any(loom, shuttle, feature = "std"))]
         {
-            self.0.try_lock().ok()
+            use std::sync::TryLockError::{Poisoned, WouldBlock};
+            match self.0.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(WouldBlock) => None,
+            }
         }
         #[cfg(not(any(loom, shuttle, feature = "std")))]
         {

@@ -80,6 +80,8 @@ mod tournament;
 mod turn;
 mod virtual_time;
 
+#[cfg(all(loom, test))]
+pub(crate) use self::migrate::Pulled;
 pub(crate) use self::{
     batch::Batch,
     charge::{Pace, Used},
@@ -87,7 +89,6 @@ pub(crate) use self::{
     group::GroupState,
     lanes::{Lanes, Look, Taker},
     meter::Meter,
-    migrate::Pulled,
     share::{Share, check_rate, check_weight},
     slice::clamp,
     tenant::TenantState,
