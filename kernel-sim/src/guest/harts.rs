@@ -46,6 +46,10 @@ unsafe impl Platform for Harts {
         self.machine.domain_of(worker)
     }
 
+    fn counts_lanes(&self) -> bool {
+        self.machine.counts_lanes()
+    }
+
     fn takes_lane(&self, domain: usize) {
         self.machine.takes_lane(domain);
     }

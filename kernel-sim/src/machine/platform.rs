@@ -86,6 +86,10 @@ unsafe impl Platform for Machine {
         worker / self.lock().in_domain
     }
 
+    fn counts_lanes(&self) -> bool {
+        true
+    }
+
     fn takes_lane(&self, domain: usize) {
         self.lock().take_lane(domain);
     }

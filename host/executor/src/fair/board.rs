@@ -147,11 +147,11 @@ impl Stand {
 
 /// What all lanes tell.
 #[derive(Clone)]
-pub(super) struct Board(Arc<[Apart<Told>]>);
+pub(super) struct Board(Arc<[Arc<Apart<Told>>]>);
 
 impl Board {
     pub(super) fn new(lanes: usize) -> Self {
-        let told: Vec<_> = (0..lanes).map(|_| Apart(Told::new())).collect();
+        let told: Vec<_> = (0..lanes).map(|_| Arc::new(Apart(Told::new()))).collect();
         Self(told.into())
     }
 
@@ -159,8 +159,7 @@ impl Board {
         self.0.len()
     }
 
-    #[inline]
-    pub(super) fn of(&self, lane: usize) -> &Told {
+    pub(super) fn of(&self, lane: usize) -> &Arc<Apart<Told>> {
         &self.0[lane]
     }
 

@@ -73,7 +73,7 @@ impl Lane {
         let kept = matches!(pace, Pace::Time(ran) if !self.is_used_up(order, group, ran));
         let is_others_turn = self.is_others_turn(order, group, now, kept);
         self.count_parked(order);
-        let stand = (!is_others_turn && !kept && !order.alone)
+        let stand = (!is_others_turn && !kept && !order.is_alone())
             .then(|| {
                 let begins = group.virtual_now(&order.guard, now);
                 Stand::new(begins, begins + group.slice_units())
@@ -195,7 +195,7 @@ impl Lane {
             order.catch_up(group, now);
         }
         order.charge(group, cpu, now, now);
-        if !order.alone {
+        if !order.is_alone() {
             order.settle(group, now, 0);
         }
         if waits {

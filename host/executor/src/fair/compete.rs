@@ -124,7 +124,7 @@ impl Lane {
 
     /// A group stops competing.
     pub(super) fn deactivate(&self, order: &mut RunOrder, group: &GroupState, now: u64) {
-        if !order.alone {
+        if !order.is_alone() {
             order.settle(group, now, 0);
         }
         let slice = group.standing(&order.guard).active_slice;

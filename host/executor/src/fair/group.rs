@@ -123,6 +123,10 @@ impl GroupState {
 
     #[inline]
     fn part(&self, guard: &LaneGuard) -> &Part {
+        if guard.is_alone() {
+            // The part's line alone is touched.
+            return &self.at_home;
+        }
         let part = self.part_in(guard.index());
         part.expect("a group has its part before it comes to a lane")
     }
@@ -189,6 +193,7 @@ impl GroupState {
     }
 
     /// Its virtual time with what is in flight at `now` and not charged yet, by the clock.
+    #[inline]
     pub(super) fn virtual_now(&self, guard: &LaneGuard, now: u64) -> Virtual {
         let standing = self.standing(guard);
         let in_flight =

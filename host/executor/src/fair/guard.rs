@@ -14,17 +14,24 @@ pub(super) struct LaneGuard {
     lane: LaneId,
     /// Which lane of its executor it is.
     index: usize,
+    /// There is no other.
+    alone: bool,
 }
 
 impl LaneGuard {
     /// The guard of a new lane, to be put behind its lock.
-    pub(super) fn new(index: usize) -> Self {
+    pub(super) fn new(index: usize, alone: bool) -> Self {
         // Not loom's: an id orders nothing.
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         Self {
             lane: NEXT.fetch_add(1, Relaxed),
             index,
+            alone,
         }
+    }
+
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
     }
 
     pub(super) fn index(&self) -> usize {

@@ -132,12 +132,14 @@ impl<K: Ord + Copy> Heap<K> {
         }
     }
 
+    #[inline]
     fn swap(&mut self, guard: &mut LaneGuard, a: usize, b: usize) {
         self.entries.swap(a, b);
         self.note(guard, a);
         self.note(guard, b);
     }
 
+    #[inline]
     fn note(&self, guard: &mut LaneGuard, place: usize) {
         self.entries[place].group.standing_mut(guard).place = place;
     }

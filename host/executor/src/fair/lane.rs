@@ -56,6 +56,7 @@ pub(crate) struct Lane {
     /// Tells executors apart: the first of the lanes.
     lanes: LaneId,
     order: Apart<Mutex<RunOrder>>,
+    told: alloc::sync::Arc<Apart<Told>>,
     pub(super) board: Board,
     /// Groups that wait for their rates: parked, or with polls in flight and further tasks. Changed under the lock.
     pub(super) parked: AtomicUsize,
@@ -64,7 +65,8 @@ pub(crate) struct Lane {
     shortest: AtomicUsize,
     /// Groups for which there is room to compete. Raised under the lock; a group that goes lowers it.
     pub(super) groups: Arc<AtomicUsize>,
-    platform: alloc::sync::Arc<dyn Platform>,
+    /// Is told when the lock is taken, if that counts it.
+    platform: Option<alloc::sync::Arc<dyn Platform>>,
 }
 
 impl Lane {
@@ -82,11 +84,12 @@ impl Lane {
             index,
             lanes: first.unwrap_or(id),
             order: Apart(Mutex::new(order)),
+            told: board.of(index).clone(),
             board: board.clone(),
             parked: AtomicUsize::new(0),
             shortest: AtomicUsize::new(usize::MAX),
             groups: Arc::new(AtomicUsize::new(0)),
-            platform: platform.clone(),
+            platform: platform.counts_lanes().then(|| platform.clone()),
         }
     }
 
@@ -106,21 +109,28 @@ impl Lane {
     /// What it tells the others.
     #[inline]
     pub(super) fn told(&self) -> &Told {
-        self.board.of(self.index)
+        &self.told
     }
 
     #[inline]
     pub(super) fn lock(&self) -> Hold<'_> {
-        self.platform.takes_lane(self.index);
+        self.count();
         let order = self.order.lock();
         #[cfg(feature = "lane-hold")]
         let order = Hold::begin(order);
         order
     }
 
+    #[inline]
+    fn count(&self) {
+        if let Some(platform) = &self.platform {
+            platform.takes_lane(self.index);
+        }
+    }
+
     /// The lock, unless another has it.
     pub(super) fn try_lock(&self) -> Option<Hold<'_>> {
-        self.platform.takes_lane(self.index);
+        self.count();
         let order = self.order.try_lock()?;
         #[cfg(feature = "lane-hold")]
         let order = Hold::begin(order);
@@ -195,7 +205,7 @@ impl Lane {
     /// Moves `least` on, and tells the others where this lane stands.
     pub(super) fn advance(&self, order: &mut RunOrder, now: u64) {
         order.advance(now);
-        if !order.alone {
+        if !order.is_alone() {
             let first = order.first(now);
             self.told().tell(first, order.least);
         }
@@ -204,7 +214,7 @@ impl Lane {
     /// A group is about to begin to compete: what is known of the other lanes is not too old. They write what this reads
     /// at every turn, so it does not look each time: a `least` that is late is one that lets a group start a bit earlier.
     pub(super) fn look_at_others(&self, order: &mut RunOrder, now: u64) {
-        if order.alone {
+        if order.is_alone() {
             return;
         }
         let often = LOOK * self.board.len() as u64;

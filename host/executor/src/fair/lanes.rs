@@ -123,7 +123,9 @@ impl Lanes {
         named % self.lanes.len()
     }
 
-    fn is_alone(&self) -> bool {
+    /// Whether there is one lane only.
+    #[inline]
+    pub(crate) fn is_alone(&self) -> bool {
         self.lanes.len() == 1
     }
 
@@ -295,11 +297,8 @@ impl Lanes {
     /// Whether a lane is known that is behind what is at `stand` in that of `domain`. Looks at one, if it is time to.
     #[inline]
     pub(crate) fn is_behind(&self, domain: usize, look: &mut Look, now: u64) -> bool {
-        !self.is_alone()
-            && self
-                .board
-                .stand(domain)
-                .is_some_and(|stand| self.finds_behind(domain, look, stand, now))
+        let stand = self.board.stand(domain);
+        stand.is_some_and(|stand| self.finds_behind(domain, look, stand, now))
     }
 
     fn finds_behind(&self, domain: usize, look: &mut Look, stand: Stand, now: u64) -> bool {

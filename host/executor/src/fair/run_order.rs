@@ -51,8 +51,6 @@ pub(super) struct RunOrder {
     even: Virtual,
     /// The weights of those that compete: of groups that have no tenant, and of tenants.
     pub(super) weights: usize,
-    /// There is no other lane.
-    pub(super) alone: bool,
     /// What no group is behind that competes in any lane, as it was when this lane last looked.
     pub(super) machine: Virtual,
     /// When that was.
@@ -86,7 +84,7 @@ impl Room {
 impl RunOrder {
     pub(super) fn new(lane: usize, alone: bool) -> Self {
         Self {
-            guard: LaneGuard::new(lane),
+            guard: LaneGuard::new(lane, alone),
             waiting: Heap::new(),
             running: Running::with_room(1),
             parked: Heap::new(),
@@ -97,10 +95,15 @@ impl RunOrder {
             least: 0,
             even: 0,
             weights: 0,
-            alone,
             machine: 0,
             looked: 0,
         }
+    }
+
+    /// Whether there is no other lane.
+    #[inline]
+    pub(super) fn is_alone(&self) -> bool {
+        self.guard.is_alone()
     }
 
     /// For how many groups there is room.
@@ -154,7 +157,7 @@ impl RunOrder {
     pub(super) fn count_weight(&mut self, group: &GroupState, weight: usize) {
         let standing = group.standing_mut(&mut self.guard);
         let before = core::mem::replace(&mut standing.active_weight, weight);
-        if !self.alone {
+        if !self.is_alone() {
             return self.count_weight_here(group, before, weight);
         }
         let (counted, now) = match &group.tenant {
@@ -205,7 +208,7 @@ impl RunOrder {
     /// The first group that waits may have had turns in other lanes: its place is by those, too. A few at a time; a key
     /// that is still too early costs a turn that is another's.
     pub(super) fn refresh(&mut self, now: u64) {
-        if self.alone {
+        if self.is_alone() {
             return;
         }
         for _ in 0..REFRESHED {
@@ -225,7 +228,7 @@ impl RunOrder {
 
     /// What no group is behind that competes on the machine.
     fn floor(&self) -> Virtual {
-        if self.alone { self.least } else { self.machine }
+        if self.is_alone() { self.least } else { self.machine }
     }
 
     /// The deadline of the next turn, and that a slice later.
@@ -273,7 +276,7 @@ impl RunOrder {
     /// Moves a group that does not compete to where it would stand if it began to now: what is charged to it counts from
     /// there.
     pub(super) fn catch_up(&mut self, group: &GroupState, now: u64) {
-        if !self.alone {
+        if !self.is_alone() {
             self.settle(group, now, 0);
             if is_spread(group) {
                 return;
@@ -288,8 +291,9 @@ impl RunOrder {
 
     /// Its virtual time is at least this.
     fn raise(&mut self, group: &GroupState, to: Virtual, now: u64) {
+        let alone = self.is_alone();
         let standing = group.standing_mut(&mut self.guard);
-        if self.alone {
+        if alone {
             standing.virtual_time = standing.virtual_time.max(to);
         } else if standing.virtual_time < to {
             self.settle(group, now, to);
@@ -305,7 +309,7 @@ impl RunOrder {
     ///
     /// One that competes in several lanes is where the others have brought it: what it has in flight there is not seen here.
     pub(super) fn keep_up(&mut self, group: &GroupState, now: u64) {
-        if !self.alone && is_spread(group) {
+        if !self.is_alone() && is_spread(group) {
             return;
         }
         let had_turn = group.standing(&self.guard).had_turn;
@@ -433,7 +437,7 @@ impl RunOrder {
 
     /// Charges `cpu` nanoseconds that `group` used between `began` and `now`.
     pub(super) fn charge(&mut self, group: &GroupState, cpu: u64, began: u64, now: u64) {
-        if self.alone {
+        if self.is_alone() {
             group.charge_others(cpu, began, now, self.least);
         }
         self.flood = if group.counts.cpu() <= DEFAULT_NANOSECONDS {
@@ -442,9 +446,10 @@ impl RunOrder {
             self.flood.saturating_sub(cpu)
         };
         let units = group.weight().scale(u128::from(cpu));
+        let alone = self.is_alone();
         let standing = group.standing_mut(&mut self.guard);
         standing.virtual_time += units;
-        if !self.alone {
+        if !alone {
             let unsettled = &mut standing.unsettled;
             if unsettled.cpu == 0 {
                 unsettled.since = began;
@@ -456,7 +461,7 @@ impl RunOrder {
         if standing.active_weight > 0 {
             self.even += Weight::whole(self.weights).scale(u128::from(cpu));
         }
-        if !self.alone && group.standing(&self.guard).unsettled.cpu >= DEFAULT_NANOSECONDS {
+        if !self.is_alone() && group.standing(&self.guard).unsettled.cpu >= DEFAULT_NANOSECONDS {
             self.settle(group, now, 0);
         }
     }

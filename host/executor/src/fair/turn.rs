@@ -48,7 +48,7 @@ impl Lane {
         if was_idle {
             self.line_up(order, group, now);
         }
-        if !order.alone && (was_idle || is_first_further) {
+        if !order.is_alone() && (was_idle || is_first_further) {
             // The others may have to take it.
             self.advance(order, now);
         }

@@ -103,8 +103,13 @@ pub unsafe trait Platform: Send + Sync + 'static {
         0
     }
 
-    /// The calling core is about to take the lock of a domain's lane. For machines that count what it costs: it must not
-    /// stop the core here.
+    /// Whether to call [`takes_lane`](Self::takes_lane): for machines that count what locks cost. Asked once, when the
+    /// executor is made.
+    fn counts_lanes(&self) -> bool {
+        false
+    }
+
+    /// The calling core is about to take the lock of a domain's lane. It must not stop here, nor call the executor.
     fn takes_lane(&self, domain: usize) {
         let _ = domain;
     }

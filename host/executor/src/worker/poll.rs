@@ -79,7 +79,7 @@ impl Worker {
             let lanes = self.shared().lanes();
             let domain = slot.domain();
             let goes_on = self.has_nothing_else()
-                && !slot.look(|look| lanes.is_behind(domain, look, now))
+                && (lanes.is_alone() || !slot.look(|look| lanes.is_behind(domain, look, now)))
                 && !self.others_have_tasks();
             let most = if goes_on { left } else { 0 };
             let used = Used {

@@ -94,6 +94,10 @@ unsafe impl Platform for HostPlatform {
         self.os().domain_of(worker)
     }
 
+    fn counts_lanes(&self) -> bool {
+        self.os().counts_lanes()
+    }
+
     fn takes_lane(&self, domain: usize) {
         self.os().takes_lane(domain);
     }
