@@ -1,6 +1,5 @@
 //! The locks of fair lanes, as harts find them: one has it, the others wait, and what is behind it goes from cache to cache.
 
-use super::state::State;
 use crate::cost;
 
 /// The lock of a domain's lane.
@@ -14,7 +13,7 @@ pub(crate) struct LaneLock {
 
 impl LaneLock {
     /// A hart comes for it at `now`: how long that takes it, with the wait. `in_domain` harts share a cache.
-    fn take(&mut self, hart: usize, now: u64, in_domain: usize) -> u64 {
+    pub(super) fn take(&mut self, hart: usize, now: u64, in_domain: usize) -> u64 {
         let line = match self.last {
             None => 0,
             Some(last) if last == hart => 0,
@@ -24,19 +23,6 @@ impl LaneLock {
         self.last = Some(hart);
         self.held = self.held.max(now) + cost::LANE_HOLD + cost::LANE_LINES * line;
         self.held - now
-    }
-}
-
-impl State {
-    /// The hart that runs takes a lane's lock, and is busy until it has given it back.
-    pub(crate) fn take_lane(&mut self, domain: usize) {
-        let (Some(hart), Some(lane)) = (self.current, self.lanes.get_mut(domain)) else {
-            return;
-        };
-        let pending = self.harts[hart].pending;
-        let took = lane.take(hart, self.now + pending, self.in_domain);
-        self.harts[hart].pending += took;
-        self.harts[hart].stats.lanes += took;
     }
 }
 

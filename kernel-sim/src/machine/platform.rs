@@ -91,7 +91,16 @@ unsafe impl Platform for Machine {
     }
 
     fn takes_lane(&self, domain: usize) {
-        self.lock().take_lane(domain);
+        let mut state = self.lock();
+        let state = &mut *state;
+        let (Some(hart), Some(lane)) = (state.current, state.lanes.get_mut(domain)) else {
+            return;
+        };
+        // It is busy until it has given the lock back.
+        let hart_state = &mut state.harts[hart];
+        let took = lane.take(hart, state.now + hart_state.pending, state.in_domain);
+        hart_state.pending += took;
+        hart_state.stats.lanes += took;
     }
 
     fn current_worker(&self) -> Option<CurrentWorker> {
