@@ -105,6 +105,11 @@ impl Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} --workload {}", self.config().options(), self.workload)
+        write!(
+            f,
+            "{} --workload {}",
+            self.config().options(),
+            self.workload
+        )
     }
 }

@@ -106,8 +106,7 @@ impl Many {
             }
             // By then all harts are awake, and the tasks where they belong.
             between(sim, (4 * SLICE, window), groups, stop, move |had| {
-                *to.lock().unwrap_or_else(PoisonError::into_inner) =
-                    had.iter().sum::<u64>();
+                *to.lock().unwrap_or_else(PoisonError::into_inner) = had.iter().sum::<u64>();
             });
         });
         let had = *had.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +125,10 @@ impl Many {
         self.run(|sim, stop| {
             let weights = (0..self.harts / 4).map(|group| 100 * (group as u32 % 4 + 1));
             let weights: Vec<u32> = weights.collect();
-            let groups: Vec<_> = weights.iter().map(|&weight| sim.group("", weight)).collect();
+            let groups: Vec<_> = weights
+                .iter()
+                .map(|&weight| sim.group("", weight))
+                .collect();
             for group in &groups {
                 for _ in 0..16 {
                     spin(sim, group, &stop);
@@ -197,7 +199,10 @@ fn between(
         this.outside(window, move || {
             let after = spent(&that, &groups);
             stop.store(true, Relaxed);
-            let had = after.iter().zip(before).map(|(after, before)| after - before);
+            let had = after
+                .iter()
+                .zip(before)
+                .map(|(after, before)| after - before);
             to(had.collect());
         });
     });

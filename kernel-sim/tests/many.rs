@@ -36,7 +36,12 @@ fn shares_hold_for_the_machine() {
 #[test]
 fn who_wakes_waits_for_two_slices_at_most() {
     let got = many(256).share(100_000_000, 128);
-    println!("p50 {} ns, p99 {} ns of {}", got.waited(0.5), got.waited(0.99), got.waits.len());
+    println!(
+        "p50 {} ns, p99 {} ns of {}",
+        got.waited(0.5),
+        got.waited(0.99),
+        got.waits.len()
+    );
     assert!(got.waits.len() > 500);
     assert!(got.waited(0.99) <= 2_000_000, "{} ns", got.waited(0.99));
 }

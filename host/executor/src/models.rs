@@ -17,7 +17,8 @@ struct Nothing {
 unsafe impl Platform for Nothing {
     fn park(&self, _: WorkerId, _: Option<u64>) {}
     fn unpark(&self, _: WorkerId) {
-        self.unparks.fetch_add(1, core::sync::atomic::Ordering::SeqCst);
+        self.unparks
+            .fetch_add(1, core::sync::atomic::Ordering::SeqCst);
     }
     fn domains(&self, _: usize) -> usize {
         self.domains
@@ -44,12 +45,7 @@ fn executor() -> Executor {
 }
 
 /// With so many domains; and how often a worker was unparked.
-fn machine(
-    domains: usize,
-) -> (
-    Executor,
-    alloc::sync::Arc<core::sync::atomic::AtomicUsize>,
-) {
+fn machine(domains: usize) -> (Executor, alloc::sync::Arc<core::sync::atomic::AtomicUsize>) {
     let nothing = Nothing {
         domains,
         unparks: alloc::sync::Arc::default(),
@@ -238,7 +234,12 @@ fn admit_against_admit() {
         let group = executor.group().build();
         let (theirs, its) = (executor.clone(), group.state().clone());
         let other = thread::spawn(move || theirs.shared().lanes().of(1).admit(&its).unwrap());
-        executor.shared().lanes().of(1).admit(group.state()).unwrap();
+        executor
+            .shared()
+            .lanes()
+            .of(1)
+            .admit(group.state())
+            .unwrap();
         other.join().unwrap();
     });
 }

@@ -1,6 +1,9 @@
 //! Several lanes: where tasks go, who takes them, and that a group is one for the whole machine.
 #![cfg(not(any(loom, shuttle)))]
 
+mod common;
+
+use common::CountingAllocator;
 use hart_executor::{CurrentWorker, Executor, Group, Platform, Step, Verdict, Worker, WorkerId};
 use std::{
     cell::Cell,
@@ -291,7 +294,9 @@ fn a_preemption_point_makes_way_for_another_domain() {
 fn a_worker_that_pulls_several_tells_of_them() {
     let mut bed = Bed::new();
     let group = bed.executor.group().build();
-    let wakers: Vec<_> = (0..40).map(|_| bed.wait(&group, "t", SLICE / 1_000)).collect();
+    let wakers: Vec<_> = (0..40)
+        .map(|_| bed.wait(&group, "t", SLICE / 1_000))
+        .collect();
     bed.polls(0, 40);
     bed.took();
     // One of them is in the domain of worker 1, so that its polls are known to be short there.
@@ -311,18 +316,17 @@ fn a_worker_that_pulls_several_tells_of_them() {
 #[test]
 fn a_close_empties_every_lane() {
     let mut bed = Bed::new();
+    let memory = CountingAllocator::default();
     let groups: Vec<_> = (0..8).map(|_| bed.executor.group().build()).collect();
-    let tasks: Vec<_> = groups
-        .iter()
-        .map(|group| {
-            let task = bed.executor.build_task().group(group);
-            task.spawn(std::future::pending::<()>())
-        })
-        .collect();
+    for group in &groups {
+        let task = bed.executor.build_task().group(group);
+        let task = task.try_spawn_in(std::future::pending::<()>(), memory.clone());
+        drop(task.unwrap());
+    }
     bed.polls(1, 3);
     bed.executor.close();
-    assert!(tasks.iter().all(hart_executor::JoinHandle::is_complete));
     assert_eq!(bed.executor.pending_tasks(), 0);
+    assert_eq!(memory.copies(), 1, "no queue has a task");
     for worker in &mut bed.workers {
         assert_eq!(worker.step(), Step::Closed);
     }
@@ -360,8 +364,31 @@ fn a_rate_is_one_for_all_domains() {
     assert!((0.49..0.51).contains(&share), "{share} of a core");
     // One clock for both: while one worker polls, the other waits.
     let throttled = stats.throttled_time.as_nanos() as f64;
-    assert!((0.9..1.1).contains(&(throttled / slept as f64)), "{throttled} of {slept}");
+    assert!(
+        (0.9..1.1).contains(&(throttled / slept as f64)),
+        "{throttled} of {slept}"
+    );
     group.set_cpu_rate(None);
     bed.polls(0, 1);
     bed.polls(1, 1);
+}
+
+/// Hunts a worker that sleeps for good while the only group that may go on later is parked in another domain.
+#[test]
+fn a_worker_sleeps_until_any_domain_has_something() {
+    let mut bed = Bed::new();
+    let group = bed.executor.group().cpu_rate(500).build();
+    bed.spin(&group, "a", 100 * SLICE);
+    bed.polls(1, 1);
+    let until = loop {
+        match bed.workers[0].step() {
+            Step::Sleep { until } => break until,
+            Step::Polled => panic!("its rate is used up"),
+            _ => {}
+        }
+    };
+    bed.machine
+        .now
+        .store(until.expect("there is something later"), Relaxed);
+    bed.polls(0, 1);
 }

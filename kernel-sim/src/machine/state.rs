@@ -195,10 +195,7 @@ impl State {
             harts,
             hart_of: Vec::new(),
             in_domain: config.in_domain.max(1),
-            lanes: vec![
-                LaneLock::default();
-                config.harts.div_ceil(config.in_domain.max(1)).max(1)
-            ],
+            lanes: vec![LaneLock::default(); config.harts.div_ceil(config.in_domain.max(1)).max(1)],
             ready: BTreeSet::new(),
             occurrences: BTreeMap::new(),
             sequence: 0,

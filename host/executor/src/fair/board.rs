@@ -102,9 +102,8 @@ impl Told {
 
     /// `first` is the deadline of the next turn, and that a slice later.
     pub(super) fn tell(&self, first: Option<(Virtual, Virtual)>, least: Virtual) {
-        let (first, late) = first.map_or((NONE, NONE), |(first, late)| {
-            (coarse(first), coarse(late))
-        });
+        let (first, late) =
+            first.map_or((NONE, NONE), |(first, late)| (coarse(first), coarse(late)));
         self.first.store(first, Relaxed);
         self.late.store(late, Relaxed);
         self.least.store(coarse(least), Relaxed);
@@ -203,7 +202,11 @@ impl Board {
             Some(behind) if is_busy(self.of(own)) => behind.min(0),
             Some(behind) => behind,
             None if is_busy(self.of(own)) => 0,
-            None => lanes().map(|(_, told)| ahead(told)).max().unwrap_or(0).max(0),
+            None => lanes()
+                .map(|(_, told)| ahead(told))
+                .max()
+                .unwrap_or(0)
+                .max(0),
         };
         let units = u128::from(ahead.unsigned_abs() as u64) << COARSE;
         if ahead < 0 {

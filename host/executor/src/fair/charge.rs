@@ -73,11 +73,10 @@ impl Lane {
         let kept = matches!(pace, Pace::Time(ran) if !self.is_used_up(order, group, ran));
         let is_others_turn = self.is_others_turn(order, group, now, kept);
         self.count_parked(order);
-        let stand = (!is_others_turn && !kept && !order.is_alone())
-            .then(|| {
-                let begins = group.virtual_now(&order.guard, now);
-                Stand::new(begins, begins + group.slice_units())
-            });
+        let stand = (!is_others_turn && !kept && !order.is_alone()).then(|| {
+            let begins = group.virtual_now(&order.guard, now);
+            Stand::new(begins, begins + group.slice_units())
+        });
         Charged {
             is_others_turn,
             stand,

@@ -352,8 +352,7 @@ impl Lanes {
         let own = self.of(taker.domain);
         let mut charged = own.charge(group, cpu, began, taker.now, pace, taker.batch);
         if let Some(stand) = charged.stand {
-            charged.is_others_turn |=
-                self.finds_behind(taker.domain, taker.look, stand, taker.now);
+            charged.is_others_turn |= self.finds_behind(taker.domain, taker.look, stand, taker.now);
         }
         charged
     }
@@ -375,8 +374,7 @@ impl Lanes {
         &self,
         mut batches: impl FnMut(usize) -> I,
     ) -> bool {
-        self.iter()
-            .any(|lane| lane.has_tasks(batches(lane.index)))
+        self.iter().any(|lane| lane.has_tasks(batches(lane.index)))
     }
 
     /// The group's virtual time, when all that is used of it is settled.

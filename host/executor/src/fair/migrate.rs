@@ -58,13 +58,7 @@ impl Lane {
         given
     }
 
-    fn give_first(
-        &self,
-        order: &mut RunOrder,
-        to: usize,
-        stand: Option<Stand>,
-        now: u64,
-    ) -> Given {
+    fn give_first(&self, order: &mut RunOrder, to: usize, stand: Option<Stand>, now: u64) -> Given {
         let group = loop {
             order.refresh(now);
             let Some((deadline, late)) = order.first(now) else {

@@ -228,7 +228,11 @@ impl RunOrder {
 
     /// What no group is behind that competes on the machine.
     fn floor(&self) -> Virtual {
-        if self.is_alone() { self.least } else { self.machine }
+        if self.is_alone() {
+            self.least
+        } else {
+            self.machine
+        }
     }
 
     /// The deadline of the next turn, and that a slice later.

@@ -15,9 +15,9 @@
 //! The room uses `sync`.
 
 mod current;
-mod interface;
 #[cfg(all(feature = "std", not(any(loom, shuttle))))]
 mod domains;
+mod interface;
 #[cfg(all(feature = "std", not(any(loom, shuttle))))]
 mod os;
 #[cfg(any(all(feature = "std", not(any(loom, shuttle))), all(loom, test)))]
