@@ -42,6 +42,10 @@ pub(crate) const NEAR: u64 = 25;
 /// The same from a core of another domain: 80 to 120 within a socket.
 pub(crate) const FAR: u64 = 100;
 
+/// A task of a group goes on where it was not before: what it needs of its data comes again, from a cache that is further
+/// away. A guess: some hundred lines, of a guest that has little. It may be a hundred times as much.
+pub(crate) const MOVED: u64 = 2_000;
+
 /// What so many units of fuel take.
 pub(crate) fn fuel(units: u64) -> u64 {
     units * FUEL / 100

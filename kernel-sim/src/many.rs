@@ -5,6 +5,7 @@ use crate::{
     run::run,
     schedule::Schedule,
     sim::{Sim, SimGroup},
+    stats::HartStats,
 };
 use hart_executor::{Verdict, yield_now};
 use std::sync::{
@@ -66,7 +67,7 @@ impl Got {
 }
 
 impl Many {
-    fn run(self, start: impl FnOnce(&Sim, Arc<AtomicBool>)) {
+    fn run(self, start: impl FnOnce(&Sim, Arc<AtomicBool>)) -> HartStats {
         let mut config = Config::new(1);
         config.harts = self.harts;
         config.in_domain = self.in_domain;
@@ -77,6 +78,27 @@ impl Many {
         if let Some(failure) = outcome.failure {
             panic!("{failure}");
         }
+        outcome.stats.total()
+    }
+
+    /// Groups of a task that computes all the time, so many for each hart: which part of their turns begin on another hart
+    /// than the last one ended on.
+    ///
+    /// # Panics
+    ///
+    /// If a promise of the executor is broken.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    pub fn moved(self, for_each: usize, window: u64) -> f64 {
+        let stats = self.run(|sim, stop| {
+            let groups: Vec<_> = (0..self.harts * for_each)
+                .map(|_| sim.group("", 100))
+                .collect();
+            for group in &groups {
+                spin(sim, group, &stop);
+            }
+            between(sim, (0, window), groups, stop, drop);
+        });
+        stats.moved as f64 / stats.polls as f64
     }
 
     /// Tasks of many groups, two for each hart, whose polls take `poll` nanoseconds each: the part of the harts' time that
@@ -89,7 +111,7 @@ impl Many {
     pub fn utilization(self, poll: u64, window: u64) -> f64 {
         let had = Arc::new(Mutex::new(0));
         let to = had.clone();
-        self.run(|sim, stop| {
+        let _ = self.run(|sim, stop| {
             let groups: Vec<_> = (0..(self.harts * 2).div_ceil(TASKS))
                 .map(|_| sim.group("", 100))
                 .collect();
@@ -122,7 +144,7 @@ impl Many {
     pub fn share(self, window: u64, sleepers: usize) -> Got {
         let got = Arc::new(Mutex::new(Got::default()));
         let (shares, waits) = (got.clone(), got.clone());
-        self.run(|sim, stop| {
+        let _ = self.run(|sim, stop| {
             let weights = (0..self.harts / 4).map(|group| 100 * (group as u32 % 4 + 1));
             let weights: Vec<u32> = weights.collect();
             let groups: Vec<_> = weights

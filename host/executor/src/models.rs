@@ -79,7 +79,7 @@ fn reclaim_against_finish() {
         let lane = executor.shared().lanes().of(0);
         // One worker is counted: it takes all there are. The other has just come.
         lane.add_worker();
-        let batch = Arc::new(Batch::new());
+        let batch = Arc::new(Batch::new(0));
         // The first turn shows that polls are short.
         let polled = lane.pop(0, &batch, 1).unwrap();
         let finished = lane.finish(&group, USED, Some(polled), &batch, 2);
@@ -87,7 +87,7 @@ fn reclaim_against_finish() {
         assert_eq!(batch.len(), 1, "the other task is in the batch");
         let (theirs, its, shared) = (batch.clone(), group.clone(), executor.clone());
         let other = thread::spawn(move || {
-            let own = Batch::new();
+            let own = Batch::new(0);
             let lane = shared.shared().lanes().of(0);
             if let Some(popped) = lane.pop(1, &own, 1) {
                 let _ = lane.finish(&its, USED, Some(popped), &own, 0);
@@ -174,7 +174,7 @@ fn settle_against_settle() {
         let before = Lanes::virtual_time(&group);
         let (theirs, its) = (executor.clone(), group.clone());
         let other = thread::spawn(move || {
-            let batch = Batch::new();
+            let batch = Batch::new(0);
             let pulled = pop(&theirs, 1, &batch);
             pulled.is_some_and(|pulled| {
                 drop(pulled.task);
@@ -182,7 +182,7 @@ fn settle_against_settle() {
                 true
             })
         });
-        let batch = Batch::new();
+        let batch = Batch::new(0);
         let mut turns = 0;
         while let Some(pulled) = pop(&executor, 0, &batch) {
             drop(pulled.task);
@@ -209,7 +209,7 @@ fn pull_against_pull() {
         let others = [(); 2].map(|()| {
             let (executor, group, polled) = (executor.clone(), group.clone(), polled.clone());
             thread::spawn(move || {
-                let batch = Batch::new();
+                let batch = Batch::new(0);
                 if let Some(pulled) = pop(&executor, 1, &batch) {
                     drop(pulled.task);
                     polled.fetch_add(1, SeqCst);
@@ -251,7 +251,7 @@ fn pull_against_close() {
         let (executor, group) = group_with(2);
         let (theirs, its) = (executor.clone(), group.clone());
         let other = thread::spawn(move || {
-            let batch = Batch::new();
+            let batch = Batch::new(0);
             if let Some(pulled) = pop(&theirs, 1, &batch) {
                 let lane = theirs.shared().lanes().of(1);
                 // It was woken meanwhile.
@@ -285,7 +285,7 @@ fn pull_against_sleep() {
             shared.add_worker();
         }
         // The first turn shows that polls are short: half of the others are moved together.
-        let batch = Batch::new();
+        let batch = Batch::new(0);
         let first = pop(&executor, 0, &batch).unwrap();
         drop(first.task);
         finish(&executor, &state, 0, &batch);
@@ -293,7 +293,7 @@ fn pull_against_sleep() {
         let sleeper = thread::spawn(move || {
             // It announces that it sleeps, and looks once more.
             theirs.shared().idle().announce(0, false);
-            let batch = Batch::new();
+            let batch = Batch::new(0);
             let mut found = 0;
             while let Some(pulled) = pop(&theirs, 0, &batch) {
                 drop(pulled.task);

@@ -101,7 +101,7 @@ impl Slot {
             registry: Registry::new(),
             run_woken: AtomicBool::new(false),
             awaited: Awaited::new(),
-            batch: Batch::new(),
+            batch: Batch::new(worker),
             flight: Flight::default(),
             counts: Counts::default(),
             own: Own {

@@ -1,8 +1,7 @@
-//! The fair lane: runnable tasks of groups behind one lock.
+//! A fair lane: the runnable tasks of groups in a domain, behind one lock.
 //!
-//! One lane for the whole executor. A poll in this lane is microseconds to milliseconds long, so that the lock is rarely
-//! asked for; and fairness holds across the machine by construction, because every worker takes the turn that is next
-//! anywhere.
+//! A small machine has one lane, where fairness holds by construction, because every worker takes the turn that is next
+//! anywhere. A large one has one for every few workers, so that the lock is rarely asked for: see [`lanes`](super::lanes).
 //!
 //! The protocol:
 //!
@@ -21,7 +20,8 @@
 //! 6. Nothing is allocated or freed under the lock: tasks are linked through their headers; room for a group to be
 //!    ordered in is reserved before its first task is spawned ([`admit`](Lane::admit)), and for one that runs on a further
 //!    worker before that is made.
-//! 7. A hold takes `O(log n)` steps for each group that it moves, of `n`. Two things pass over all of them, and neither is
+//! 7. With several lanes, whoever changes what is next tells it before it gives the lock back: see [`board`](super::board).
+//! 8. A hold takes `O(log n)` steps for each group that it moves, of `n`. Two things pass over all of them, and neither is
 //!    a turn: room that grows, and a change of a tenant's rate, over those that wait for theirs.
 //!
 //! What is changed under the lock only is read without it as a hint, with Relaxed, unless the field says otherwise.

@@ -68,7 +68,7 @@ impl Lane {
             if stand.is_some_and(|stand| !stand.makes_way(deadline, late, more)) {
                 return Given::Nothing;
             }
-            let Some(group) = order.next(now) else {
+            let Some(group) = order.next(now, None) else {
                 return Given::Nothing;
             };
             if group.standing(&order.guard).polls > 0 {

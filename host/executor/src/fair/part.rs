@@ -5,7 +5,10 @@ use super::{
     task_list::GroupTasks,
     virtual_time::Virtual,
 };
-use crate::sync::{Apart, Arc, AtomicBool, AtomicUsize, Ordering::Relaxed};
+use crate::{
+    platform::WorkerId,
+    sync::{Apart, Arc, AtomicBool, AtomicUsize, Ordering::Relaxed},
+};
 
 pub(super) struct Part {
     /// The lane has room for it. Set under the lane's lock.
@@ -44,6 +47,8 @@ pub(super) struct Standing {
     pub(super) poll_time: u64,
     /// It has had a turn since it was made.
     pub(super) had_turn: bool,
+    /// The worker that had its last turn.
+    pub(super) last: WorkerId,
     /// Where it is in a heap, if it is in one.
     pub(super) place: usize,
     /// Its place among the groups with polls in flight.

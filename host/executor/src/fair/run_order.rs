@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{
     error::SpawnError,
+    planted::{Planted, is_planted},
+    platform::WorkerId,
     sync::{Arc, Ordering::Relaxed},
 };
 use alloc::vec::Vec;
@@ -18,6 +20,10 @@ use alloc::vec::Vec;
 /// How much more than all others new groups may use before further ones get no credit. Chosen, not measured: a burst of
 /// eight is served at once.
 const FLOOD: u64 = 8 * DEFAULT_NANOSECONDS;
+
+/// The part of a slice by which a turn may come late, for one that resumes on the core where it was. Chosen, not measured:
+/// those that wait in step with each other are within a slice.
+const NEAR: Virtual = 2;
 
 /// Groups whose place is made right before one of them is taken. Chosen, not measured.
 const REFRESHED: usize = 4;
@@ -261,8 +267,15 @@ impl RunOrder {
             .insert(&mut self.guard, deadline, group.clone());
     }
 
-    pub(super) fn pop_waiting(&mut self) -> Option<Arc<GroupState>> {
-        let group = self.waiting.pop_first(&mut self.guard)?;
+    pub(super) fn pop_waiting(&mut self, worker: Option<WorkerId>) -> Option<Arc<GroupState>> {
+        let group = match worker {
+            // Those that have just woken are not kept waiting.
+            Some(worker) if self.woken == 0 && !is_planted(Planted::AnyCore) => {
+                let latest = |first, group: &GroupState| first + group.slice_units() / NEAR;
+                self.waiting.pop_near(&mut self.guard, worker, latest)?
+            }
+            _ => self.waiting.pop_first(&mut self.guard)?,
+        };
         self.woken -= usize::from(group.standing(&self.guard).woken);
         Some(group)
     }
@@ -331,8 +344,9 @@ impl RunOrder {
         }
     }
 
-    /// The group whose turn it is: one that waits, which it does no more, or one that runs.
-    pub(super) fn next(&mut self, now: u64) -> Option<Arc<GroupState>> {
+    /// The group whose turn it is: one that waits, which it does no more, or one that runs. Of those whose turns would be over
+    /// at nearly the same time a worker gets one that it had last, whose data is in its caches.
+    pub(super) fn next(&mut self, now: u64, worker: Option<WorkerId>) -> Option<Arc<GroupState>> {
         self.refresh(now);
         let first = self.waiting.first().map(|(deadline, _)| deadline);
         let running = self.earliest_running(now);
@@ -341,7 +355,7 @@ impl RunOrder {
                 self.running.get(place).cloned()
             }
             _ => {
-                let group = self.pop_waiting()?;
+                let group = self.pop_waiting(worker)?;
                 group.standing_mut(&mut self.guard).woken = false;
                 Some(group)
             }

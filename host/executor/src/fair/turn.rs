@@ -73,7 +73,7 @@ impl Lane {
     ) -> Option<TaskRef> {
         self.unpark(order, now);
         let group = loop {
-            let next = order.next(now);
+            let next = order.next(now, Some(batch.worker()));
             // A worker that is turned away looks at `next_refill` before it sleeps.
             self.count_parked(order);
             let group = next?;
@@ -121,6 +121,7 @@ impl Lane {
         standing.polls += 1;
         standing.began += u128::from(now);
         standing.had_turn = true;
+        standing.last = batch.worker();
         order.running.update(&order.guard, group, now);
         self.told().begin();
         self.told().sub(size);
@@ -188,7 +189,7 @@ impl Lane {
             order.wait(&group);
         }
         self.count_parked(order);
-        let waiting = order.pop_waiting();
+        let waiting = order.pop_waiting(None);
         let group = waiting.clone().or_else(|| {
             let (_, place) = order.running.earliest(0)?;
             order.running.get(place).cloned()
