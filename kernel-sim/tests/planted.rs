@@ -141,12 +141,29 @@ fn use_that_is_forgotten_when_a_lane_settles() {
     is_found_in_domains(Planted::NeverSettles, 2, &[Oracle::Shares]);
 }
 
-#[test]
-fn one_lane_for_256_harts() {
-    let many = |harts| Many {
+/// With domains of 8 harts.
+fn many(harts: usize) -> Many {
+    Many {
         harts,
         in_domain: 8,
+    }
+}
+
+#[test]
+fn groups_that_go_from_core_to_core() {
+    let moved = |fault| {
+        plant(fault);
+        let moved = many(8).moved(2, 100_000_000);
+        plant(None);
+        moved
     };
+    let (sound, found) = (moved(None), moved(Some(Planted::AnyCore)));
+    println!("{sound:.3} of turns elsewhere, {found:.3} on any core");
+    assert!(sound <= 0.1 && found > 0.2, "{sound} and {found}");
+}
+
+#[test]
+fn one_lane_for_256_harts() {
     let linear = |fault| {
         plant(fault);
         let part = [256, 2].map(|harts| many(harts).utilization(100_000, 5_000_000));

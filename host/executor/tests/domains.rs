@@ -18,6 +18,11 @@ use std::{
 
 const SLICE: u64 = 1_000_000;
 
+/// Under Miri, for which each step takes long, a few: enough for everything to run, and not for shares to be seen.
+const fn long(steps: u64) -> u64 {
+    if cfg!(miri) { steps / 20 } else { steps }
+}
+
 /// Cores of which each is a domain, stepped by hand, with one clock, which tasks move.
 struct Machine {
     domains: usize,
@@ -189,14 +194,17 @@ fn a_group_is_one_for_all_domains() {
     bed.polls(1, 20);
     bed.took();
     let before = [&wide, &narrow].map(|group| group.stats().cpu_time);
-    for _ in 0..400 {
+    for _ in 0..long(400) {
         bed.polls(0, 1);
         bed.polls(1, 1);
     }
     let [wide, narrow] = [(&wide, before[0]), (&narrow, before[1])]
         .map(|(group, before)| (group.stats().cpu_time - before).as_millis());
     // Half of the machine each: that is all that one domain has.
-    assert!(narrow.abs_diff(wide) <= 16, "{narrow} ms against {wide} ms");
+    assert!(
+        cfg!(miri) || narrow.abs_diff(wide) <= 16,
+        "{narrow} ms against {wide} ms"
+    );
 }
 
 /// Hunts a lane that lags: its group has a tenth of what the same weight has in the other domain.
@@ -213,13 +221,13 @@ fn a_lane_that_lags_is_helped() {
     bed.polls(1, 10);
     bed.took();
     let before: Vec<_> = groups.iter().map(|group| group.stats().cpu_time).collect();
-    for _ in 0..1_100 {
+    for _ in 0..long(1_100) {
         bed.polls(0, 1);
         bed.polls(1, 1);
     }
     for (group, before) in groups.iter().zip(before) {
         let used = (group.stats().cpu_time - before).as_millis();
-        assert!(used.abs_diff(200) <= 8, "{used} ms of 200");
+        assert!(cfg!(miri) || used.abs_diff(200) <= 8, "{used} ms of 200");
     }
 }
 
@@ -235,19 +243,22 @@ fn tasks_of_a_group_spread_over_the_domains() {
         bed.spin(&group, name, SLICE);
     }
     bed.polls(1, 5);
-    for _ in 0..100 {
+    for _ in 0..long(100) {
         bed.polls(0, 1);
         bed.polls(1, 1);
     }
     bed.took();
-    for _ in 0..300 {
+    for _ in 0..long(300) {
         bed.polls(0, 1);
         bed.polls(1, 1);
     }
     let took = bed.took();
     for name in NAMES {
         let polls = took.iter().filter(|(polled, _)| *polled == name).count();
-        assert!((70..=130).contains(&polls), "{name} had {polls} of 600");
+        assert!(
+            cfg!(miri) || (70..=130).contains(&polls),
+            "{name} had {polls} of 600"
+        );
     }
 }
 
@@ -344,7 +355,7 @@ fn a_rate_is_one_for_all_domains() {
     bed.polls(1, 1);
     let began = bed.machine.now();
     let mut slept = 0;
-    while bed.machine.now() - began < 4_000 * SLICE {
+    while bed.machine.now() - began < long(4_000) * SLICE {
         let mut next = u64::MAX;
         for worker in &mut bed.workers {
             match worker.step() {
@@ -361,11 +372,14 @@ fn a_rate_is_one_for_all_domains() {
     let stats = group.stats();
     let passed = Duration::from_nanos(bed.machine.now());
     let share = stats.cpu_time.as_secs_f64() / passed.as_secs_f64();
-    assert!((0.49..0.51).contains(&share), "{share} of a core");
+    assert!(
+        cfg!(miri) || (0.49..0.51).contains(&share),
+        "{share} of a core"
+    );
     // One clock for both: while one worker polls, the other waits.
     let throttled = stats.throttled_time.as_nanos() as f64;
     assert!(
-        (0.9..1.1).contains(&(throttled / slept as f64)),
+        cfg!(miri) || (0.9..1.1).contains(&(throttled / slept as f64)),
         "{throttled} of {slept}"
     );
     group.set_cpu_rate(None);
