@@ -18,6 +18,8 @@ pub struct Config {
     pub harts: usize,
     /// How many of them share a cache: those are a domain. At least 1.
     pub in_domain: usize,
+    /// All of them have one fair lane, whatever caches they share: to compare with.
+    pub one_lane: bool,
     /// Which of them goes on next.
     pub schedule: Schedule,
     /// What goes wrong.
@@ -40,6 +42,7 @@ impl Config {
             seed,
             harts: 4,
             in_domain: IN_DOMAIN,
+            one_lane: false,
             schedule: Schedule::Random,
             faults: Faults::none(),
             keep_trace: false,

@@ -34,17 +34,19 @@ pub(crate) const BOOT: u64 = 20_000;
 /// Having the lock of a fair lane, when all that is behind it is in the core's own cache. Measured: 50, by
 /// `hart-bench executor --only lane_hold`.
 pub(crate) const LANE_HOLD: u64 = 50;
-/// Lines behind that lock which a turn writes, each of which comes from the core that had it before. Counted in the code.
-pub(crate) const LANE_LINES: u64 = 20;
+/// Lines that come one after the other from the core that had the lock before; of the 20 or so that a turn writes the others
+/// come meanwhile. Measured: where two cores do nothing but take turns of 50 groups, one takes 215 in all.
+pub(crate) const LANE_LINES: u64 = 7;
 /// A line from another core of the same domain. From the literature, not measured here: core-to-core latencies of AMD's
-/// Zen 2 and 3 are 20 to 30 within a core complex. One after the other, although a core can have several on their way.
+/// Zen 2 and 3 are 20 to 30 within a core complex.
 pub(crate) const NEAR: u64 = 25;
 /// The same from a core of another domain: 80 to 120 within a socket.
 pub(crate) const FAR: u64 = 100;
 
 /// A task of a group goes on where it was not before: what it needs of its data comes again, from a cache that is further
-/// away. A guess: some hundred lines, of a guest that has little. It may be a hundred times as much.
-pub(crate) const MOVED: u64 = 2_000;
+/// away. A guess, for a guest that has little: some twenty lines. For one that computes on much it is a hundred times as
+/// much.
+pub(crate) const MOVED: u64 = 500;
 
 /// What so many units of fuel take.
 pub(crate) fn fuel(units: u64) -> u64 {

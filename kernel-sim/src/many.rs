@@ -24,8 +24,10 @@ const TASKS: usize = 8;
 pub struct Many {
     /// How many harts, up to [`MAX_HARTS`](crate::MAX_HARTS).
     pub harts: usize,
-    /// How many of them share a lane.
+    /// How many of them share a cache, and so a lane.
     pub in_domain: usize,
+    /// All of them share a lane.
+    pub one_lane: bool,
 }
 
 /// What many groups got, and for how long tasks waited that woke.
@@ -71,6 +73,7 @@ impl Many {
         let mut config = Config::new(1);
         config.harts = self.harts;
         config.in_domain = self.in_domain;
+        config.one_lane = self.one_lane;
         config.schedule = Schedule::Time;
         config.max_steps = u64::MAX;
         let stop = Arc::new(AtomicBool::new(false));

@@ -7,6 +7,7 @@ fn many(harts: usize) -> Many {
     Many {
         harts,
         in_domain: 8,
+        one_lane: false,
     }
 }
 

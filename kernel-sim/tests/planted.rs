@@ -146,6 +146,7 @@ fn many(harts: usize) -> Many {
     Many {
         harts,
         in_domain: 8,
+        one_lane: false,
     }
 }
 

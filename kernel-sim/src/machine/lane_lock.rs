@@ -36,10 +36,10 @@ mod tests {
         let mut lane = LaneLock::default();
         assert_eq!(lane.take(0, 1_000, 8), 50);
         assert_eq!(lane.take(0, 2_000, 8), 50, "nobody else had it");
-        assert_eq!(lane.take(1, 3_000, 8), 550, "from near");
+        assert_eq!(lane.take(1, 3_000, 8), 225, "from near");
         assert_eq!(
             lane.take(9, 3_000, 8),
-            550 + 2_050,
+            225 + 750,
             "after that one, and from far"
         );
     }

@@ -83,7 +83,11 @@ unsafe impl Platform for Machine {
     }
 
     fn domain_of(&self, worker: WorkerId) -> usize {
-        worker / self.lock().in_domain
+        let state = self.lock();
+        if state.lanes.len() == 1 {
+            return 0;
+        }
+        worker / state.in_domain
     }
 
     fn counts_lanes(&self) -> bool {
@@ -96,11 +100,18 @@ unsafe impl Platform for Machine {
         let (Some(hart), Some(lane)) = (state.current, state.lanes.get_mut(domain)) else {
             return;
         };
-        // It is busy until it has given the lock back.
         let hart_state = &mut state.harts[hart];
-        let took = lane.take(hart, state.now + hart_state.pending, state.in_domain);
+        let now = state.now + hart_state.pending;
+        // A worker that runs ends a poll and takes the next one at one lock; one that is stepped does so at two.
+        let (left, at) = hart_state.left_lane;
+        if left == domain && now <= at + cost::POLL {
+            return;
+        }
+        // It is busy until it has given the lock back.
+        let took = lane.take(hart, now, state.in_domain);
         hart_state.pending += took;
         hart_state.stats.lanes += took;
+        hart_state.left_lane = (domain, now + took);
     }
 
     fn current_worker(&self) -> Option<CurrentWorker> {

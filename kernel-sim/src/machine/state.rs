@@ -56,6 +56,8 @@ pub(crate) struct Hart {
     pub(crate) interrupts: u32,
     /// What its code has cost since it last paused.
     pub(crate) pending: u64,
+    /// The lane whose lock it had last, and until when.
+    pub(crate) left_lane: (usize, u64),
     pub(crate) cpu: u64,
     /// CPU time that its present wait for `ready` adds.
     working: u64,
@@ -166,6 +168,7 @@ impl State {
                 token: false,
                 interrupts: 0,
                 pending: 0,
+                left_lane: (usize::MAX, 0),
                 cpu: 0,
                 working: 0,
                 slowness: if faults.has(Fault::Slow) && rng.bool() {
@@ -187,6 +190,11 @@ impl State {
             .collect();
         let close_at = (faults.has(Fault::Close) && one_in(&mut rng, 3))
             .then(|| log_uniform(&mut rng, 1_000, 3_000_000));
+        let lanes = if config.one_lane {
+            1
+        } else {
+            config.harts.div_ceil(config.in_domain.max(1))
+        };
         let mut state = Self {
             seed: config.seed,
             now: 0,
@@ -195,7 +203,7 @@ impl State {
             harts,
             hart_of: Vec::new(),
             in_domain: config.in_domain.max(1),
-            lanes: vec![LaneLock::default(); config.harts.div_ceil(config.in_domain.max(1)).max(1)],
+            lanes: vec![LaneLock::default(); lanes],
             ready: BTreeSet::new(),
             occurrences: BTreeMap::new(),
             sequence: 0,

@@ -74,9 +74,16 @@ const LANES: [(&str, u64, u64); 3] = [
 
 /// What many harts get done, against as many times a half of what two do. The machine is deterministic: one round.
 fn lane(bench: &mut Bench, case: String, harts: usize, poll: u64, window: u64) {
-    let part = |harts, in_domain| Many { harts, in_domain }.utilization(poll, window);
-    let two = part(2, 2);
-    let (lanes, one) = (part(harts, 8) / two, part(harts, harts) / two);
+    let part = |harts, one_lane| {
+        let many = Many {
+            harts,
+            in_domain: 8,
+            one_lane,
+        };
+        many.utilization(poll, window)
+    };
+    let two = part(2, false);
+    let (lanes, one) = (part(harts, false) / two, part(harts, true) / two);
     bench.record(Row {
         suite: SUITE,
         case,
