@@ -6,6 +6,8 @@
 //!    is polled at once, and for the others it notifies after 3, as a thief does.
 //! 3. `take_in`, under the lock of its own lane: they are their group's oldest tasks there, and the group's turn begins.
 //!
+//! A lane that lags gives once in a slice: with a task less it may keep up.
+//!
 //! The group needs room in the other lane. That is made before tasks are taken: without memory they stay where they are.
 
 use super::{
@@ -68,6 +70,11 @@ impl Lane {
             if stand.is_some_and(|stand| !stand.makes_way(deadline, late, more)) {
                 return Given::Nothing;
             }
+            // All that wait in a lane lag with it, and many workers see that: it would be ahead with what they leave.
+            let gave = order.gave.is_some_and(|gave| now < gave + DEFAULT_NANOSECONDS);
+            if stand.is_some() && !more && gave {
+                return Given::Nothing;
+            }
             let Some(group) = order.next(now, None) else {
                 return Given::Nothing;
             };
@@ -97,6 +104,9 @@ impl Lane {
         for _ in 0..count {
             let task = group.tasks(&mut order.guard).pop();
             tasks.push_moved(task, to);
+        }
+        if stand.is_some() {
+            order.gave = Some(now);
         }
         let standing = group.standing_mut(&mut order.guard);
         standing.len -= count;

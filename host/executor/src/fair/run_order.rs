@@ -61,6 +61,8 @@ pub(super) struct RunOrder {
     pub(super) machine: Virtual,
     /// When that was.
     pub(super) looked: u64,
+    /// When this lane last gave a task away because it lags.
+    pub(super) gave: Option<u64>,
 }
 
 /// What grows with the number of groups.
@@ -103,6 +105,7 @@ impl RunOrder {
             weights: 0,
             machine: 0,
             looked: 0,
+            gave: None,
         }
     }
 
