@@ -7,7 +7,9 @@
 //! what is in flight counts. So `a` gets a turn only if its deadline is no later than that of `b`: before the turn its
 //! virtual time was ahead by no more than `b`'s slice, and after it by no more than its own slice more. The lead of `a` over
 //! `b`, in virtual time, is at most one turn of each: `s / w(a) + s / w(b)`, where a turn may be longer than a slice by the
-//! time between two preemption points. This does not depend on the number of workers.
+//! time between two preemption points. This does not depend on the number of workers. A worker may take a
+//! group that it had last for one whose turn ends up to half a slice before, unless somebody has just woken: that much is
+//! added.
 //!
 //! **Several lanes**, of `L`:
 //!
@@ -20,10 +22,11 @@
 //!    `2 * s / w(b)`.
 //! 3. *Until somebody looks.* Each worker looks at another lane at every turn and preemption point, but not more often than
 //!    [`LOOK`](super::lane::LOOK), one lane after the other. With `n` workers in each domain a lane is looked at `n` times
-//!    by the others while each of them has as many turns as there are other lanes: about `n` times in a slice. One look
-//!    takes at least a turn's worth from the lane that lags. It is at most as far behind as it falls in a slice.
+//!    by the others while each of them has as many turns as there are other lanes: about `n` times in a slice.
+//!    A lane that lags gives a group away, once in a slice: all that wait in it lag together, and with a group less they may
+//!    keep up; a lane that has more tasks gives at every look. It is at most as far behind as it falls in that time.
 //!
-//! So the lead of `a` over `b` is at most `(L + 1) * s / w(a) + 3 * s / w(b)` and twice the time between two preemption
+//! So the lead of `a` over `b` is at most `(L + 1.5) * s / w(a) + 3 * s / w(b)` and twice the time between two preemption
 //! points, however long they run. `kernel-sim` holds every run to that (its oracle `Shares` adds a slice of each, which a
 //! group may have in flight when it is asked). The share of a group that has had `t` differs from its weight's by no more
 //! than that part of `t`.

@@ -71,7 +71,9 @@ impl Lane {
                 return Given::Nothing;
             }
             // All that wait in a lane lag with it, and many workers see that: it would be ahead with what they leave.
-            let gave = order.gave.is_some_and(|gave| now < gave + DEFAULT_NANOSECONDS);
+            let gave = order
+                .gave
+                .is_some_and(|gave| now < gave + DEFAULT_NANOSECONDS);
             if stand.is_some() && !more && gave {
                 return Given::Nothing;
             }
