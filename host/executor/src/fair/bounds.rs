@@ -26,18 +26,19 @@
 //!    A lane that lags gives a group away, once in a slice: all that wait in it lag together, and with a group less they may
 //!    keep up; a lane that has more tasks gives at every look. It is at most as far behind as it falls in that time.
 //!
-//! So the lead of `a` over `b` is at most `(L + 1.5) * s / w(a) + 3 * s / w(b)` and twice the time between two preemption
-//! points, however long they run. `kernel-sim` holds every run to that (its oracle `Shares` adds a slice of each, which a
-//! group may have in flight when it is asked). The share of a group that has had `t` differs from its weight's by no more
-//! than that part of `t`.
+//! So, once the groups are where there is room for their weights, the lead of `a` over `b` is at most
+//! `(L + 1.5) * s / w(a) + 3 * s / w(b)` and twice the time between two preemption points, however long they run.
+//! `kernel-sim` holds every run to that from the beginning (its oracle `Shares` adds a slice of each, which a group may have in
+//! flight when it is asked). The share of a group that has had `t` differs from its weight's by no more than that part of
+//! `t`.
 //!
 //! *Load.* Tasks of one group have one virtual time, wherever they wait. A worker also pulls from a lane that has more tasks
 //! for each worker, by more than one, if their turn ends no later than its own would: so they spread until every domain
 //! has as many, and first in, first out within a group holds for each domain, not for the machine.
 //!
 //! *Sleep.* A group that wakes begins at `max(its own virtual time, least - a slice)`, where `least` is the lowest of all
-//! lanes in which something competes, as its lane saw it up to `L * LOOK` ago. `least` only grows: a late one gives a bit more
-//! credit, never less. It waits for no turn that ends later than its own, in a lane whose workers come to a preemption point
+//! lanes in which something competes, as its lane saw it up to `L * LOOK` ago. `least` grows, unless a group that lags is
+//! pulled: a late one gives a bit more credit. It waits for no turn that ends later than its own, in a lane whose workers come to a preemption point
 //! once in a slice: for a slice over the number of the domain's workers, if nobody else has woken.
 //!
 //! *Rates* are charged when a lane settles. A group may so use up to a slice for each lane beyond its rate, which is taken
@@ -47,5 +48,4 @@
 //! along, where here a group's virtual time is one for all lanes, so that there is nothing to translate. `scx_rusty` and
 //! `scx_lavd`: a domain for each last-level cache, balanced by pulling, by greedy workers only when they have nothing or the
 //! difference is worth it. Go and BEAM: work is pulled by who runs dry, half of what there is, and the balance is looked at
-//! only now and then. Caladan: one line per core that says how its queue stands, read by others
-//! without a lock.
+//! only now and then. Caladan: one line per core that says how its queue stands, read by others without a lock.

@@ -1,11 +1,7 @@
 //! Which groups compete: those that begin and stop, those whose rate is used up, and room for all of them.
 
 use super::{
-    group::GroupState,
-    heap::Heap,
-    lane::Lane,
-    run_order::{Room, RunOrder},
-    tenant::TenantState,
+    group::GroupState, heap::Heap, lane::Lane, room::Room, run_order::RunOrder, tenant::TenantState,
 };
 use crate::{
     error::SpawnError,

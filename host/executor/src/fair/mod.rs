@@ -49,7 +49,7 @@
 //! | `share`, `task_list`, `tenant`, `account`, `part`, `group` | what the lanes know of groups and tenants |
 //! | `meter`, `flight` | what a poll has used |
 //! | `batch` | several tasks that a worker takes at once |
-//! | `heap`, `running`, `run_order` | which group is next |
+//! | `heap`, `room`, `running`, `run_order` | which group is next |
 //! | `hold` | how long the lock is held, for a bench |
 //! | `board` | what each lane tells the others |
 //! | `lane` | the lock, and the counts that are read without it |
@@ -78,6 +78,7 @@ mod lanes;
 mod meter;
 mod migrate;
 mod part;
+mod room;
 mod run_order;
 mod running;
 mod share;

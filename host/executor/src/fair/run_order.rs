@@ -4,13 +4,13 @@ use super::{
     group::GroupState,
     guard::LaneGuard,
     heap::Heap,
+    room::Room,
     running::Running,
     share::DEFAULT_WEIGHT,
     slice::DEFAULT_NANOSECONDS,
     virtual_time::{Virtual, Weight},
 };
 use crate::{
-    error::SpawnError,
     planted::{Planted, is_planted},
     platform::WorkerId,
     sync::{Arc, Ordering::Relaxed},
@@ -63,30 +63,6 @@ pub(super) struct RunOrder {
     pub(super) looked: u64,
     /// When this lane last gave a task away because it lags.
     pub(super) gave: Option<u64>,
-}
-
-/// What grows with the number of groups.
-pub(super) struct Room {
-    waiting: Heap<Virtual>,
-    parked: Heap<u64>,
-    held: Heap<u64>,
-    slices: Vec<(usize, usize)>,
-}
-
-impl Room {
-    /// For so many groups.
-    pub(super) fn new(groups: usize) -> Result<Self, SpawnError> {
-        let mut slices = Vec::new();
-        slices
-            .try_reserve_exact(groups)
-            .map_err(|_| SpawnError::Alloc)?;
-        Ok(Self {
-            waiting: Heap::with_room(groups)?,
-            parked: Heap::with_room(groups)?,
-            held: Heap::with_room(groups)?,
-            slices,
-        })
-    }
 }
 
 impl RunOrder {
