@@ -35,7 +35,7 @@ pub(crate) const BOOT: u64 = 20_000;
 /// `hart-bench executor --only lane_hold`.
 pub(crate) const LANE_HOLD: u64 = 50;
 /// Lines that come one after the other from the core that had the lock before; of the 20 or so that a turn writes the others
-/// come meanwhile. Measured: where two cores do nothing but take turns of 50 groups, one takes 215 in all.
+/// come meanwhile. Measured: where two cores do nothing but take turns of 50 groups with two tasks, one takes 215 with the hold.
 pub(crate) const LANE_LINES: u64 = 7;
 /// A line from another core of the same domain. From the literature, not measured here: core-to-core latencies of AMD's
 /// Zen 2 and 3 are 20 to 30 within a core complex.
@@ -75,6 +75,8 @@ impl Cost {
     /// Nanoseconds from a hart's last task to its sleep, where there is one other: a search, the
     /// announcement, and one more look.
     pub const IDLE: f64 = (ANNOUNCE + 2 * LOOK * (ROUNDS + 1)) as f64;
+    /// Nanoseconds for which a core has a fair lane's lock that another core of its domain had before.
+    pub const LANE: f64 = (LANE_HOLD + LANE_LINES * NEAR) as f64;
     /// Nanoseconds of sending an interrupt.
     pub const SEND: f64 = SEND as f64;
     /// Nanoseconds from an interrupt's sending to the first poll of the hart that it wakes: interrupt, wake,
