@@ -78,7 +78,7 @@ fn reclaim_against_finish() {
         let group = group.state().clone();
         let lane = executor.shared().lanes().of(0);
         // One worker is counted: it takes all there are. The other has just come.
-        lane.add_worker();
+        lane.add_worker(0);
         let batch = Arc::new(Batch::new(0));
         // The first turn shows that polls are short.
         let polled = lane.pop(0, &batch, 1).unwrap();
@@ -138,7 +138,7 @@ fn group_with(tasks: usize) -> (Executor, Arc<GroupState>) {
     }
     let state = group.state().clone();
     for domain in 0..2 {
-        executor.shared().lanes().add_worker(domain);
+        executor.shared().lanes().add_worker(domain, domain);
     }
     (executor, state)
 }
@@ -204,7 +204,7 @@ fn settle_against_settle() {
 fn pull_against_pull() {
     model(|| {
         let (executor, group) = group_with(2);
-        executor.shared().lanes().add_worker(1);
+        executor.shared().lanes().add_worker(2, 1);
         let polled = Arc::new(AtomicUsize::new(0));
         let others = [(); 2].map(|()| {
             let (executor, group, polled) = (executor.clone(), group.clone(), polled.clone());

@@ -28,6 +28,7 @@ struct Machine {
     domains: usize,
     now: AtomicU64,
     unparks: AtomicUsize,
+    unparked: AtomicUsize,
 }
 
 thread_local! {
@@ -39,7 +40,8 @@ unsafe impl Platform for Machine {
     fn park(&self, _: WorkerId, _: Option<u64>) {
         panic!("the workers are stepped by hand");
     }
-    fn unpark(&self, _: WorkerId) {
+    fn unpark(&self, worker: WorkerId) {
+        self.unparked.store(worker, Relaxed);
         self.unparks.fetch_add(1, Relaxed);
     }
     fn now(&self) -> u64 {
@@ -79,6 +81,7 @@ impl Bed {
             domains: 2,
             now: AtomicU64::new(1),
             unparks: AtomicUsize::new(0),
+            unparked: AtomicUsize::new(0),
         });
         let executor = Executor::with_platform(2, machine.clone());
         let workers = [(); 2].map(|()| Worker::new(&executor).unwrap());
@@ -177,6 +180,25 @@ fn a_task_that_wakes_returns_to_its_domain() {
         bed.polls(1, 1);
         bed.polls(0, 1);
         assert_eq!(bed.took(), [("b", 1), ("a", 0)]);
+    }
+}
+
+/// Hunts a wake that wakes a worker of another domain, although one of the task's own sleeps: the task would go there.
+#[test]
+fn a_wake_wakes_a_worker_of_the_tasks_domain() {
+    let mut bed = Bed::new();
+    let group = bed.executor.group().build();
+    let wakers = ["a", "b"].map(|name| bed.wait(&group, name, SLICE / 100));
+    bed.polls(0, 1);
+    bed.polls(1, 1);
+    for at in [0, 1, 0] {
+        for worker in &mut bed.workers {
+            while !matches!(worker.step(), Step::Sleep { .. }) {}
+        }
+        bed.took();
+        wake(&wakers[at]);
+        assert_eq!(bed.machine.unparked.load(Relaxed), at);
+        bed.polls(at, 1);
     }
 }
 

@@ -45,7 +45,7 @@ impl Shared {
         if let Some(slot) = self.slots().get(worker) {
             slot.set_domain(domain);
         }
-        self.lanes().add_worker(domain);
+        self.lanes().add_worker(worker, domain);
         worker
     }
 }

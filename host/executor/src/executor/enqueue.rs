@@ -35,8 +35,8 @@ impl Shared {
                 self.external_wakes.fetch_add(1, Relaxed);
             }
         }
-        self.push(slot, task);
-        self.notify();
+        let near = self.push(slot, task);
+        self.notify_near(near);
     }
 
     /// Queues a task on the worker given, unless it has a group, and notifies.
@@ -50,24 +50,30 @@ impl Shared {
         self.notify();
     }
 
-    /// Queues a task. The caller notifies. `slot` is that of the calling core's worker.
-    pub(super) fn push(&self, slot: Option<&OwnSlot>, task: TaskRef) {
+    /// Queues a task. The caller notifies, near the worker that this gives. `slot` is that of the calling core's worker.
+    pub(super) fn push(&self, slot: Option<&OwnSlot>, task: TaskRef) -> WorkerId {
         match (group_of(&task), slot) {
             (Some(group), _) => {
                 let group = group.clone();
                 let domain = slot.map(|slot| slot.domain());
                 let now = self.platform().now();
-                self.lanes().push(&group, task, domain, now);
+                return self.lanes().push(&group, task, domain, now);
             }
             (None, Some(slot)) if slot.is_completing() => slot.own_queue().push_back(task),
             (None, Some(slot)) => slot.own_queue().push_next(task),
             (None, None) => self.injector().push(task),
         }
+        0
     }
 
     /// Something was queued, or left in a queue that a worker turned away from. `false` if the executor is closed.
     pub(crate) fn notify(&self) -> bool {
-        self.follow(self.idle().notify(self.slots().len()))
+        self.notify_near(0)
+    }
+
+    /// The same: of the workers that sleep, one from this on is woken first.
+    pub(super) fn notify_near(&self, worker: WorkerId) -> bool {
+        self.follow(self.idle().notify(self.slots().len(), worker))
     }
 
     fn follow(&self, notify: Notify) -> bool {

@@ -95,8 +95,8 @@ impl Shared {
         }
         // SAFETY: `reserve` reserved it for this task; the list is ours.
         unsafe { attached.entry.publish(live) };
-        self.push(slot, queued);
-        self.notify()
+        let near = self.push(slot, queued);
+        self.notify_near(near)
     }
 
     /// A task's result is there: it is not live any more. Gives the list's reference, unless `close` has it. `slot` is

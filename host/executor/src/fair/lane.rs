@@ -36,7 +36,7 @@ use super::{
     slice::Stretch,
 };
 use crate::{
-    platform::Platform,
+    platform::{Platform, WorkerId},
     sync::{Apart, Arc, AtomicUsize, Mutex, Ordering::Relaxed},
 };
 
@@ -58,6 +58,7 @@ pub(crate) struct Lane {
     order: Apart<Mutex<RunOrder>>,
     told: alloc::sync::Arc<Apart<Told>>,
     pub(super) board: Board,
+    first_worker: AtomicUsize,
     /// Groups that wait for their rates: parked, or with polls in flight and further tasks. Changed under the lock.
     pub(super) parked: AtomicUsize,
     /// The shortest slice among the groups that compete, as it is kept now, nanoseconds; `usize::MAX`
@@ -86,6 +87,7 @@ impl Lane {
             order: Apart(Mutex::new(order)),
             told: board.of(index).clone(),
             board: board.clone(),
+            first_worker: AtomicUsize::new(WorkerId::MAX),
             parked: AtomicUsize::new(0),
             shortest: AtomicUsize::new(usize::MAX),
             groups: Arc::new(AtomicUsize::new(0)),
@@ -154,7 +156,8 @@ impl Lane {
     }
 
     /// There is one worker more.
-    pub(crate) fn add_worker(&self) {
+    pub(crate) fn add_worker(&self, worker: WorkerId) {
+        self.first_worker.fetch_min(worker, Relaxed);
         let workers = self.told().add_worker();
         // Each may have a group of its own in a poll.
         if self.lock().running.room() < workers {
@@ -162,6 +165,14 @@ impl Lane {
             let more = Running::with_room(workers);
             let old = self.lock().running.move_to(more);
             drop(old);
+        }
+    }
+
+    /// The lowest id of those that it ever had; 0 without any.
+    pub(super) fn first_worker(&self) -> WorkerId {
+        match self.first_worker.load(Relaxed) {
+            WorkerId::MAX => 0,
+            worker => worker,
         }
     }
 

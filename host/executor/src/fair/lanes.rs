@@ -3,7 +3,8 @@
 //! A small machine has one, and then this does nothing but pass on. Otherwise a worker takes turns in the lane of its own
 //! domain, and the lanes are kept together by pulling:
 //!
-//! 1. **Where a task goes.** A task that wakes goes to the lane in which it was last; one that is spawned to that of the worker
+//! 1. **Where a task goes.** A task that wakes goes to the lane in which it was last, and of those workers that sleep one of
+//!    its domain is woken first; one that is spawned to that of the worker
 //!    that spawns it; from outside to its group's home, the lane with the least to do when the group was made. A lane that
 //!    has no room for its group is not asked: every group has room at home.
 //! 2. **Pull.** A worker whose lane has no task looks at all others, and takes the next turn of one that has some. A worker
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     error::SpawnError,
     planted::{Planted, is_planted},
-    platform::Platform,
+    platform::{Platform, WorkerId},
     sync::{Arc, AtomicUsize, Ordering::Relaxed},
     task::{MAX_DOMAINS, TaskRef},
 };
@@ -134,9 +135,9 @@ impl Lanes {
         self.workers.load(Relaxed)
     }
 
-    pub(crate) fn add_worker(&self, domain: usize) {
+    pub(crate) fn add_worker(&self, worker: WorkerId, domain: usize) {
         self.workers.fetch_add(1, Relaxed);
-        self.of(domain).add_worker();
+        self.of(domain).add_worker(worker);
     }
 
     pub(crate) fn remove_worker(&self, domain: usize) {
@@ -241,14 +242,15 @@ impl Lanes {
             || !self.is_alone() && self.iter().any(Lane::may_have_tasks)
     }
 
-    /// Queues a task: of the worker whose domain is given, or from outside. The caller notifies; of whose domain.
+    /// Queues a task: of the worker whose domain is given, or from outside. The caller notifies: the first worker of the
+    /// lane's domain, by its id, or one near it.
     pub(crate) fn push(
         &self,
         group: &Arc<GroupState>,
         task: TaskRef,
         domain: Option<usize>,
         now: u64,
-    ) -> usize {
+    ) -> WorkerId {
         if self.is_alone() {
             self.of(0).push(group, task, now);
             return 0;
@@ -257,8 +259,9 @@ impl Lanes {
         let wanted = was_in.or(domain).map(|domain| self.domain(domain));
         let lane = wanted.filter(|&lane| group.is_admitted_to(lane));
         let lane = lane.unwrap_or(group.home());
-        self.of(lane).push(group, task, now);
-        lane
+        let lane = self.of(lane);
+        lane.push(group, task, now);
+        lane.first_worker()
     }
 
     /// Takes the task whose turn it is, in the worker's own lane or in one that is behind that. Counts a poll in flight in the
