@@ -45,6 +45,11 @@ pub(crate) fn calibrate(guest: &Path, args: &[String]) -> Result<(), Error> {
         Cost::IDLE,
         few,
     );
+    row(
+        "a fair lane's lock, from another core, ns",
+        Cost::LANE,
+        median(turn),
+    );
     let wakes: Vec<(f64, f64)> = (0..ROUNDS).map(|_| wake()).collect();
     let of = |part: fn(&(f64, f64)) -> f64| middle(wakes.iter().map(part).collect());
     row(
@@ -180,6 +185,41 @@ fn poll() -> f64 {
     let began = Instant::now();
     drop(worker.run(task));
     began.elapsed().as_secs_f64() * 1e9 / f64::from(POLLS)
+}
+
+/// Two workers that do nothing but take turns of groups, so that the lane's lock is all that they wait for: one turn.
+fn turn() -> f64 {
+    const GROUPS: usize = 50;
+    // Each worker takes one of a group's.
+    const TASKS: u32 = 100;
+    const YIELDS: u32 = 500;
+    let executor = Executor::with_capacity(2);
+    let theirs = executor.clone();
+    let thread = std::thread::spawn(move || {
+        let mut worker = Worker::new(&theirs).expect("it is open");
+        let _ = worker.run(std::future::pending::<()>());
+    });
+    let mut worker = Worker::new(&executor).expect("it is open");
+    let groups: Vec<_> = (0..GROUPS).map(|_| executor.group().build()).collect();
+    let began = Instant::now();
+    let tasks: Vec<_> = (groups.iter().cycle().take(TASKS as usize))
+        .map(|group| {
+            executor.build_task().group(group).spawn(async {
+                for _ in 0..YIELDS {
+                    yield_now().await;
+                }
+            })
+        })
+        .collect();
+    let _ = worker.run(async {
+        for task in tasks {
+            let _ = task.await;
+        }
+    });
+    let took = began.elapsed();
+    executor.close();
+    let _ = thread.join();
+    took.as_secs_f64() * 1e9 / f64::from(TASKS * YIELDS)
 }
 
 /// Spawns from a thread that is no worker, to one that sleeps: what the spawn takes, and how much later the

@@ -1,7 +1,7 @@
 //! One run, described by what a command line can say: so that every failure can be replayed, and shrunk.
 
 use crate::{
-    config::Config,
+    config::{Config, IN_DOMAIN},
     faults::Faults,
     random::stream,
     run::{Outcome, run},
@@ -21,6 +21,8 @@ pub struct Case {
     pub seed: u64,
     /// How many harts.
     pub harts: usize,
+    /// How many of them share a cache.
+    pub in_domain: usize,
     /// Which of them goes on next.
     pub schedule: Schedule,
     /// What goes wrong.
@@ -35,6 +37,8 @@ pub struct Case {
 pub struct Template {
     /// How many harts; drawn from 1 to 8 if not given.
     pub harts: Option<usize>,
+    /// How many of them share a cache; [`IN_DOMAIN`](crate::IN_DOMAIN) if not given.
+    pub in_domain: Option<usize>,
     /// Drawn if not given.
     pub schedule: Option<Schedule>,
     /// None if not given.
@@ -57,6 +61,7 @@ impl Template {
         Case {
             seed,
             harts: self.harts.unwrap_or(harts),
+            in_domain: self.in_domain.unwrap_or(IN_DOMAIN),
             schedule: self.schedule.unwrap_or(schedule),
             faults: self.faults,
             workload: self
@@ -72,6 +77,7 @@ impl Case {
     pub fn config(&self) -> Config {
         Config {
             harts: self.harts,
+            in_domain: self.in_domain,
             schedule: self.schedule,
             faults: self.faults,
             // The workloads here hold no lock where they wake or spawn.
@@ -99,16 +105,11 @@ impl Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            seed,
-            harts,
-            schedule,
-            faults,
-            workload,
-        } = self;
         write!(
             f,
-            "--seed {seed} --harts {harts} --schedule {schedule} --faults {faults} --workload {workload}"
+            "{} --workload {}",
+            self.config().options(),
+            self.workload
         )
     }
 }

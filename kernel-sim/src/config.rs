@@ -5,6 +5,9 @@ use crate::{faults::Faults, schedule::Schedule};
 /// The most harts that a machine has.
 pub const MAX_HARTS: usize = 1024;
 
+/// Harts that share a cache, if nothing else is said.
+pub const IN_DOMAIN: usize = 8;
+
 /// A machine and what goes wrong with it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -13,6 +16,10 @@ pub struct Config {
     pub seed: u64,
     /// How many harts, 1 to [`MAX_HARTS`].
     pub harts: usize,
+    /// How many of them share a cache: those are a domain. At least 1.
+    pub in_domain: usize,
+    /// All of them have one fair lane, whatever caches they share: to compare with.
+    pub one_lane: bool,
     /// Which of them goes on next.
     pub schedule: Schedule,
     /// What goes wrong.
@@ -34,6 +41,8 @@ impl Config {
         Self {
             seed,
             harts: 4,
+            in_domain: IN_DOMAIN,
+            one_lane: false,
             schedule: Schedule::Random,
             faults: Faults::none(),
             keep_trace: false,
@@ -53,8 +62,12 @@ impl Config {
 
     /// What makes this machine again, as options of the command line.
     pub fn options(&self) -> String {
+        let domain = match self.in_domain {
+            IN_DOMAIN => String::new(),
+            harts => format!(" --domain {harts}"),
+        };
         format!(
-            "--seed {} --harts {} --schedule {} --faults {}",
+            "--seed {} --harts {}{domain} --schedule {} --faults {}",
             self.seed, self.harts, self.schedule, self.faults
         )
     }

@@ -7,6 +7,7 @@ mod cost;
 mod faults;
 mod guest;
 mod machine;
+mod many;
 mod network;
 mod oracle;
 mod random;
@@ -26,11 +27,12 @@ mod workload;
 
 pub use self::{
     case::{Case, Template},
-    config::{Config, MAX_HARTS},
+    config::{Config, IN_DOMAIN, MAX_HARTS},
     cost::Cost,
     faults::{Fault, Faults},
     guest::{Guest, GuestError, GuestOutcome, Outside, SLICE, Simulated},
     machine::Machine,
+    many::{Got, Many},
     network::{End, Exchange, HttpGuest, HttpOutcome, Rate, Request, Requests},
     oracle::{Failure, Oracle},
     run::{Outcome, run},

@@ -11,6 +11,7 @@
 //! that set them, in the middle of whatever it does, and are handled there and then.
 
 mod info;
+mod lane_lock;
 mod platform;
 mod state;
 mod tasks;

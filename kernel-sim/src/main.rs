@@ -31,6 +31,9 @@ struct Args {
     /// Virtual harts, 1 to 1024.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     harts: Option<u16>,
+    /// How many of them share a cache, and so have a fair lane of their own.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    domain: Option<u16>,
     /// Which hart goes on next: random, pct[:BOUND], round-robin or time.
     #[arg(long)]
     schedule: Option<Schedule>,
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
     }
     let mut template = Template::default();
     template.harts = args.harts.map(usize::from);
+    template.in_domain = args.domain.map(usize::from);
     template.schedule = args.schedule;
     template.faults = args.faults;
     template.workload = args.workload.clone();

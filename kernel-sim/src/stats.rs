@@ -18,6 +18,10 @@ pub struct HartStats {
     pub idle: u64,
     /// Virtual nanoseconds that its tasks spent.
     pub busy: u64,
+    /// Tasks of groups that it went on with and that were polled on another hart before.
+    pub moved: u64,
+    /// Virtual nanoseconds for which it waited for locks of fair lanes and had them.
+    pub lanes: u64,
 }
 
 /// What a run amounted to. The same case gives the same, to the last bit.
@@ -46,6 +50,8 @@ impl Stats {
             .fold(HartStats::default(), |all, hart| HartStats {
                 polls: all.polls + hart.polls,
                 steals: all.steals + hart.steals,
+                moved: all.moved + hart.moved,
+                lanes: all.lanes + hart.lanes,
                 stolen: all.stolen + hart.stolen,
                 parks: all.parks + hart.parks,
                 idle: all.idle + hart.idle,

@@ -4,7 +4,7 @@
 
 use hart_executor::planted::{Planted, plant};
 use hart_host::simulate::planted;
-use hart_sim::{Config, Failure, Faults, Guest, Oracle, Template};
+use hart_sim::{Config, Failure, Faults, Guest, Many, Oracle, Template};
 use std::time::Instant;
 
 /// Steps, of all seeds together, within which a fault is found. A lost wake takes 20,000 on average, the others a few
@@ -15,6 +15,10 @@ const STEPS: u64 = 50_000;
 fn find(fault: Planted, faults: Faults) -> (u64, u64, Failure) {
     let mut template = Template::default();
     template.faults = faults;
+    find_by(fault, &template)
+}
+
+fn find_by(fault: Planted, template: &Template) -> (u64, u64, Failure) {
     let began = Instant::now();
     let mut steps = 0;
     for seed in 0.. {
@@ -117,6 +121,60 @@ fn time_that_is_free_for_who_continues() {
 #[test]
 fn debts_that_a_short_sleep_forgives() {
     is_found(Planted::SleepForgives, &[Oracle::Shares]);
+}
+
+/// The same on machines of domains of one or two harts.
+fn is_found_in_domains(fault: Planted, in_domain: usize, by: &[Oracle]) {
+    let mut template = Template::default();
+    template.in_domain = Some(in_domain);
+    let (_, _, failure) = find_by(fault, &template);
+    assert!(
+        by.contains(&failure.oracle),
+        "found by {}: {}",
+        failure.oracle,
+        failure.seen
+    );
+}
+
+#[test]
+fn use_that_is_forgotten_when_a_lane_settles() {
+    is_found_in_domains(Planted::NeverSettles, 2, &[Oracle::Shares]);
+}
+
+/// With domains of 8 harts.
+fn many(harts: usize) -> Many {
+    Many {
+        harts,
+        in_domain: 8,
+        one_lane: false,
+    }
+}
+
+#[test]
+fn groups_that_go_from_core_to_core() {
+    let moved = |fault| {
+        plant(fault);
+        let moved = many(8).moved(2, 100_000_000);
+        plant(None);
+        moved
+    };
+    let (sound, found) = (moved(None), moved(Some(Planted::AnyCore)));
+    println!("{sound:.3} of turns elsewhere, {found:.3} on any core");
+    assert!(sound <= 0.1 && found > 0.2, "{sound} and {found}");
+}
+
+#[test]
+fn one_lane_for_256_harts() {
+    let linear = |fault| {
+        plant(fault);
+        let part = [256, 2].map(|harts| many(harts).utilization(100_000, 5_000_000));
+        plant(None);
+        part[0] / part[1]
+    };
+    let (sound, found) = (linear(None), linear(Some(Planted::OneLane)));
+    println!("{sound:.3} of linear, {found:.3} with one lane");
+    // What the test of machines of many harts asks for.
+    assert!(sound >= 0.8 && found < 0.5, "{sound} and {found}");
 }
 
 /// Runs a guest under seeds until one of them fails; which, and how.

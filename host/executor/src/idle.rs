@@ -90,8 +90,8 @@ impl Idle {
         }
     }
 
-    /// Something was queued (rule 1). Ids are below `workers`.
-    pub(crate) fn notify(&self, workers: usize) -> Notify {
+    /// Something was queued (rule 1). Ids are below `workers`; of those that sleep the first from `near` on is woken.
+    pub(crate) fn notify(&self, workers: usize, near: WorkerId) -> Notify {
         loop {
             // Pairs with the fence in `announce`.
             fence(SeqCst);
@@ -111,7 +111,7 @@ impl Idle {
             if counted.is_err() {
                 continue;
             }
-            match self.take_any(workers) {
+            match self.take_any(workers, near) {
                 Some(worker) => return Notify::Unpark(worker),
                 None if self.found() => {}
                 None => return Notify::Nothing,
@@ -125,10 +125,10 @@ impl Idle {
             return None;
         }
         self.word.fetch_add(SEARCHING_ONE, Relaxed);
-        let woken = self.take_any(workers);
+        let woken = self.take_any(workers, 0);
         if woken.is_none()
             && self.found()
-            && let Notify::Unpark(worker) = self.notify(workers)
+            && let Notify::Unpark(worker) = self.notify(workers, 0)
         {
             return Some(worker);
         }
@@ -144,7 +144,7 @@ impl Idle {
         if self.take(worker) {
             Notify::Unpark(worker)
         } else if self.found() {
-            self.notify(workers)
+            self.notify(workers, worker)
         } else {
             Notify::Nothing
         }
@@ -181,21 +181,28 @@ impl Idle {
         self.asleep[worker / BITS].fetch_and(!bit, AcqRel) & bit != 0
     }
 
-    /// The same for any worker.
-    fn take_any(&self, workers: usize) -> Option<WorkerId> {
-        for (at, word) in self.asleep[..workers.div_ceil(BITS)].iter().enumerate() {
-            loop {
-                let bits = word.load(Relaxed);
-                if bits == 0 {
-                    break;
-                }
-                let worker = at * BITS + bits.trailing_zeros() as usize;
-                if self.take(worker) {
-                    return Some(worker);
-                }
+    /// The same for any worker: the first from `near` on, else the first of all.
+    fn take_any(&self, workers: usize, near: WorkerId) -> Option<WorkerId> {
+        let words = workers.div_ceil(BITS);
+        let first = near / BITS;
+        let from = |at| if at == first { near % BITS } else { 0 };
+        let near = (first..words).map(|at| (at, from(at)));
+        let all = (0..words).map(|at| (at, 0));
+        near.chain(all)
+            .find_map(|(at, from)| self.take_in_word(at, from))
+    }
+
+    fn take_in_word(&self, at: usize, from: usize) -> Option<WorkerId> {
+        loop {
+            let bits = self.asleep[at].load(Relaxed) & usize::MAX << from;
+            if bits == 0 {
+                return None;
+            }
+            let worker = at * BITS + bits.trailing_zeros() as usize;
+            if self.take(worker) {
+                return Some(worker);
             }
         }
-        None
     }
 
     /// Becomes a searcher, unless half of `workers` are (rule 2).

@@ -43,7 +43,8 @@
 //!   caches), the others wait in a ring of 256 places, and what does not fit there, or comes from another
 //!   thread, in a backlog. A worker that runs dry looks into the injector and takes half of another's queue.
 //! - A task of a [`Group`] is in the **fair lane**: one poll may be microseconds to milliseconds long, CPU
-//!   time is charged to the group, and any worker takes the task that is next.
+//!   time is charged to the group, and any worker takes the task that is next. A machine of more than a few cores has a
+//!   lane for each domain of cores that share a cache ([`Platform::domains`]).
 //!
 //! # What a worker does
 //!
@@ -53,7 +54,7 @@
 //!
 //! 1. *Which task is next?* The one in `next`, at most three times in a row; else the oldest in the ring, which is filled
 //!    from the backlog when it is empty. Every few polls one from the injector, or of the fair lane, however full the ring.
-//! 2. *Where does a woken task go?* To the fair lane if it has a group. Else to the worker on whose core it was woken,
+//! 2. *Where does a woken task go?* To the fair lane in which it was last if it has a group. Else to the worker on whose core it was woken,
 //!    because what woke it is in that core's caches. Else, outside every worker, to the injector.
 //! 3. *What if there is none?* The worker looks at all other queues, a few times. Then it sleeps, until a thread that
 //!    queues a task wakes it.
@@ -84,8 +85,9 @@
 //!    of them itself, at once. At most half of the workers search at a time; the last one that finds something wakes one
 //!    more.
 //! 4. **Pull.** A worker whose queue is empty, or that has let groups wait for [`FAIR_SKIPS`] polls, takes the
-//!    turn that is next in the fair lane; every [`INJECTOR_INTERVAL`] polls it looks into the injector. With an empty
-//!    queue it first looks once at those of a few other workers: the fast lane goes before the fair lane there, too.
+//!    turn that is next in the fair lane of its domain, or in one that lags behind that; every [`INJECTOR_INTERVAL`] polls
+//!    it looks into the injector. With an empty queue it first looks once at those of a few other workers: the fast lane
+//!    goes before the fair lane there, too.
 //! 5. **Close.** A flag, a fence, then every live task is taken from its list and cancelled, the queues are
 //!    emptied, all workers are woken. A thread that spawned or queued meanwhile sees the flag after its own fence, and
 //!    cleans up after itself.

@@ -37,6 +37,12 @@ pub enum Planted {
     ContinueIsFree,
     /// A group that slept, however short, has no debts any more.
     SleepForgives,
+    /// A group resumes on any core.
+    AnyCore,
+    /// All domains have one lane.
+    OneLane,
+    /// What a group has used is forgotten when a lane settles it.
+    NeverSettles,
 }
 
 #[cfg(feature = "planted-faults")]

@@ -87,6 +87,25 @@ impl<T> Mutex<T> {
     }
 }
 
+impl<T> Mutex<T> {
+    /// The lock, unless another has it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        #[cfg(any(loom, shuttle, feature = "std"))]
+        {
+            use std::sync::TryLockError::{Poisoned, WouldBlock};
+            match self.0.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(WouldBlock) => None,
+            }
+        }
+        #[cfg(not(any(loom, shuttle, feature = "std")))]
+        {
+            self.0.try_lock()
+        }
+    }
+}
+
 #[cfg(loom)]
 mod inner {
     pub(crate) use loom::sync::{Mutex, MutexGuard};

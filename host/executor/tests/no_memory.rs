@@ -74,9 +74,10 @@ fn with_allocations<R>(allocations: usize, f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// A machine of one core that allocates nothing; its clock moves on by a microsecond at every look.
+/// A machine that allocates nothing; its clock moves on by a microsecond at every look. Each core is a domain, of two at
+/// most, if it has domains.
 #[derive(Default)]
-struct Machine(AtomicU64);
+struct Machine(AtomicU64, bool);
 
 // SAFETY: the cell is a variable of the calling thread, which nothing but `set_current_worker` writes.
 unsafe impl Platform for Machine {
@@ -89,6 +90,12 @@ unsafe impl Platform for Machine {
     }
     fn cpu_time(&self) -> u64 {
         self.now()
+    }
+    fn domains(&self, _: usize) -> usize {
+        1 + usize::from(self.1)
+    }
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        worker
     }
     fn current_worker(&self) -> Option<CurrentWorker> {
         CORE.get()
@@ -206,4 +213,36 @@ fn a_spawn_says_that_there_is_no_memory_and_nothing_else_needs_any() {
     });
     assert_eq!(executor.pending_tasks(), 0);
     drops.assert_all_once();
+}
+
+/// Hunts: a group that a worker cannot take into its domain for want of memory, and that is lost, or beside which it sleeps
+/// for good; and a spawn that needs memory after it has said that there is enough.
+#[test]
+fn a_group_stays_in_its_domain_until_there_is_memory_for_another() {
+    let machine = Arc::new(Machine(AtomicU64::new(0), true));
+    let executor = Executor::with_platform(2, machine.clone());
+    let mut workers = [(); 2].map(|()| Worker::new(&executor).unwrap());
+    let groups = [(); 20].map(|()| executor.group().build());
+    let in_vain: usize = groups
+        .iter()
+        .map(|group| spawn_at_last(&executor, Some(group), || async {}))
+        .sum();
+    assert!(in_vain > 0, "some spawn needs an allocation");
+    with_allocations(0, || {
+        let mut polled = 0;
+        let until = loop {
+            match workers[0].step() {
+                Step::Polled => polled += 1,
+                Step::Sleep { until } => break until,
+                _ => {}
+            }
+        };
+        assert_eq!(polled, groups.len() / 2, "those at home in its domain");
+        assert!(until.is_some_and(|until| until > machine.now()));
+    });
+    let mut polled = 0;
+    while executor.pending_tasks() > 0 {
+        polled += usize::from(workers[0].step() == Step::Polled);
+    }
+    assert_eq!(polled, groups.len() / 2);
 }

@@ -24,7 +24,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     task::Poll,
@@ -34,15 +34,18 @@ shuttle::thread_local! {
     static CORE: Cell<Option<CurrentWorker>> = Cell::new(None);
 }
 
-/// Threads are cores; the clock moves on by 10 us at every look.
+/// Threads are cores; the clock moves on by 10 us at every look. All are coroutines of one thread, so a lock may be poisoned
+/// by a task that panics elsewhere meanwhile.
 struct Machine {
+    domains: usize,
     parkers: Vec<(Mutex<bool>, Condvar)>,
     clock: AtomicU64,
 }
 
 impl Machine {
-    fn new() -> Arc<Self> {
+    fn new(domains: usize) -> Arc<Self> {
         Arc::new(Self {
+            domains,
             parkers: (0..9)
                 .map(|_| (Mutex::new(false), Condvar::new()))
                 .collect(),
@@ -55,17 +58,18 @@ impl Machine {
 unsafe impl Platform for Machine {
     fn park(&self, worker: WorkerId, until: Option<u64>) {
         let (token, unparked) = &self.parkers[worker];
-        let mut token = token.lock().unwrap();
+        let mut token = token.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody moves the clock while all sleep: a park until some time ends at once.
         while !*token && until.is_none() {
-            token = unparked.wait(token).unwrap();
+            let woken = unparked.wait(token);
+            token = woken.unwrap_or_else(PoisonError::into_inner);
         }
         *token = false;
     }
 
     fn unpark(&self, worker: WorkerId) {
         let (token, unparked) = &self.parkers[worker];
-        *token.lock().unwrap() = true;
+        *token.lock().unwrap_or_else(PoisonError::into_inner) = true;
         unparked.notify_one();
     }
 
@@ -75,6 +79,14 @@ unsafe impl Platform for Machine {
 
     fn cpu_time(&self) -> u64 {
         self.clock.load(SeqCst)
+    }
+
+    fn domains(&self, _: usize) -> usize {
+        self.domains
+    }
+
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        worker / 2
     }
 
     fn current_worker(&self) -> Option<CurrentWorker> {
@@ -118,8 +130,8 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(groups: usize) -> Self {
-        let executor = Executor::with_platform(2, Machine::new());
+    fn new(groups: usize, domains: usize) -> Self {
+        let executor = Executor::with_platform(2 * domains, Machine::new(domains));
         let groups = (0..groups)
             .map(|i| executor.group().weight(50 + 100 * i as u32).build())
             .collect();
@@ -190,9 +202,9 @@ impl Scene {
 }
 
 /// Everything ends, whatever the schedule: nobody sleeps beside queued work (shuttle reports that as a deadlock).
-fn all_end(groups: usize) {
-    let scene = Scene::new(groups);
-    let workers = [scene.worker(), scene.worker()];
+fn all_end(groups: usize, domains: usize) {
+    let scene = Scene::new(groups, domains);
+    let workers: Vec<_> = (0..2 * domains).map(|_| scene.worker()).collect();
     let visitor = scene.visitor();
     let roots: Vec<_> = (0..2).filter_map(|_| scene.spawn(2)).collect();
     let cancelled = scene.spawn(1).expect("nobody closes it yet");
@@ -215,9 +227,9 @@ fn all_end(groups: usize) {
 }
 
 /// A close at any moment: every handle resolves, every `run` returns, everything is dropped once.
-fn close_at_any_moment(groups: usize) {
-    let scene = Scene::new(groups);
-    let workers = [scene.worker(), scene.worker()];
+fn close_at_any_moment(groups: usize, domains: usize) {
+    let scene = Scene::new(groups, domains);
+    let workers: Vec<_> = (0..2 * domains).map(|_| scene.worker()).collect();
     let executor = scene.executor.clone();
     let closer = thread::spawn(move || executor.close());
     let visitor = scene.visitor();
@@ -254,23 +266,35 @@ fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
 /// Hunts: a lost wake, a task that is polled twice at once or dropped twice, in the fast lane.
 #[test]
 fn fast_lane_all_end() {
-    check(|| all_end(0));
+    check(|| all_end(0, 1));
 }
 
 /// Hunts: the same in the fair lane, with two groups.
 #[test]
 fn fair_lane_all_end() {
-    check(|| all_end(2));
+    check(|| all_end(2, 1));
+}
+
+/// Hunts: the same where tasks go from lane to lane: six workers, two in each domain.
+#[test]
+fn three_domains_all_end() {
+    check(|| all_end(3, 3));
+}
+
+/// Hunts: what a close meets on its way from lane to lane.
+#[test]
+fn three_domains_close_at_any_moment() {
+    check(|| close_at_any_moment(3, 3));
 }
 
 /// Hunts: whatever a close may meet half done.
 #[test]
 fn fast_lane_close_at_any_moment() {
-    check(|| close_at_any_moment(0));
+    check(|| close_at_any_moment(0, 1));
 }
 
 /// Hunts: the same in the fair lane.
 #[test]
 fn fair_lane_close_at_any_moment() {
-    check(|| close_at_any_moment(2));
+    check(|| close_at_any_moment(2, 1));
 }

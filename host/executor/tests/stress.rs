@@ -9,18 +9,52 @@
 mod common;
 
 use common::{Counted, CountingAllocator, Drops, Wakers, block_on};
-use hart_executor::{Executor, Group, JoinHandle, Worker, yield_now};
+use hart_executor::{
+    CurrentWorker, Executor, Group, JoinHandle, Platform, StdPlatform, Worker, WorkerId, yield_now,
+};
 use std::{
     future::{pending, poll_fn},
     pin::pin,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::Poll,
     thread,
     time::{Duration, Instant},
 };
+
+/// Threads, of which two are a domain.
+struct Pairs(StdPlatform);
+
+// SAFETY: the cell is that of `StdPlatform`.
+unsafe impl Platform for Pairs {
+    fn park(&self, worker: WorkerId, until: Option<u64>) {
+        self.0.park(worker, until);
+    }
+    fn unpark(&self, worker: WorkerId) {
+        self.0.unpark(worker);
+    }
+    fn now(&self) -> u64 {
+        self.0.now()
+    }
+    fn cpu_time(&self) -> u64 {
+        self.0.cpu_time()
+    }
+    fn domains(&self, workers: usize) -> usize {
+        workers / 2
+    }
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        worker / 2
+    }
+    fn current_worker(&self) -> Option<CurrentWorker> {
+        self.0.current_worker()
+    }
+    unsafe fn set_current_worker(&self, worker: Option<CurrentWorker>) -> Option<CurrentWorker> {
+        // SAFETY: the caller's.
+        unsafe { self.0.set_current_worker(worker) }
+    }
+}
 
 /// What all threads of the test share.
 struct Stress {
@@ -176,11 +210,23 @@ impl Stress {
 #[test]
 #[ignore = "runs for HART_STRESS_SECONDS, 10 by default"]
 fn everything_at_once() {
+    run(Executor::with_capacity(2), 2);
+}
+
+/// Hunts: the same where there are three lanes, with two workers each.
+#[test]
+#[ignore = "runs for HART_STRESS_SECONDS, 10 by default"]
+fn everything_at_once_in_three_domains() {
+    let pairs = Pairs(StdPlatform::new());
+    run(Executor::with_platform(6, Arc::new(pairs)), 5);
+}
+
+/// With so many workers that stay, and one that comes and goes.
+fn run(executor: Executor, workers: usize) {
     let seconds = std::env::var("HART_STRESS_SECONDS")
         .ok()
         .and_then(|seconds| seconds.parse().ok())
         .unwrap_or(10);
-    let executor = Executor::with_capacity(2);
     let tenant = executor.tenant().build();
     let stress = Stress {
         groups: (0..4)
@@ -203,7 +249,7 @@ fn everything_at_once() {
     let done = AtomicBool::new(false);
     let last_progress = Mutex::new((0, Instant::now()));
     thread::scope(|threads| {
-        for _ in 0..2 {
+        for _ in 0..workers {
             threads.spawn(|| {
                 let mut worker = Worker::new(&stress.executor).unwrap();
                 assert!(worker.run(pending::<()>()).is_err());

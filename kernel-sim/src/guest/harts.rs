@@ -38,6 +38,22 @@ unsafe impl Platform for Harts {
         self.machine.cpu_time()
     }
 
+    fn domains(&self, workers: usize) -> usize {
+        self.machine.domains(workers)
+    }
+
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        self.machine.domain_of(worker)
+    }
+
+    fn counts_lanes(&self) -> bool {
+        self.machine.counts_lanes()
+    }
+
+    fn takes_lane(&self, domain: usize) {
+        self.machine.takes_lane(domain);
+    }
+
     fn current_worker(&self) -> Option<CurrentWorker> {
         self.machine.current_worker()
     }

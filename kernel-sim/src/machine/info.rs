@@ -33,6 +33,8 @@ pub(crate) struct TaskInfo {
     pub(crate) daemon: bool,
     /// How often it was queued.
     pub(super) times: u32,
+    /// Where it was polled last.
+    pub(super) last: Option<usize>,
 }
 
 /// A group's account with the machine.

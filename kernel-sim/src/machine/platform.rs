@@ -78,6 +78,42 @@ unsafe impl Platform for Machine {
         state.current.map_or(0, |hart| state.harts[hart].cpu)
     }
 
+    fn domains(&self, _: usize) -> usize {
+        self.lock().lanes.len()
+    }
+
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        let state = self.lock();
+        if state.lanes.len() == 1 {
+            return 0;
+        }
+        worker / state.in_domain
+    }
+
+    fn counts_lanes(&self) -> bool {
+        true
+    }
+
+    fn takes_lane(&self, domain: usize) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let (Some(hart), Some(lane)) = (state.current, state.lanes.get_mut(domain)) else {
+            return;
+        };
+        let hart_state = &mut state.harts[hart];
+        let now = state.now + hart_state.pending;
+        // A worker that runs ends a poll and takes the next one at one lock; one that is stepped does so at two.
+        let (left, at) = hart_state.left_lane;
+        if left == domain && now <= at + cost::POLL {
+            return;
+        }
+        // It is busy until it has given the lock back.
+        let took = lane.take(hart, now, state.in_domain);
+        hart_state.pending += took;
+        hart_state.stats.lanes += took;
+        hart_state.left_lane = (domain, now + took);
+    }
+
     fn current_worker(&self) -> Option<CurrentWorker> {
         let state = self.lock();
         state.hart_here().and_then(|hart| state.harts[hart].core.0)

@@ -1,6 +1,9 @@
 //! Everything that the machine knows. Under one lock, which is never held while a hart pauses.
 
-use super::info::{GroupInfo, TaskInfo};
+use super::{
+    info::{GroupInfo, TaskInfo},
+    lane_lock::LaneLock,
+};
 use crate::{
     config::Config,
     cost,
@@ -53,6 +56,8 @@ pub(crate) struct Hart {
     pub(crate) interrupts: u32,
     /// What its code has cost since it last paused.
     pub(crate) pending: u64,
+    /// The lane whose lock it had last, and until when.
+    pub(crate) left_lane: (usize, u64),
     pub(crate) cpu: u64,
     /// CPU time that its present wait for `ready` adds.
     working: u64,
@@ -110,6 +115,9 @@ pub(crate) struct State {
     thread: Option<ThreadId>,
     pub(crate) harts: Vec<Hart>,
     pub(crate) hart_of: Vec<Option<usize>>,
+    /// Harts in a domain, and the locks of the domains' lanes.
+    pub(crate) in_domain: usize,
+    pub(crate) lanes: Vec<LaneLock>,
     ready: BTreeSet<(u64, u32, usize)>,
     occurrences: BTreeMap<(u64, u64), Occurrence>,
     sequence: u64,
@@ -160,6 +168,7 @@ impl State {
                 token: false,
                 interrupts: 0,
                 pending: 0,
+                left_lane: (usize::MAX, 0),
                 cpu: 0,
                 working: 0,
                 slowness: if faults.has(Fault::Slow) && rng.bool() {
@@ -181,6 +190,11 @@ impl State {
             .collect();
         let close_at = (faults.has(Fault::Close) && one_in(&mut rng, 3))
             .then(|| log_uniform(&mut rng, 1_000, 3_000_000));
+        let lanes = if config.one_lane {
+            1
+        } else {
+            config.harts.div_ceil(config.in_domain.max(1))
+        };
         let mut state = Self {
             seed: config.seed,
             now: 0,
@@ -188,6 +202,8 @@ impl State {
             thread: None,
             harts,
             hart_of: Vec::new(),
+            in_domain: config.in_domain.max(1),
+            lanes: vec![LaneLock::default(); lanes],
             ready: BTreeSet::new(),
             occurrences: BTreeMap::new(),
             sequence: 0,

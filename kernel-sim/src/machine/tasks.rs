@@ -5,6 +5,7 @@ use super::{
     state::{State, Status},
 };
 use crate::{
+    cost,
     oracle::Oracle,
     trace::{Event, TaskNumber},
 };
@@ -28,6 +29,7 @@ impl State {
             guest: false,
             daemon,
             times: 0,
+            last: None,
         });
         self.live += 1;
         self.record(self.current, Event::Spawned { task });
@@ -134,6 +136,13 @@ impl State {
             self.harts[hart].polling = Some(task);
             self.harts[hart].at_point = false;
             self.count_poll(hart);
+            let info = &mut self.tasks[task as usize];
+            let last = info.last.replace(hart);
+            // A future without a group is a few lines.
+            if info.group.is_some() && last.is_some_and(|last| last != hart) {
+                self.harts[hart].stats.moved += 1;
+                self.harts[hart].pending += cost::MOVED;
+            }
         }
     }
 

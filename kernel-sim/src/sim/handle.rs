@@ -201,6 +201,11 @@ impl Sim {
         self.machine().lock().disturbed
     }
 
+    /// How many lanes there are.
+    pub(crate) fn lanes(&self) -> u64 {
+        self.machine().lock().lanes.len() as u64
+    }
+
     /// The most that a hart's work takes, in percent.
     #[allow(
         dead_code,

@@ -5,6 +5,9 @@
 //! earliest virtual deadline, so that each is ahead or behind by at most one turn at any time. Time by which
 //! faults stopped harts or moved the clock is added. The check is of one side only, so that it holds for
 //! groups that sleep as well.
+//!
+//! With several lanes a group may be further ahead, by a slice for each lane, which is used there and not settled; and
+//! further behind, by two slices, because a lane is not helped before it lags by them.
 
 use crate::{
     oracle::Oracle,
@@ -19,6 +22,8 @@ use std::sync::{
 
 /// Turns by which a group may be ahead of another.
 const SLICES: u64 = 2;
+/// Slices by which a lane may lag.
+const LAG: u64 = 2;
 /// The executor's default slice, in nanoseconds.
 const SLICE: u64 = 1_000_000;
 /// Between two preemption points.
@@ -186,7 +191,13 @@ fn compare(sim: &Sim, contenders: &[Contender]) {
             // Everything times both weights, so that nothing is rounded.
             let (a, b) = (u64::from(ahead.weight), u64::from(behind.weight));
             let (got, had) = (sim.spent(&ahead.group), sim.spent(&behind.group));
-            let bound = SLICES * (turn(ahead) * b + turn(behind) * a) + disturbed * (a + b);
+            let lanes = sim.lanes();
+            let apart = if lanes > 1 {
+                SLICE * (lanes * b + LAG * a)
+            } else {
+                0
+            };
+            let bound = SLICES * (turn(ahead) * b + turn(behind) * a) + disturbed * (a + b) + apart;
             let lead = (got * b).saturating_sub(had * a);
             sim.check(lead <= bound, Oracle::Shares, || {
                 format!(

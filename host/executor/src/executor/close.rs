@@ -41,7 +41,11 @@ impl Shared {
     /// Takes a place for a worker.
     pub(crate) fn add_worker(&self) -> WorkerId {
         let worker = self.slots().acquire();
-        self.lane().add_worker();
+        let domain = self.lanes().domain(self.platform().domain_of(worker));
+        if let Some(slot) = self.slots().get(worker) {
+            slot.set_domain(domain);
+        }
+        self.lanes().add_worker(worker, domain);
         worker
     }
 }
@@ -53,8 +57,9 @@ impl SharedRef {
         let _ = slot.run_woken.swap(false, Acquire);
         empty(&slot.queue, |task| self.injector().push(task));
         self.return_spare(slot);
+        // Before another worker may get the place.
+        self.lanes().remove_worker(slot.domain());
         self.slots().release(slot.worker());
-        self.lane().remove_worker();
         self.notify();
     }
 }

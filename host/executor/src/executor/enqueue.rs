@@ -35,8 +35,8 @@ impl Shared {
                 self.external_wakes.fetch_add(1, Relaxed);
             }
         }
-        self.push(slot, task);
-        self.notify();
+        let near = self.push(slot, task);
+        self.notify_near(near);
     }
 
     /// Queues a task on the worker given, unless it has a group, and notifies.
@@ -50,22 +50,30 @@ impl Shared {
         self.notify();
     }
 
-    /// Queues a task. The caller notifies. `slot` is that of the calling core's worker.
-    pub(super) fn push(&self, slot: Option<&OwnSlot>, task: TaskRef) {
+    /// Queues a task. The caller notifies, near the worker that this gives. `slot` is that of the calling core's worker.
+    pub(super) fn push(&self, slot: Option<&OwnSlot>, task: TaskRef) -> WorkerId {
         match (group_of(&task), slot) {
             (Some(group), _) => {
                 let group = group.clone();
-                self.lane().push(&group, task, self.platform().now());
+                let domain = slot.map(|slot| slot.domain());
+                let now = self.platform().now();
+                return self.lanes().push(&group, task, domain, now);
             }
             (None, Some(slot)) if slot.is_completing() => slot.own_queue().push_back(task),
             (None, Some(slot)) => slot.own_queue().push_next(task),
             (None, None) => self.injector().push(task),
         }
+        0
     }
 
     /// Something was queued, or left in a queue that a worker turned away from. `false` if the executor is closed.
     pub(crate) fn notify(&self) -> bool {
-        self.follow(self.idle().notify(self.slots().len()))
+        self.notify_near(0)
+    }
+
+    /// The same: of the workers that sleep, one from this on is woken first.
+    pub(super) fn notify_near(&self, worker: WorkerId) -> bool {
+        self.follow(self.idle().notify(self.slots().len(), worker))
     }
 
     fn follow(&self, notify: Notify) -> bool {
@@ -101,7 +109,7 @@ impl Shared {
     }
 
     fn contended(&self) {
-        let slice = self.lane().shortest_slice().map(Duration::from_nanos);
+        let slice = self.lanes().shortest_slice().map(Duration::from_nanos);
         let platform = self.platform();
         platform.contended_within(slice.unwrap_or(DEFAULT_SLICE));
     }
@@ -109,9 +117,10 @@ impl Shared {
     /// Drops what is queued after the close: references to tasks that are complete or about to be.
     pub(super) fn empty_queues(&self) {
         for slot in self.slots().iter() {
-            let _ = self.lane().reclaim(core::iter::once(&slot.batch), 0);
+            let lane = self.lanes().of(slot.domain());
+            let _ = lane.reclaim(core::iter::once(&slot.batch), 0);
         }
-        while let Some(task) = self.lane().drain() {
+        while let Some(task) = self.lanes().drain() {
             drop(task);
         }
         drain(self.injector(), drop);

@@ -108,7 +108,7 @@ impl Executor {
     /// [`LONGEST_TICK`](crate::group::LONGEST_TICK), whichever is shorter. `None` if none competes.
     pub fn shortest_slice(&self) -> Option<Duration> {
         self.shared
-            .lane()
+            .lanes()
             .shortest_slice()
             .map(Duration::from_nanos)
     }
@@ -116,7 +116,7 @@ impl Executor {
     /// When the first group that has used up its CPU rate may go on, on the platform's clock; `None` if there
     /// is no such group.
     pub fn next_refill(&self) -> Option<u64> {
-        self.shared.lane().next_refill()
+        self.shared.lanes().next_refill()
     }
 
     /// Lets groups compete again whose CPU rate allows it, and wakes workers for them; returns when the next
@@ -159,7 +159,7 @@ impl Drop for Executor {
 impl fmt::Debug for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Executor")
-            .field("workers", &self.shared.lane().workers())
+            .field("workers", &self.shared.lanes().workers())
             .field("pending_tasks", &self.pending_tasks())
             .field("is_closed", &self.is_closed())
             .finish()

@@ -42,7 +42,8 @@ impl SharedRef {
             return Err(SpawnError::Closed);
         }
         if let Some(group) = &group {
-            self.lane().admit(group)?;
+            let domain = slot.map(|slot| slot.domain());
+            self.lanes().admit(group, domain)?;
         }
         let (id, (entry, block)) = match slot {
             Some(slot) => (slot.next_id(|n| self.next_ids(n)), slot.reserve(layout)?),
@@ -94,8 +95,8 @@ impl Shared {
         }
         // SAFETY: `reserve` reserved it for this task; the list is ours.
         unsafe { attached.entry.publish(live) };
-        self.push(slot, queued);
-        self.notify()
+        let near = self.push(slot, queued);
+        self.notify_near(near)
     }
 
     /// A task's result is there: it is not live any more. Gives the list's reference, unless `close` has it. `slot` is

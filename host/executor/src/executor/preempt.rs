@@ -2,7 +2,7 @@
 
 use super::{attached::group_of, shared::Shared, slot::OwnSlot};
 use crate::{
-    fair::{GroupState, Pace},
+    fair::{Batch, GroupState, Pace, Taker},
     planted::{Planted, is_planted},
     sync::{Arc, Ordering::Relaxed},
 };
@@ -17,15 +17,20 @@ impl Shared {
             || self
                 .current_slot()
                 .is_some_and(|slot| slot.run_woken.load(Relaxed))
-            || self
-                .lane()
-                .has_tasks(self.slots().iter().map(|slot| &slot.batch))
+            || self.lanes().has_tasks(|domain| self.batches_of(domain))
+    }
+
+    /// The batches of a domain's workers.
+    pub(crate) fn batches_of(&self, domain: usize) -> impl Iterator<Item = &Batch> {
+        let slots = self.slots().iter();
+        let its = slots.filter(move |slot| slot.domain() == domain);
+        its.map(|slot| &slot.batch)
     }
 
     /// Whether a task of the fair lane may run now.
     pub(crate) fn lane_has_due(&self) -> bool {
         let is_due = |refill| refill <= self.platform().now();
-        self.lane().len() > 0 || self.lane().next_refill().is_some_and(is_due)
+        self.lanes().len() > 0 || self.lanes().next_refill().is_some_and(is_due)
     }
 
     /// Whether something of the fast lane waits that the worker of `slot` would run next. What waits in another worker's
@@ -81,8 +86,17 @@ impl Shared {
         } else {
             Pace::Slice
         };
-        let lane = self.lane();
-        let charged = lane.charge(group, cpu, began, now, pace, &slot.batch);
+        let charged = slot.look(|look| {
+            let mut taker = Taker {
+                domain: slot.domain(),
+                look,
+                batch: &slot.batch,
+                most: 0,
+                now,
+            };
+            let lanes = self.lanes();
+            lanes.charge(&mut taker, group, (cpu, began), pace)
+        });
         for _ in 0..charged.gave_back {
             self.notify();
         }
@@ -102,9 +116,9 @@ impl Shared {
 
     /// Lets groups compete again whose CPU rate allows it; returns when the next one will be.
     pub(super) fn refill(&self) -> Option<u64> {
-        for _ in 0..self.lane().refill(self.platform().now()) {
+        for _ in 0..self.lanes().refill(self.platform().now()) {
             self.notify();
         }
-        self.lane().next_refill()
+        self.lanes().next_refill()
     }
 }

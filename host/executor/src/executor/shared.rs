@@ -5,7 +5,7 @@ use super::{
     slots::Slots,
 };
 use crate::{
-    fair::Lane,
+    fair::Lanes,
     idle::Idle,
     memory::LockedRegistry,
     platform::{CurrentWorker, Platform, WorkerId},
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     pub(super) refs: Apart<AtomicUsize>,
     platform: alloc::sync::Arc<dyn Platform>,
     injector: RunQueue,
-    lane: Lane,
+    lanes: Lanes,
     slots: Slots,
     idle: Idle,
     /// The live tasks that were spawned outside every worker.
@@ -48,9 +48,9 @@ impl Shared {
     pub(super) fn new(workers: usize, platform: alloc::sync::Arc<dyn Platform>) -> Self {
         Self {
             refs: Apart(AtomicUsize::new(1)),
+            lanes: Lanes::new(platform.domains(workers), &platform),
             platform,
             injector: RunQueue::new(),
-            lane: Lane::new(),
             slots: Slots::new(workers),
             idle: Idle::new(),
             outside: core::array::from_fn(|_| LockedRegistry::new()),
@@ -70,8 +70,8 @@ impl Shared {
         &self.injector
     }
 
-    pub(crate) fn lane(&self) -> &Lane {
-        &self.lane
+    pub(crate) fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     pub(crate) fn slots(&self) -> &Slots {

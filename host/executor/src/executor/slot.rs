@@ -6,11 +6,11 @@
 use super::awaited::Awaited;
 use crate::{
     error::SpawnError,
-    fair::{Batch, Flight, Meter},
+    fair::{Batch, Flight, Look, Meter},
     memory::{Block, Registry, RegistryEntry},
     platform::WorkerId,
     queue::{LocalOwner, LocalQueue},
-    sync::{AtomicBool, Counter},
+    sync::{AtomicBool, AtomicUsize, Counter, Ordering::Relaxed},
     task::{Header, Id, TaskRef},
 };
 use core::{
@@ -31,6 +31,8 @@ const ID_BATCH: usize = 256;
 pub(crate) struct Slot {
     /// Whose place it is.
     worker: WorkerId,
+    /// The domain of the present worker. Written before that runs.
+    domain: AtomicUsize,
     pub(crate) queue: LocalQueue,
     /// The live tasks that were spawned here.
     pub(super) registry: Registry,
@@ -58,6 +60,8 @@ struct Own {
     ids: Cell<(usize, usize)>,
     /// A task completes, and its joiner is woken.
     completing: Cell<bool>,
+    /// When the worker looks at other domains.
+    look: Cell<Look>,
 }
 
 /// What a worker did since the executor was made.
@@ -92,11 +96,12 @@ impl Slot {
     pub(super) fn new(worker: WorkerId) -> Self {
         Self {
             worker,
+            domain: AtomicUsize::new(0),
             queue: LocalQueue::new(),
             registry: Registry::new(),
             run_woken: AtomicBool::new(false),
             awaited: Awaited::new(),
-            batch: Batch::new(),
+            batch: Batch::new(worker),
             flight: Flight::default(),
             counts: Counts::default(),
             own: Own {
@@ -105,12 +110,25 @@ impl Slot {
                 spare_counts: Cell::new(0),
                 ids: Cell::new((0, 0)),
                 completing: Cell::new(false),
+                look: Cell::new(Look::new(worker)),
             },
         }
     }
 
     pub(crate) fn worker(&self) -> WorkerId {
         self.worker
+    }
+
+    /// The domain of its worker.
+    #[inline]
+    pub(crate) fn domain(&self) -> usize {
+        // Relaxed: it orders nothing. One that is wrong, because the place has just got another worker, is that of an
+        // empty batch.
+        self.domain.load(Relaxed)
+    }
+
+    pub(super) fn set_domain(&self, domain: usize) {
+        self.domain.store(domain, Relaxed);
     }
 
     /// The slot as its own core sees it.
@@ -200,6 +218,14 @@ impl OwnSlot {
         let mut meter = self.own.meter.get();
         let result = f(&mut meter);
         self.own.meter.set(meter);
+        result
+    }
+
+    /// When the worker looks at other domains. `f` has a copy, as in [`meter`](Self::meter).
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&mut Look) -> R) -> R {
+        let mut look = self.own.look.get();
+        let result = f(&mut look);
+        self.own.look.set(look);
         result
     }
 

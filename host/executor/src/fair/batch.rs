@@ -18,6 +18,7 @@
 
 use super::task_list::GroupTasks;
 use crate::{
+    platform::WorkerId,
     sync::{
         AtomicUsize, Mutex,
         Ordering::{Acquire, Relaxed, Release},
@@ -30,6 +31,7 @@ use alloc::collections::VecDeque;
 pub(super) const LONGEST_BATCH: usize = 16;
 
 pub(crate) struct Batch {
+    worker: WorkerId,
     tasks: Mutex<Tasks>,
     /// Tasks in it: a hint without the lock. Release when it grows, pairs with the Acquire of `len`.
     len: AtomicUsize,
@@ -46,8 +48,10 @@ struct Tasks {
 }
 
 impl Batch {
-    pub(crate) fn new() -> Self {
+    /// That of a worker.
+    pub(crate) fn new(worker: WorkerId) -> Self {
         Self {
+            worker,
             tasks: Mutex::new(Tasks {
                 tasks: VecDeque::with_capacity(LONGEST_BATCH),
                 left: 0,
@@ -55,6 +59,10 @@ impl Batch {
             }),
             len: AtomicUsize::new(0),
         }
+    }
+
+    pub(super) fn worker(&self) -> WorkerId {
+        self.worker
     }
 
     /// Tasks in it. Exact under the lane's lock, except for what the owner polls meanwhile.
@@ -104,9 +112,9 @@ impl Batch {
         batch.group.filter(|_| !batch.tasks.is_empty())
     }
 
-    /// Gives what is in it back to its group at `now`: those that were not polled yet go before the others. Returns how
-    /// many.
-    pub(super) fn end(&self, to: &mut GroupTasks, now: u64) -> usize {
+    /// Gives what is in it back to its group at `now`, in the lane of `domain`: those that were not polled yet go before
+    /// the others. Returns how many.
+    pub(super) fn end(&self, to: &mut GroupTasks, now: u64, domain: usize) -> usize {
         if self.len.load(Acquire) == 0 {
             return 0;
         }
@@ -117,7 +125,7 @@ impl Batch {
             if given < left {
                 to.push_older(task);
             } else {
-                to.push(task, now);
+                to.push(task, now, domain);
             }
             given += 1;
         }

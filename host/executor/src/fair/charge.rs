@@ -1,7 +1,8 @@
 //! Charging groups for what they use, and saying whose turn has come.
 
 use super::{
-    batch::Batch, group::GroupState, lane::Lane, run_order::RunOrder, slice::LONGEST_TICK,
+    batch::Batch, board::Stand, group::GroupState, lane::Lane, run_order::RunOrder,
+    slice::LONGEST_TICK,
 };
 use crate::{sync::Arc, task::TaskRef};
 
@@ -23,6 +24,8 @@ pub(crate) struct Used {
 #[must_use]
 pub(crate) struct Charged {
     pub(crate) is_others_turn: bool,
+    /// If it is not, and the slice is used up: where the group stands, beside other lanes.
+    pub(super) stand: Option<Stand>,
     /// So many tasks are in the lane again: notify the executor of each.
     pub(crate) gave_back: usize,
 }
@@ -66,33 +69,39 @@ impl Lane {
         order.keep_up(group, now);
         order.running.update(&order.guard, group, now);
         self.unpark(order, now);
-        order.advance(now);
-        let is_others_turn = self.is_others_turn(order, group, now, pace);
+        self.advance(order, now);
+        let kept = matches!(pace, Pace::Time(ran) if !self.is_used_up(order, group, ran));
+        let is_others_turn = self.is_others_turn(order, group, now, kept);
         self.count_parked(order);
+        let stand = (!is_others_turn && !kept && !order.is_alone()).then(|| {
+            let begins = group.virtual_now(&order.guard, now);
+            Stand::new(begins, begins + group.slice_units())
+        });
         Charged {
             is_others_turn,
+            stand,
             gave_back,
         }
     }
 
+    /// `kept` is whether the poll has its slice still.
     fn is_others_turn(
         &self,
         order: &mut RunOrder,
         group: &GroupState,
         now: u64,
-        pace: Pace,
+        kept: bool,
     ) -> bool {
-        if group.exhausted_until(&mut order.guard, now).is_some() {
+        if group.exhausted_until(now).is_some() {
             return true;
         }
+        order.refresh(now);
         let deadline = group.deadline_now(&order.guard, now);
-        match pace {
-            Pace::Time(ran) if !self.is_used_up(order, group, ran) => {
-                order.has_earlier_with_shorter_slice(deadline, group.slice())
-            }
-            // A task of the same group is next after this one in any case.
-            _ => group.standing(&order.guard).len > 0 || order.has_earlier_than(deadline, now),
+        if kept {
+            return order.has_earlier_with_shorter_slice(deadline, group.slice());
         }
+        // A task of the same group is next after this one in any case.
+        group.standing(&order.guard).len > 0 || order.has_earlier_than(deadline, now)
     }
 
     /// Whether a poll that has gone on for `ran` has used its slice, as nearly as a clock can tell that ticks once in
@@ -133,9 +142,9 @@ impl Lane {
         order.keep_up(group, now);
         let mut requeued = self.give_back(order, group, batch, now);
         if let Some(task) = requeue {
-            group.tasks.get_mut(&mut order.guard).push(task, now);
+            group.tasks(&mut order.guard).push(task, now, self.index);
             group.standing_mut(&mut order.guard).len += 1;
-            self.turns.add(1);
+            self.told().add(1);
             requeued += 1;
         }
         let mut notify = requeued > 0;
@@ -145,9 +154,9 @@ impl Lane {
         if most > 0 && order.has_next_turn(group, now) {
             // Its turn goes on: it stays among the running ones.
             let (task, taken) = self.take_turn(order, group, now, batch, most);
-            self.turns.end();
+            self.told().end();
             self.count_parked(order);
-            order.advance(now);
+            self.advance(order, now);
             return Finished {
                 next: Some(task),
                 notify: requeued > taken,
@@ -158,18 +167,18 @@ impl Lane {
             if group.standing(&order.guard).len > 0 {
                 self.line_up(order, group, now);
                 // Sleeping workers do not know until when, if it is parked now.
-                notify |= group.standing(&order.guard).parked.is_some();
+                notify |= group.standing(&order.guard).parked;
             } else {
-                self.deactivate(order, group);
+                self.deactivate(order, group, now);
             }
         } else {
             order.running.update(&order.guard, group, now);
         }
-        order.advance(now);
+        self.advance(order, now);
         let next = (most > 0)
             .then(|| self.pop_locked(order, now, batch, most))
             .flatten();
-        self.turns.end();
+        self.told().end();
         Finished { next, notify }
     }
 
@@ -180,15 +189,19 @@ impl Lane {
         let runs = group.standing(&order.guard).polls > 0;
         if !waits && !runs {
             // Idle or parked: without this, what it did not use meanwhile would pay for the charge when it wakes.
-            order.advance(now);
+            self.advance(order, now);
+            self.look_at_others(order, now);
             order.catch_up(group, now);
         }
         order.charge(group, cpu, now, now);
+        if !order.is_alone() {
+            order.settle(group, now, 0);
+        }
         if waits {
             order.wait(group);
         } else if runs {
             order.running.update(&order.guard, group, now);
         }
-        order.advance(now);
+        self.advance(order, now);
     }
 }

@@ -1,12 +1,7 @@
 //! Which groups compete: those that begin and stop, those whose rate is used up, and room for all of them.
 
 use super::{
-    group::GroupState,
-    guard::LaneGuard,
-    heap::Heap,
-    lane::Lane,
-    run_order::{Room, RunOrder},
-    tenant::TenantState,
+    group::GroupState, heap::Heap, lane::Lane, room::Room, run_order::RunOrder, tenant::TenantState,
 };
 use crate::{
     error::SpawnError,
@@ -27,17 +22,21 @@ impl Lane {
     ///
     /// [`SpawnError::Alloc`] without memory.
     pub(crate) fn admit(&self, group: &GroupState) -> Result<(), SpawnError> {
+        if group.is_admitted_to(self.index) {
+            return Ok(());
+        }
+        let part = group.make_part(self.index, || self.part())?;
         // Relaxed: it is set under the lock, which is taken before the room is used.
-        while !group.admitted.load(Relaxed) {
+        while !part.admitted.load(Relaxed) {
             let needed = {
                 let order = self.lock_for(group);
                 let groups = self.groups.load(Relaxed) + 1;
-                if group.admitted.load(Relaxed) {
+                if part.admitted.load(Relaxed) {
                     break;
                 }
                 if groups <= order.room() {
                     self.groups.fetch_add(1, Relaxed);
-                    group.admitted.store(true, Relaxed);
+                    part.admitted.store(true, Relaxed);
                     break;
                 }
                 groups
@@ -67,7 +66,7 @@ impl Lane {
     pub(crate) fn reconsider(&self, group: &Arc<GroupState>, now: u64) -> bool {
         let order = &mut *self.lock_for(group);
         let standing = group.standing(&order.guard);
-        if standing.parked.is_none() {
+        if !standing.parked {
             // A worker that was turned away from its further tasks sleeps until the old rate allows them.
             let (polls, len) = (standing.polls, standing.len);
             order.release_this(group, now);
@@ -83,10 +82,10 @@ impl Lane {
     /// The rate of `tenant` was changed: lets those of its groups go on that are parked and may. Returns how many there
     /// may be that a sleeping worker could run now: the caller notifies. This looks at all groups that wait for a rate.
     pub(crate) fn reconsider_tenant(&self, tenant: &Arc<TenantState>, now: u64) -> usize {
-        let mut until = |guard: &mut LaneGuard, group: &Arc<GroupState>| {
+        let mut until = |group: &Arc<GroupState>| {
             let of = group.tenant.as_ref();
             of.is_some_and(|of| Arc::ptr_eq(of, tenant))
-                .then(|| group.exhausted_until(guard, now).unwrap_or(0))
+                .then(|| group.exhausted_until(now).unwrap_or(0))
         };
         let order = &mut *self.lock();
         let parked = order.parked.rekey(&mut order.guard, &mut until);
@@ -106,6 +105,7 @@ impl Lane {
 
     /// A group begins to compete: an idle one, or one that was parked.
     pub(super) fn activate(&self, order: &mut RunOrder, group: &GroupState, now: u64) {
+        self.look_at_others(order, now);
         let slice = group.slice() as usize;
         group.standing_mut(&mut order.guard).active_slice = slice;
         order.count_weight(group, group.share.weight());
@@ -119,7 +119,10 @@ impl Lane {
     }
 
     /// A group stops competing.
-    pub(super) fn deactivate(&self, order: &mut RunOrder, group: &GroupState) {
+    pub(super) fn deactivate(&self, order: &mut RunOrder, group: &GroupState, now: u64) {
+        if !order.is_alone() {
+            order.settle(group, now, 0);
+        }
         let slice = group.standing(&order.guard).active_slice;
         order.count_weight(group, 0);
         order.remove_slice(slice);
@@ -128,11 +131,12 @@ impl Lane {
 
     /// A group with tasks and without polls in flight waits for its turn, or until its rate allows one.
     pub(super) fn line_up(&self, order: &mut RunOrder, group: &Arc<GroupState>, now: u64) {
-        if let Some(until) = group.exhausted_until(&mut order.guard, now) {
-            self.deactivate(order, group);
+        if let Some(until) = group.exhausted_until(now) {
+            self.deactivate(order, group, now);
+            group.account.parks(now);
             let standing = group.standing_mut(&mut order.guard);
-            standing.parked = Some(now);
-            self.turns.sub(standing.len);
+            standing.parked = true;
+            self.told().sub(standing.len);
             let parked = &mut order.parked;
             parked.insert(&mut order.guard, until, group.clone());
             return self.count_parked(order);
@@ -178,9 +182,9 @@ impl Lane {
     /// A group that was parked, and is in no heap now, competes again.
     pub(super) fn rejoin(&self, order: &mut RunOrder, group: &GroupState, now: u64) {
         let standing = group.standing_mut(&mut order.guard);
-        let since = standing.parked.take().unwrap_or(now);
-        group.counts.throttled(now.saturating_sub(since));
-        self.turns.add(standing.len);
+        standing.parked = false;
+        self.told().add(standing.len);
+        group.counts.throttled(group.account.goes_on(now));
         self.activate(order, group, now);
     }
 }

@@ -1,8 +1,10 @@
-//! What the lane knows of a group: its settings, what it has used, its runnable tasks, and where it stands.
+//! What the lanes know of a group: its settings, what it has used, and for each lane its runnable tasks and where it
+//! stands.
 
 use super::{
-    budget::Budget,
-    guard::{Guarded, LaneGuard, LaneId},
+    account::Account,
+    guard::{LaneGuard, LaneId},
+    part::{Part, Standing},
     share::Share,
     slice::DEFAULT_NANOSECONDS,
     stats::Counts,
@@ -11,7 +13,16 @@ use super::{
     tournament::Line,
     virtual_time::{Virtual, Weight, scaled},
 };
-use crate::sync::{Apart, Arc, AtomicBool, AtomicUsize, Ordering::Relaxed};
+use crate::{
+    error::SpawnError,
+    sync::{
+        Apart, Arc, AtomicPtr, AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed},
+    },
+};
+use alloc::boxed::Box;
+use allocator_api2::boxed::Box as TryBox;
+use core::ptr;
 
 pub(crate) struct GroupState {
     pub(crate) share: Share,
@@ -19,67 +30,111 @@ pub(crate) struct GroupState {
     slice: AtomicUsize,
     pub(crate) tenant: Option<Arc<TenantState>>,
     pub(crate) counts: Apart<Counts>,
-    /// The lane has room for it.
-    pub(super) admitted: AtomicBool,
-    /// For how many groups the lane has promised room.
-    groups: Arc<AtomicUsize>,
-    pub(super) tasks: Apart<Guarded<GroupTasks>>,
-    standing: Apart<Guarded<Standing>>,
-}
-
-/// Where a group stands.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Standing {
-    /// Runnable tasks.
-    pub(super) len: usize,
-    pub(super) virtual_time: Virtual,
-    /// Polls in flight.
-    pub(super) polls: u64,
-    /// The sum of the times at which they began or were last charged.
-    pub(super) began: u128,
-    /// What the group adds to its tenant's sum while it competes, or to the lane's.
-    pub(super) active_weight: usize,
-    /// Its slice as it is counted while it competes.
-    pub(super) active_slice: usize,
-    pub(super) budget: Budget,
-    /// Since when it is parked.
-    pub(super) parked: Option<u64>,
-    /// It has had no turn since it woke.
-    pub(super) woken: bool,
-    /// A recent average of how long its polls took, nanoseconds; zero before the first one.
-    pub(super) poll_time: u64,
-    /// It has had a turn since it was made.
-    pub(super) had_turn: bool,
-    /// Where it is in a heap, if it is in one.
-    pub(super) place: usize,
-    /// Its place among the groups with polls in flight.
-    pub(super) runs_at: Option<usize>,
-    /// It has polls in flight, and no more before its rate allows them.
-    pub(super) held: bool,
+    pub(super) account: Apart<Account>,
+    /// The lane that it has a part in from the beginning.
+    home: usize,
+    at_home: Part,
+    /// Its parts in the other lanes, made before it first comes there. Empty where there is one lane.
+    elsewhere: Box<[AtomicPtr<Part>]>,
+    /// Tells executors apart: the first of the lanes.
+    lanes: LaneId,
 }
 
 impl GroupState {
+    /// A group of the executor whose first lane is `lanes`, and that has so many.
     pub(super) fn new(
         share: Share,
         slice: usize,
         tenant: Option<Arc<TenantState>>,
-        lane: LaneId,
-        groups: Arc<AtomicUsize>,
+        (home, at_home): (usize, Part),
+        (lanes, count): (LaneId, usize),
     ) -> Self {
+        let elsewhere = if count > 1 { count } else { 0 };
         Self {
             share,
             slice: AtomicUsize::new(slice),
             tenant,
             counts: Apart::default(),
-            admitted: AtomicBool::new(false),
-            groups,
-            tasks: Apart(Guarded::new(lane, GroupTasks::default())),
-            standing: Apart(Guarded::new(lane, Standing::default())),
+            account: Apart(Account::new()),
+            home,
+            at_home,
+            elsewhere: (0..elsewhere)
+                .map(|_| AtomicPtr::new(ptr::null_mut()))
+                .collect(),
+            lanes,
         }
     }
 
-    pub(super) fn lane(&self) -> LaneId {
-        self.standing.lane()
+    pub(super) fn lanes(&self) -> LaneId {
+        self.lanes
+    }
+
+    pub(super) fn home(&self) -> usize {
+        self.home
+    }
+
+    /// What it has in a lane, if that is made.
+    #[inline]
+    pub(super) fn part_in(&self, lane: usize) -> Option<&Part> {
+        if lane == self.home {
+            return Some(&self.at_home);
+        }
+        // Acquire pairs with the Release of `make_part`: the part.
+        let part = self.elsewhere[lane].load(Acquire);
+        // SAFETY: a part, once there, lives until `self` is dropped, and is only shared.
+        unsafe { part.as_ref() }
+    }
+
+    /// Whether the lane has room for it.
+    pub(super) fn is_admitted_to(&self, lane: usize) -> bool {
+        // Relaxed: it is set under the lock, which is taken before the room is used.
+        self.part_in(lane)
+            .is_some_and(|part| part.admitted.load(Relaxed))
+    }
+
+    /// What it has in a lane, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::Alloc`] without memory.
+    pub(super) fn make_part(
+        &self,
+        lane: usize,
+        part: impl FnOnce() -> Part,
+    ) -> Result<&Part, SpawnError> {
+        if let Some(part) = self.part_in(lane) {
+            return Ok(part);
+        }
+        let made = TryBox::try_new(part()).map_err(|_| SpawnError::Alloc)?;
+        let made = TryBox::into_raw(made);
+        // Release pairs with the Acquire of `part_in`; Acquire is for the part of a faster thread.
+        let set = self.elsewhere[lane].compare_exchange(ptr::null_mut(), made, AcqRel, Acquire);
+        match set {
+            // SAFETY: it is there now, and stays until `self` is dropped.
+            Ok(_) => Ok(unsafe { &*made }),
+            Err(theirs) => {
+                // SAFETY: nobody else has seen it.
+                drop(unsafe { TryBox::from_raw(made) });
+                // SAFETY: as above.
+                Ok(unsafe { &*theirs })
+            }
+        }
+    }
+
+    #[inline]
+    fn part(&self, guard: &LaneGuard) -> &Part {
+        if guard.is_alone() {
+            // The part's line alone is touched.
+            return &self.at_home;
+        }
+        let part = self.part_in(guard.index());
+        part.expect("a group has its part before it comes to a lane")
+    }
+
+    /// Its runnable tasks in a lane.
+    #[inline]
+    pub(super) fn tasks<'a>(&'a self, guard: &'a mut LaneGuard) -> &'a mut GroupTasks {
+        self.part(guard).tasks.get_mut(guard)
     }
 
     /// Nanoseconds.
@@ -92,12 +147,14 @@ impl GroupState {
         self.slice.store(slice, Relaxed);
     }
 
+    #[inline]
     pub(super) fn standing<'a>(&'a self, guard: &'a LaneGuard) -> &'a Standing {
-        self.standing.get(guard)
+        self.part(guard).standing.get(guard)
     }
 
+    #[inline]
     pub(super) fn standing_mut<'a>(&'a self, guard: &'a mut LaneGuard) -> &'a mut Standing {
-        self.standing.get_mut(guard)
+        self.part(guard).standing.get_mut(guard)
     }
 
     /// What its weight comes to.
@@ -136,6 +193,7 @@ impl GroupState {
     }
 
     /// Its virtual time with what is in flight at `now` and not charged yet, by the clock.
+    #[inline]
     pub(super) fn virtual_now(&self, guard: &LaneGuard, now: u64) -> Virtual {
         let standing = self.standing(guard);
         let in_flight =
@@ -159,30 +217,16 @@ impl GroupState {
     }
 
     /// Charges the rates that it is subject to, and its tenant.
-    pub(super) fn charge_others(
-        &self,
-        guard: &mut LaneGuard,
-        cpu: u64,
-        began: u64,
-        now: u64,
-        least: Virtual,
-    ) {
-        let rate = self.share.rate();
-        if rate > 0 {
-            let budget = &mut self.standing_mut(guard).budget;
-            budget.charge(cpu, rate, began, now);
-        }
+    pub(super) fn charge_others(&self, cpu: u64, began: u64, now: u64, least: Virtual) {
+        self.account.charge(&self.share, cpu, began, now);
         if let Some(tenant) = &self.tenant {
             tenant.charge(cpu, began, now, least);
         }
     }
 
     /// Until when its own rate or its tenant's is used up, if one is.
-    pub(super) fn exhausted_until(&self, guard: &mut LaneGuard, now: u64) -> Option<u64> {
-        let rate = self.share.rate();
-        let own = (rate > 0)
-            .then(|| self.standing_mut(guard).budget.exhausted_until(rate, now))
-            .flatten();
+    pub(super) fn exhausted_until(&self, now: u64) -> Option<u64> {
+        let own = self.account.exhausted_until(&self.share, now);
         let tenant = self.tenant.as_ref();
         own.max(tenant.and_then(|tenant| tenant.exhausted_until(now)))
     }
@@ -190,9 +234,13 @@ impl GroupState {
 
 impl Drop for GroupState {
     fn drop(&mut self) {
-        if self.admitted.load(Relaxed) {
-            // Relaxed: a count of room, which the lane reads under its lock.
-            self.groups.fetch_sub(1, Relaxed);
+        for part in &mut self.elsewhere {
+            // Nobody else is here, so Relaxed would do; Acquire is for loom.
+            let part = part.load(Acquire);
+            if !part.is_null() {
+                // SAFETY: made by `Box::into_raw` in `make_part`, and not used again.
+                drop(unsafe { TryBox::from_raw(part) });
+            }
         }
     }
 }

@@ -12,16 +12,30 @@ pub(super) type LaneId = usize;
 /// Proves that the lane's lock is held.
 pub(super) struct LaneGuard {
     lane: LaneId,
+    /// Which lane of its executor it is.
+    index: usize,
+    /// There is no other.
+    alone: bool,
 }
 
 impl LaneGuard {
     /// The guard of a new lane, to be put behind its lock.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(index: usize, alone: bool) -> Self {
         // Not loom's: an id orders nothing.
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         Self {
             lane: NEXT.fetch_add(1, Relaxed),
+            index,
+            alone,
         }
+    }
+
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
     pub(super) fn lane(&self) -> LaneId {
@@ -43,17 +57,12 @@ impl<T> Guarded<T> {
         }
     }
 
-    /// The lane whose guard it wants.
-    pub(super) fn lane(&self) -> LaneId {
-        self.lane
-    }
-
     #[inline]
     pub(super) fn get<'a>(&'a self, guard: &'a LaneGuard) -> &'a T {
         debug_assert_eq!(self.lane, guard.lane, "the group is another executor's");
         // SAFETY: there is one guard with this id, and a shared reference to it lives as long as the result: nobody has
         // an exclusive one, and so nobody has the value exclusively. That the id is the same `Lane::lock_for` has
-        // checked, where the group came in.
+        // checked, where the group came in: a group of this executor has for each lane what was made for that lane.
         self.value.with(|value| unsafe { &*value })
     }
 

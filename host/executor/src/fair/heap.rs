@@ -1,7 +1,7 @@
 //! Groups ordered by a key, in memory that was reserved before: ordering them allocates nothing.
 
 use super::{group::GroupState, guard::LaneGuard};
-use crate::{error::SpawnError, sync::Arc};
+use crate::{error::SpawnError, platform::WorkerId, sync::Arc};
 use alloc::vec::Vec;
 
 /// A binary heap that a group can be taken out of anywhere: each notes its place in its standing. A group is in at most
@@ -14,7 +14,13 @@ struct Entry<K> {
     /// Equal keys are ordered by the group's id.
     key: (K, usize),
     group: Arc<GroupState>,
+    /// The worker that had its last turn.
+    last: WorkerId,
 }
+
+/// Places at the top that are looked at for a worker's own: two levels below the first. In step with each other are about as
+/// many as there are workers.
+const TOP: usize = 7;
 
 impl<K: Ord + Copy> Heap<K> {
     pub(super) fn new() -> Self {
@@ -51,11 +57,13 @@ impl<K: Ord + Copy> Heap<K> {
     }
 
     pub(super) fn insert(&mut self, guard: &mut LaneGuard, key: K, group: Arc<GroupState>) {
+        let last = group.standing(guard).last;
         debug_assert!(self.len() < self.room(), "room for every group is reserved");
         let place = self.entries.len();
         self.entries.push(Entry {
             key: (key, group.share.id.0),
             group,
+            last,
         });
         self.note(guard, place);
         self.rise(guard, place);
@@ -63,6 +71,39 @@ impl<K: Ord + Copy> Heap<K> {
 
     pub(super) fn pop_first(&mut self, guard: &mut LaneGuard) -> Option<Arc<GroupState>> {
         (!self.entries.is_empty()).then(|| self.take(guard, 0))
+    }
+
+    /// Takes out the first group, or one near the top whose last turn `worker` had, if its key is no later than `latest`
+    /// says for the first.
+    pub(super) fn pop_near(
+        &mut self,
+        guard: &mut LaneGuard,
+        worker: WorkerId,
+        latest: impl FnOnce(K, &GroupState) -> K,
+    ) -> Option<Arc<GroupState>> {
+        let first = self.entries.first()?;
+        if first.last == worker {
+            return Some(self.take(guard, 0));
+        }
+        let mut own =
+            (1..self.entries.len().min(TOP)).filter(|&at| self.entries[at].last == worker);
+        let Some(at) = own.next() else {
+            return Some(self.take(guard, 0));
+        };
+        let latest = latest(first.key.0, &first.group);
+        let near = own.fold(at, |near, at| {
+            if self.entries[at].key < self.entries[near].key {
+                at
+            } else {
+                near
+            }
+        });
+        let at = if self.entries[near].key.0 <= latest {
+            near
+        } else {
+            0
+        };
+        Some(self.take(guard, at))
     }
 
     /// Takes this group out; `false` if it is not in here.
@@ -82,11 +123,11 @@ impl<K: Ord + Copy> Heap<K> {
     pub(super) fn rekey(
         &mut self,
         guard: &mut LaneGuard,
-        mut key: impl FnMut(&mut LaneGuard, &Arc<GroupState>) -> Option<K>,
+        mut key: impl FnMut(&Arc<GroupState>) -> Option<K>,
     ) -> usize {
         let mut changed = 0;
         for entry in &mut self.entries {
-            if let Some(key) = key(guard, &entry.group) {
+            if let Some(key) = key(&entry.group) {
                 entry.key.0 = key;
                 changed += 1;
             }
@@ -132,12 +173,14 @@ impl<K: Ord + Copy> Heap<K> {
         }
     }
 
+    #[inline]
     fn swap(&mut self, guard: &mut LaneGuard, a: usize, b: usize) {
         self.entries.swap(a, b);
         self.note(guard, a);
         self.note(guard, b);
     }
 
+    #[inline]
     fn note(&self, guard: &mut LaneGuard, place: usize) {
         self.entries[place].group.standing_mut(guard).place = place;
     }

@@ -1,8 +1,7 @@
-//! The fair lane: runnable tasks of groups behind one lock.
+//! A fair lane: the runnable tasks of groups in a domain, behind one lock.
 //!
-//! One lane for the whole executor. A poll in this lane is microseconds to milliseconds long, so that the lock is rarely
-//! asked for; and fairness holds across the machine by construction, because every worker takes the turn that is next
-//! anywhere.
+//! A small machine has one lane, where fairness holds by construction, because every worker takes the turn that is next
+//! anywhere. A large one has one for every few workers, so that the lock is rarely asked for: see [`lanes`](super::lanes).
 //!
 //! The protocol:
 //!
@@ -21,18 +20,24 @@
 //! 6. Nothing is allocated or freed under the lock: tasks are linked through their headers; room for a group to be
 //!    ordered in is reserved before its first task is spawned ([`admit`](Lane::admit)), and for one that runs on a further
 //!    worker before that is made.
-//! 7. A hold takes `O(log n)` steps for each group that it moves, of `n`. Two things pass over all of them, and neither is
+//! 7. With several lanes, whoever changes what is next tells it before it gives the lock back: see [`board`](super::board).
+//! 8. A hold takes `O(log n)` steps for each group that it moves, of `n`. Two things pass over all of them, and neither is
 //!    a turn: room that grows, and a change of a tenant's rate, over those that wait for theirs.
 //!
 //! What is changed under the lock only is read without it as a hint, with Relaxed, unless the field says otherwise.
 
 use super::{
-    group::GroupState, guard::LaneId, run_order::RunOrder, running::Running, share::Share,
-    slice::Stretch, tenant::TenantState,
+    board::{Board, Told},
+    group::GroupState,
+    guard::LaneId,
+    part::Part,
+    run_order::RunOrder,
+    running::Running,
+    slice::Stretch,
 };
-use crate::sync::{
-    Apart, Arc, AtomicUsize, Mutex,
-    Ordering::{Relaxed, Release},
+use crate::{
+    platform::{Platform, WorkerId},
+    sync::{Apart, Arc, AtomicUsize, Mutex, Ordering::Relaxed},
 };
 
 #[cfg(feature = "lane-hold")]
@@ -40,103 +45,120 @@ use super::hold::Hold;
 #[cfg(not(feature = "lane-hold"))]
 type Hold<'a> = crate::sync::MutexGuard<'a, RunOrder>;
 
+/// Nanoseconds between two looks at another lane: of one lane at another, or of one worker. Chosen, not measured: a few
+/// times what a line costs that other cores write.
+pub(super) const LOOK: u64 = 50_000;
+
 pub(crate) struct Lane {
     id: LaneId,
+    /// Which of its executor's lanes it is.
+    pub(super) index: usize,
+    /// Tells executors apart: the first of the lanes.
+    lanes: LaneId,
     order: Apart<Mutex<RunOrder>>,
-    pub(super) turns: Apart<Turns>,
+    told: alloc::sync::Arc<Apart<Told>>,
+    pub(super) board: Board,
+    first_worker: AtomicUsize,
     /// Groups that wait for their rates: parked, or with polls in flight and further tasks. Changed under the lock.
     pub(super) parked: AtomicUsize,
     /// The shortest slice among the groups that compete, as it is kept now, nanoseconds; `usize::MAX`
     /// without any. Changed under the lock.
     shortest: AtomicUsize,
-    /// Workers that there are.
-    workers: AtomicUsize,
     /// Groups for which there is room to compete. Raised under the lock; a group that goes lowers it.
     pub(super) groups: Arc<AtomicUsize>,
-}
-
-/// What every turn changes, under the lock.
-#[derive(Default)]
-pub(super) struct Turns {
-    /// Runnable tasks of all groups that are not parked.
-    len: AtomicUsize,
-    /// Workers that have a turn.
-    pub(super) polling: AtomicUsize,
-}
-
-impl Turns {
-    /// Under the lock, so no read-modify-write. Release pairs with the Acquire in `reclaim`: a worker that finds no task
-    /// in the lane finds that another has a turn.
-    pub(super) fn add(&self, tasks: usize) {
-        self.len.store(self.len.load(Relaxed) + tasks, Release);
-    }
-
-    /// The same.
-    pub(super) fn sub(&self, tasks: usize) {
-        self.len.store(self.len.load(Relaxed) - tasks, Release);
-    }
-
-    /// A turn begins, which is to be counted before its tasks are taken from the lane.
-    pub(super) fn begin(&self) {
-        self.polling.store(self.polling.load(Relaxed) + 1, Relaxed);
-    }
-
-    /// A turn is over. Not before the worker's next one is counted, which may have the same tasks: `reclaim` reads the
-    /// count without the lock.
-    pub(super) fn end(&self) {
-        self.polling.store(self.polling.load(Relaxed) - 1, Relaxed);
-    }
+    /// Is told when the lock is taken, if that counts it.
+    platform: Option<alloc::sync::Arc<dyn Platform>>,
 }
 
 impl Lane {
-    pub(crate) fn new() -> Self {
-        let order = RunOrder::new();
+    /// The lane `index` of those that tell on `board`. `first` is the id of the first one, unless it is this.
+    pub(super) fn new(
+        index: usize,
+        first: Option<LaneId>,
+        board: &Board,
+        platform: &alloc::sync::Arc<dyn Platform>,
+    ) -> Self {
+        let order = RunOrder::new(index, board.len() == 1);
+        let id = order.guard.lane();
         Self {
-            id: order.guard.lane(),
+            id,
+            index,
+            lanes: first.unwrap_or(id),
             order: Apart(Mutex::new(order)),
-            turns: Apart::default(),
+            told: board.of(index).clone(),
+            board: board.clone(),
+            first_worker: AtomicUsize::new(WorkerId::MAX),
             parked: AtomicUsize::new(0),
             shortest: AtomicUsize::new(usize::MAX),
-            workers: AtomicUsize::new(0),
             groups: Arc::new(AtomicUsize::new(0)),
+            platform: platform.counts_lanes().then(|| platform.clone()),
         }
     }
 
-    /// A group of this lane, with a slice from [`clamp`](super::slice::clamp).
-    pub(crate) fn group(
-        &self,
-        share: Share,
-        slice: usize,
-        tenant: Option<Arc<TenantState>>,
-    ) -> Arc<GroupState> {
-        let groups = self.groups.clone();
-        Arc::new(GroupState::new(share, slice, tenant, self.id, groups))
+    pub(super) fn id(&self) -> LaneId {
+        self.id
+    }
+
+    pub(super) fn lanes(&self) -> LaneId {
+        self.lanes
+    }
+
+    /// What this lane has of a new group.
+    pub(super) fn part(&self) -> Part {
+        Part::new(self.id, self.groups.clone())
+    }
+
+    /// What it tells the others.
+    #[inline]
+    pub(super) fn told(&self) -> &Told {
+        &self.told
     }
 
     #[inline]
     pub(super) fn lock(&self) -> Hold<'_> {
+        self.count();
         let order = self.order.lock();
         #[cfg(feature = "lane-hold")]
         let order = Hold::begin(order);
         order
     }
 
+    #[inline]
+    fn count(&self) {
+        if let Some(platform) = &self.platform {
+            platform.takes_lane(self.index);
+        }
+    }
+
+    /// The lock, unless another has it.
+    pub(super) fn try_lock(&self) -> Option<Hold<'_>> {
+        self.count();
+        let order = self.order.try_lock()?;
+        #[cfg(feature = "lane-hold")]
+        let order = Hold::begin(order);
+        Some(order)
+    }
+
     /// The lock, to be used with `group`.
     #[inline]
     pub(super) fn lock_for(&self, group: &GroupState) -> Hold<'_> {
-        // What a group has in the lane wants the guard of its own lane.
-        assert!(group.lane() == self.id, "the group is another executor's");
+        // What a group has in the lane wants the guard of that lane.
+        assert!(
+            group.lanes() == self.lanes,
+            "the group is another executor's"
+        );
         self.lock()
     }
 
-    /// How many workers there are.
+    /// How many workers its domain has.
     pub(crate) fn workers(&self) -> usize {
-        self.workers.load(Relaxed)
+        self.told().workers()
     }
 
     /// There is one worker more.
-    pub(crate) fn add_worker(&self) {
-        let workers = self.workers.fetch_add(1, Relaxed) + 1;
+    pub(crate) fn add_worker(&self, worker: WorkerId) {
+        self.first_worker.fetch_min(worker, Relaxed);
+        let workers = self.told().add_worker();
         // Each may have a group of its own in a poll.
         if self.lock().running.room() < workers {
             // Allocated, and what it replaces is freed, outside the lock.
@@ -146,14 +168,22 @@ impl Lane {
         }
     }
 
+    /// The lowest id of those that it ever had; 0 without any.
+    pub(super) fn first_worker(&self) -> WorkerId {
+        match self.first_worker.load(Relaxed) {
+            WorkerId::MAX => 0,
+            worker => worker,
+        }
+    }
+
     /// There is one worker less.
     pub(crate) fn remove_worker(&self) {
-        self.workers.fetch_sub(1, Relaxed);
+        self.told().remove_worker();
     }
 
     /// Runnable tasks that wait for nothing but their turn, as far as a look without the lock can tell.
     pub(crate) fn len(&self) -> usize {
-        self.turns.len.load(Relaxed)
+        self.told().len()
     }
 
     /// Whether it is worth asking for a task: one waits for a turn, or may have waited for long enough.
@@ -180,6 +210,33 @@ impl Lane {
         // The load keeps the usual case from writing a line that every enqueue reads.
         if self.shortest.load(Relaxed) != kept {
             self.shortest.store(kept, Relaxed);
+        }
+    }
+
+    /// Moves `least` on, and tells the others where this lane stands.
+    pub(super) fn advance(&self, order: &mut RunOrder, now: u64) {
+        order.advance(now);
+        if !order.is_alone() {
+            let first = order.first(now);
+            self.told().tell(first, order.least);
+        }
+    }
+
+    /// A group is about to begin to compete: what is known of the other lanes is not too old. They write what this reads
+    /// at every turn, so it does not look each time: a `least` that is late is one that lets a group start a bit earlier.
+    pub(super) fn look_at_others(&self, order: &mut RunOrder, now: u64) {
+        if order.is_alone() {
+            return;
+        }
+        let often = LOOK * self.board.len() as u64;
+        if order.is_idle() || now.saturating_sub(order.looked) >= often {
+            order.looked = now;
+            order.machine = self.board.least(self.index, order.least);
+        }
+        if order.is_idle() {
+            // Nobody is behind here. It is told before the group is: else this lane would seem to be furthest behind.
+            order.least = order.least.max(order.machine);
+            self.told().tell(None, order.least);
         }
     }
 }

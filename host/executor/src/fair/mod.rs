@@ -29,6 +29,11 @@
 //! tell, unless the turn is that of a group with a shorter slice. The slice that a poll keeps adapts: shorter if many wait
 //! for a turn, longer if few do and none of them has just woken. Turns are ordered by the slices as they were set.
 //!
+//! **Lanes.** A large machine has a lane for each domain of cores that share a cache, so that no lock is asked for by more
+//! than a few of them. A group is one for all lanes: it has a virtual time, which its lanes settle ([`account`]), and in each
+//! lane in which it has tasks a part with a place of its own. `least` is that of all lanes ([`board`]). Workers pull from
+//! lanes that lag ([`lanes`]). What follows from that is in [`bounds`].
+//!
 //! **Rates.** A group whose [rate](budget) is used up, or whose tenant's is, does not compete: it is parked
 //! until a time, its tasks with it. A worker that takes a turn, or asks at a preemption point, lets those go on whose time
 //! has come; a worker that sleeps does so until the first of them.
@@ -38,20 +43,26 @@
 //! | file | what it has |
 //! | --- | --- |
 //! | `id`, `stats`, `slice`, `virtual_time`, `budget` | numbers |
-//! | `guard` | the proof that the lane's lock is held |
+//! | `bounds` | how fair it is, and why |
+//! | `guard` | the proof that a lane's lock is held |
 //! | `tournament` | who is first where keys grow with time |
-//! | `share`, `task_list`, `tenant`, `group` | what the lane knows of groups and tenants |
+//! | `share`, `task_list`, `tenant`, `account`, `part`, `group` | what the lanes know of groups and tenants |
 //! | `meter`, `flight` | what a poll has used |
 //! | `batch` | several tasks that a worker takes at once |
-//! | `heap`, `running`, `run_order` | which group is next |
+//! | `heap`, `room`, `running`, `run_order` | which group is next |
 //! | `hold` | how long the lock is held, for a bench |
+//! | `board` | what each lane tells the others |
 //! | `lane` | the lock, and the counts that are read without it |
-//! | `compete`, `turn`, `charge` | what happens under the lock |
+//! | `compete`, `turn`, `charge`, `migrate` | what happens under the lock |
+//! | `lanes` | a lane for each domain, and the way between them |
 //!
 //! The room uses `sync`, `error`, `planted`, `platform` and `task`. It knows no executor: its functions return what the
 //! caller has to notify of.
 
+mod account;
 mod batch;
+mod board;
+mod bounds;
 mod budget;
 mod charge;
 mod compete;
@@ -63,7 +74,11 @@ mod heap;
 pub mod hold;
 mod id;
 mod lane;
+mod lanes;
 mod meter;
+mod migrate;
+mod part;
+mod room;
 mod run_order;
 mod running;
 mod share;
@@ -75,12 +90,14 @@ mod tournament;
 mod turn;
 mod virtual_time;
 
+#[cfg(all(loom, test))]
+pub(crate) use self::migrate::Pulled;
 pub(crate) use self::{
     batch::Batch,
     charge::{Pace, Used},
     flight::Flight,
     group::GroupState,
-    lane::Lane,
+    lanes::{Lanes, Look, Taker},
     meter::Meter,
     share::{Share, check_rate, check_weight},
     slice::clamp,

@@ -4,13 +4,15 @@ use super::{
     group::GroupState,
     guard::LaneGuard,
     heap::Heap,
+    room::Room,
     running::Running,
     share::DEFAULT_WEIGHT,
     slice::DEFAULT_NANOSECONDS,
     virtual_time::{Virtual, Weight},
 };
 use crate::{
-    error::SpawnError,
+    planted::{Planted, is_planted},
+    platform::WorkerId,
     sync::{Arc, Ordering::Relaxed},
 };
 use alloc::vec::Vec;
@@ -18,6 +20,18 @@ use alloc::vec::Vec;
 /// How much more than all others new groups may use before further ones get no credit. Chosen, not measured: a burst of
 /// eight is served at once.
 const FLOOD: u64 = 8 * DEFAULT_NANOSECONDS;
+
+/// The part of a slice by which a turn may come late, for one that resumes on the core where it was. Chosen, not measured:
+/// those that wait in step with each other are within a slice.
+const NEAR: Virtual = 2;
+
+/// Groups whose place is made right before one of them is taken. Chosen, not measured.
+const REFRESHED: usize = 4;
+
+/// Whether a group competes in more lanes than one.
+fn is_spread(group: &GroupState) -> bool {
+    group.account.competing() > 1
+}
 
 pub(super) struct RunOrder {
     /// Proves that the lock around this is held.
@@ -43,36 +57,18 @@ pub(super) struct RunOrder {
     even: Virtual,
     /// The weights of those that compete: of groups that have no tenant, and of tenants.
     pub(super) weights: usize,
-}
-
-/// What grows with the number of groups.
-pub(super) struct Room {
-    waiting: Heap<Virtual>,
-    parked: Heap<u64>,
-    held: Heap<u64>,
-    slices: Vec<(usize, usize)>,
-}
-
-impl Room {
-    /// For so many groups.
-    pub(super) fn new(groups: usize) -> Result<Self, SpawnError> {
-        let mut slices = Vec::new();
-        slices
-            .try_reserve_exact(groups)
-            .map_err(|_| SpawnError::Alloc)?;
-        Ok(Self {
-            waiting: Heap::with_room(groups)?,
-            parked: Heap::with_room(groups)?,
-            held: Heap::with_room(groups)?,
-            slices,
-        })
-    }
+    /// What no group is behind that competes in any lane, as it was when this lane last looked.
+    pub(super) machine: Virtual,
+    /// When that was.
+    pub(super) looked: u64,
+    /// When this lane last gave a task away because it lags.
+    pub(super) gave: Option<u64>,
 }
 
 impl RunOrder {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(lane: usize, alone: bool) -> Self {
         Self {
-            guard: LaneGuard::new(),
+            guard: LaneGuard::new(lane, alone),
             waiting: Heap::new(),
             running: Running::with_room(1),
             parked: Heap::new(),
@@ -83,7 +79,16 @@ impl RunOrder {
             least: 0,
             even: 0,
             weights: 0,
+            machine: 0,
+            looked: 0,
+            gave: None,
         }
+    }
+
+    /// Whether there is no other lane.
+    #[inline]
+    pub(super) fn is_alone(&self) -> bool {
+        self.guard.is_alone()
     }
 
     /// For how many groups there is room.
@@ -137,6 +142,9 @@ impl RunOrder {
     pub(super) fn count_weight(&mut self, group: &GroupState, weight: usize) {
         let standing = group.standing_mut(&mut self.guard);
         let before = core::mem::replace(&mut standing.active_weight, weight);
+        if !self.is_alone() {
+            return self.count_weight_here(group, before, weight);
+        }
         let (counted, now) = match &group.tenant {
             None => (before, weight),
             Some(tenant) => {
@@ -149,6 +157,85 @@ impl RunOrder {
         self.weights = self.weights - counted + now;
     }
 
+    /// The same with several lanes. A group adds its part to each in which it competes, as it was when it last joined the
+    /// queue there: the sum is for `even` alone.
+    fn count_weight_here(&mut self, group: &GroupState, before: usize, weight: usize) {
+        let tenant = group.tenant.as_deref();
+        if before != weight {
+            let (began, ended) = (usize::from(before == 0), usize::from(weight == 0));
+            let whole = group.share.weight();
+            group.account.count(began, ended, whole, tenant);
+        }
+        let whole = tenant.map_or(weight, |tenant| {
+            let active = tenant.active_weight.load(Relaxed).max(weight).max(1);
+            (tenant.share.weight() * weight).div_ceil(active)
+        });
+        let now = whole.div_ceil(group.account.competing().max(1));
+        let standing = group.standing_mut(&mut self.guard);
+        let counted = core::mem::replace(&mut standing.lane_weight, now);
+        self.weights = self.weights - counted + now;
+    }
+
+    /// Brings a group's copy of its virtual time up to date, which is at least `floor` then. If it waits or runs here, it
+    /// has to be put to its place by that.
+    pub(super) fn settle(&mut self, group: &GroupState, now: u64, floor: Virtual) {
+        let least = self.floor();
+        let standing = group.standing_mut(&mut self.guard);
+        let unsettled = core::mem::take(&mut standing.unsettled);
+        let settled = group.account.settle(unsettled.virtual_time, floor);
+        standing.virtual_time = settled.virtual_time;
+        standing.seen = settled.changes;
+        if unsettled.cpu > 0 {
+            group.charge_others(unsettled.cpu, unsettled.since, now, least);
+        }
+    }
+
+    /// The first group that waits may have had turns in other lanes: its place is by those, too. A few at a time; a key
+    /// that is still too early costs a turn that is another's.
+    pub(super) fn refresh(&mut self, now: u64) {
+        if self.is_alone() {
+            return;
+        }
+        for _ in 0..REFRESHED {
+            let Some((_, group)) = self.waiting.first() else {
+                return;
+            };
+            let seen = group.standing(&self.guard).seen;
+            if !group.account.has_changed(seen) {
+                return;
+            }
+            let group = group.clone();
+            self.take_back(&group);
+            self.settle(&group, now, 0);
+            self.wait(&group);
+        }
+    }
+
+    /// What no group is behind that competes on the machine.
+    fn floor(&self) -> Virtual {
+        if self.is_alone() {
+            self.least
+        } else {
+            self.machine
+        }
+    }
+
+    /// The deadline of the next turn, and that a slice later.
+    pub(super) fn first(&mut self, now: u64) -> Option<(Virtual, Virtual)> {
+        let waits = self.waiting.first();
+        let waits = waits.map(|(deadline, group)| (deadline, deadline + group.slice_units()));
+        let runs = self.running.earliest(now).and_then(|(deadline, place)| {
+            let group = self.running.get(place)?;
+            Some((deadline, deadline + group.slice_units()))
+        });
+        waits.into_iter().chain(runs).min()
+    }
+
+    /// Whether nothing competes here.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.len() == 0 && self.running.is_empty()
+    }
+
     /// A group with tasks and without polls in flight waits for its turn.
     pub(super) fn wait(&mut self, group: &Arc<GroupState>) {
         let request = group.request_units(&self.guard);
@@ -159,8 +246,15 @@ impl RunOrder {
             .insert(&mut self.guard, deadline, group.clone());
     }
 
-    pub(super) fn pop_waiting(&mut self) -> Option<Arc<GroupState>> {
-        let group = self.waiting.pop_first(&mut self.guard)?;
+    pub(super) fn pop_waiting(&mut self, worker: Option<WorkerId>) -> Option<Arc<GroupState>> {
+        let group = match worker {
+            // Those that have just woken are not kept waiting.
+            Some(worker) if self.woken == 0 && !is_planted(Planted::AnyCore) => {
+                let latest = |first, group: &GroupState| first + group.slice_units() / NEAR;
+                self.waiting.pop_near(&mut self.guard, worker, latest)?
+            }
+            _ => self.waiting.pop_first(&mut self.guard)?,
+        };
         self.woken -= usize::from(group.standing(&self.guard).woken);
         Some(group)
     }
@@ -178,12 +272,28 @@ impl RunOrder {
     /// Moves a group that does not compete to where it would stand if it began to now: what is charged to it counts from
     /// there.
     pub(super) fn catch_up(&mut self, group: &GroupState, now: u64) {
+        if !self.is_alone() {
+            self.settle(group, now, 0);
+            if is_spread(group) {
+                return;
+            }
+        }
         if let Some(tenant) = &group.tenant {
-            let start = tenant.start(self.least);
-            let standing = group.standing_mut(&mut self.guard);
-            standing.virtual_time = standing.virtual_time.max(start);
+            let start = tenant.start(self.floor());
+            self.raise(group, start, now);
         }
         self.keep_up(group, now);
+    }
+
+    /// Its virtual time is at least this.
+    fn raise(&mut self, group: &GroupState, to: Virtual, now: u64) {
+        let alone = self.is_alone();
+        let standing = group.standing_mut(&mut self.guard);
+        if alone {
+            standing.virtual_time = standing.virtual_time.max(to);
+        } else if standing.virtual_time < to {
+            self.settle(group, now, to);
+        }
     }
 
     /// A group that has used no turns for a while, or less of them than the clock said, is not further behind
@@ -192,21 +302,31 @@ impl RunOrder {
     /// One of a flood has no credit, and starts where it would be if it had been there: not at `least`, which stays where
     /// the next one starts for as long as they come, so that all others would wait for the last of them. Those of a tenant
     /// start where their tenant stands, which goes on with what they use.
+    ///
+    /// One that competes in several lanes is where the others have brought it: what it has in flight there is not seen here.
     pub(super) fn keep_up(&mut self, group: &GroupState, now: u64) {
+        if !self.is_alone() && is_spread(group) {
+            return;
+        }
         let had_turn = group.standing(&self.guard).had_turn;
         let floor = if had_turn || self.flood < FLOOD {
-            self.least.saturating_sub(group.credit_units())
+            self.floor().saturating_sub(group.credit_units())
         } else if group.tenant.is_some() {
-            self.least
+            self.floor()
         } else {
             self.even
         };
         let behind = floor.saturating_sub(group.virtual_now(&self.guard, now));
-        group.standing_mut(&mut self.guard).virtual_time += behind;
+        if behind > 0 {
+            let to = group.standing(&self.guard).virtual_time + behind;
+            self.raise(group, to, now);
+        }
     }
 
-    /// The group whose turn it is: one that waits, which it does no more, or one that runs.
-    pub(super) fn next(&mut self, now: u64) -> Option<Arc<GroupState>> {
+    /// The group whose turn it is: one that waits, which it does no more, or one that runs. Of those whose turns would be over
+    /// at nearly the same time a worker gets one that it had last, whose data is in its caches.
+    pub(super) fn next(&mut self, now: u64, worker: Option<WorkerId>) -> Option<Arc<GroupState>> {
+        self.refresh(now);
         let first = self.waiting.first().map(|(deadline, _)| deadline);
         let running = self.earliest_running(now);
         match running {
@@ -214,7 +334,7 @@ impl RunOrder {
                 self.running.get(place).cloned()
             }
             _ => {
-                let group = self.pop_waiting()?;
+                let group = self.pop_waiting(worker)?;
                 group.standing_mut(&mut self.guard).woken = false;
                 Some(group)
             }
@@ -227,7 +347,7 @@ impl RunOrder {
         loop {
             let (deadline, place) = self.running.earliest(now)?;
             let group = self.running.get(place)?;
-            let Some(until) = group.exhausted_until(&mut self.guard, now) else {
+            let Some(until) = group.exhausted_until(now) else {
                 return Some((deadline, place));
             };
             let group = group.clone();
@@ -245,6 +365,12 @@ impl RunOrder {
             // Nobody else competes: the next one to come starts where this one is now.
             self.least = self.least.max(group.standing(&self.guard).virtual_time);
         }
+    }
+
+    /// A group came from another lane, where it may have been further behind than all that are here.
+    pub(super) fn take_in(&mut self, group: &GroupState) {
+        let virtual_time = group.standing(&self.guard).virtual_time;
+        self.least = self.least.min(virtual_time);
     }
 
     /// Lets those groups have more polls that were held back, if their time has come; says how many.
@@ -272,9 +398,10 @@ impl RunOrder {
     pub(super) fn has_next_turn(&mut self, group: &GroupState, now: u64) -> bool {
         let standing = group.standing(&self.guard);
         let place = standing.runs_at;
-        if standing.len == 0 || group.exhausted_until(&mut self.guard, now).is_some() {
+        if standing.len == 0 || group.exhausted_until(now).is_some() {
             return false;
         }
+        self.refresh(now);
         let deadline = group.deadline_now(&self.guard, now);
         let waits = self.waiting.first();
         if waits.is_some_and(|(earliest, _)| earliest <= deadline) {
@@ -307,18 +434,32 @@ impl RunOrder {
 
     /// Charges `cpu` nanoseconds that `group` used between `began` and `now`.
     pub(super) fn charge(&mut self, group: &GroupState, cpu: u64, began: u64, now: u64) {
-        group.charge_others(&mut self.guard, cpu, began, now, self.least);
+        if self.is_alone() {
+            group.charge_others(cpu, began, now, self.least);
+        }
         self.flood = if group.counts.cpu() <= DEFAULT_NANOSECONDS {
             self.flood.saturating_add(cpu)
         } else {
             self.flood.saturating_sub(cpu)
         };
         let units = group.weight().scale(u128::from(cpu));
+        let alone = self.is_alone();
         let standing = group.standing_mut(&mut self.guard);
         standing.virtual_time += units;
+        if !alone {
+            let unsettled = &mut standing.unsettled;
+            if unsettled.cpu == 0 {
+                unsettled.since = began;
+            }
+            unsettled.virtual_time += units;
+            unsettled.cpu += cpu;
+        }
         // What one is charged for that does not compete is nobody else's loss.
         if standing.active_weight > 0 {
             self.even += Weight::whole(self.weights).scale(u128::from(cpu));
+        }
+        if !self.is_alone() && group.standing(&self.guard).unsettled.cpu >= DEFAULT_NANOSECONDS {
+            self.settle(group, now, 0);
         }
     }
 

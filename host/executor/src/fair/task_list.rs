@@ -23,14 +23,20 @@ pub(super) struct GroupTasks {
 }
 
 impl GroupTasks {
-    /// Queues a task that became runnable at `now`.
-    pub(super) fn push(&mut self, task: TaskRef, now: u64) {
-        task.header().set_queued_at(now);
+    /// Queues a task that became runnable at `now`, in a domain's lane.
+    pub(super) fn push(&mut self, task: TaskRef, now: u64, domain: usize) {
+        task.header().set_queued_at(now, domain);
         self.queued.push_back(task);
     }
 
     /// Queues a task that was at the front before.
     pub(super) fn push_older(&mut self, task: TaskRef) {
+        self.older.push_back(task);
+    }
+
+    /// Queues a task that waited in another domain's lane.
+    pub(super) fn push_moved(&mut self, task: TaskRef, domain: usize) {
+        task.header().set_domain(domain);
         self.older.push_back(task);
     }
 

@@ -10,9 +10,10 @@ use crate::sync::{AtomicUsize, Mutex};
 
 pub(crate) struct TenantState {
     pub(crate) share: Share,
-    /// The weights of those of its groups that compete now. Changed under the lane's lock.
+    /// The weights of those of its groups that compete now. Changed under the lane's lock; with several lanes, under that of
+    /// the group's [`account`](super::account).
     pub(super) active_weight: AtomicUsize,
-    /// What it adds to the lane's sum of weights: its own as long as one of its groups competes. The same holds for it.
+    /// What it adds to the sum of weights, where there is one lane: its own as long as one of its groups competes. The same holds for it.
     pub(super) counted_weight: AtomicUsize,
     standing: Mutex<Standing>,
 }

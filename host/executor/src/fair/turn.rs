@@ -30,23 +30,27 @@ impl Lane {
         let standing = group.standing(&order.guard);
         let was_idle = standing.len == 0 && standing.polls == 0;
         let is_first_further = standing.len == 0 && standing.polls > 0;
-        let is_parked = standing.parked.is_some();
+        let is_parked = standing.parked;
         if was_idle {
             // A group that runs alone is not charged for long: what it has used counts before others are compared.
-            order.advance(now);
+            self.advance(order, now);
             self.activate(order, group, now);
             group.standing_mut(&mut order.guard).woken = true;
         }
-        group.tasks.get_mut(&mut order.guard).push(task, now);
+        group.tasks(&mut order.guard).push(task, now, self.index);
         group.standing_mut(&mut order.guard).len += 1;
         if is_first_further {
             order.running.update(&order.guard, group, now);
         }
         if !is_parked {
-            self.turns.add(1);
+            self.told().add(1);
         }
         if was_idle {
             self.line_up(order, group, now);
+        }
+        if !order.is_alone() && (was_idle || is_first_further) {
+            // The others may have to take it.
+            self.advance(order, now);
         }
     }
 
@@ -69,23 +73,22 @@ impl Lane {
     ) -> Option<TaskRef> {
         self.unpark(order, now);
         let group = loop {
-            let next = order.next(now);
+            let next = order.next(now, Some(batch.worker()));
             // A worker that is turned away looks at `next_refill` before it sleeps.
             self.count_parked(order);
             let group = next?;
-            let guard = &mut order.guard;
-            if group.standing(guard).polls > 0 || group.exhausted_until(guard, now).is_none() {
+            if group.standing(&order.guard).polls > 0 || group.exhausted_until(now).is_none() {
                 break group;
             }
             // Another group of its tenant has used up the tenant's rate while this one waited. Its turn had come: none is
             // further behind.
             order.wait(&group);
-            order.advance(now);
+            self.advance(order, now);
             order.take_back(&group);
             self.line_up(order, &group, now);
         };
         let (task, _) = self.take_turn(order, &group, now, batch, most);
-        order.advance(now);
+        self.advance(order, now);
         self.publish(order);
         Some(task)
     }
@@ -108,7 +111,7 @@ impl Lane {
         // The other workers get theirs.
         let part = standing.len.div_ceil(self.workers().max(1));
         let size = fit.min(part).min(most).clamp(1, LONGEST_BATCH);
-        let tasks = group.tasks.get_mut(&mut order.guard);
+        let tasks = group.tasks(&mut order.guard);
         let first = tasks.pop();
         if size > 1 {
             batch.begin(place, tasks, size - 1);
@@ -118,9 +121,10 @@ impl Lane {
         standing.polls += 1;
         standing.began += u128::from(now);
         standing.had_turn = true;
+        standing.last = batch.worker();
         order.running.update(&order.guard, group, now);
-        self.turns.begin();
-        self.turns.sub(size);
+        self.told().begin();
+        self.told().sub(size);
         (first, size)
     }
 
@@ -132,10 +136,10 @@ impl Lane {
         batch: &Batch,
         now: u64,
     ) -> usize {
-        let given = batch.end(group.tasks.get_mut(&mut order.guard), now);
+        let given = batch.end(group.tasks(&mut order.guard), now, self.index);
         if given > 0 {
             group.standing_mut(&mut order.guard).len += given;
-            self.turns.add(given);
+            self.told().add(given);
         }
         given
     }
@@ -148,7 +152,7 @@ impl Lane {
         // Pairs with the Release in `Turns`: a worker that saw in `len` that tasks were taken sees that a worker has
         // them.
         fence(Acquire);
-        if self.turns.polling.load(Relaxed) == 0 {
+        if self.told().polling.load(Relaxed) == 0 {
             return 0;
         }
         let order = &mut *self.lock();
@@ -185,18 +189,18 @@ impl Lane {
             order.wait(&group);
         }
         self.count_parked(order);
-        let waiting = order.pop_waiting();
+        let waiting = order.pop_waiting(None);
         let group = waiting.clone().or_else(|| {
             let (_, place) = order.running.earliest(0)?;
             order.running.get(place).cloned()
         })?;
-        let task = group.tasks.get_mut(&mut order.guard).pop();
+        let task = group.tasks(&mut order.guard).pop();
         let standing = group.standing_mut(&mut order.guard);
         standing.len -= 1;
         let is_empty = standing.len == 0;
-        self.turns.sub(1);
+        self.told().sub(1);
         match waiting {
-            Some(group) if is_empty => self.deactivate(order, &group),
+            Some(group) if is_empty => self.deactivate(order, &group, 0),
             Some(group) => order.wait(&group),
             None => order.running.update(&order.guard, &group, 0),
         }

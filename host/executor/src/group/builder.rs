@@ -135,8 +135,8 @@ impl GroupBuilder<'_> {
     pub fn build(mut self) -> Group {
         let tenant = self.tenant.as_ref().map(|tenant| tenant.state().clone());
         let share = self.share();
-        let lane = self.executor.lane();
-        let state = lane.group(share, clamp(self.slice), tenant);
+        let lanes = self.executor.lanes();
+        let state = lanes.group(share, clamp(self.slice), tenant);
         Group::new(state, self.tenant, self.executor.clone())
     }
 }

@@ -130,7 +130,7 @@ impl Group {
         self.state().share.set_rate(millicores);
         let executor = &self.0.executor;
         let now = executor.platform().now();
-        if executor.lane().reconsider(self.state(), now) {
+        for _ in 0..executor.lanes().reconsider(self.state(), now) {
             executor.notify();
         }
     }
@@ -190,8 +190,8 @@ impl Group {
         self.state().counts.charge(nanoseconds);
         let executor = &self.0.executor;
         let now = executor.platform().now();
-        let lane = executor.lane();
-        lane.charge_aside(self.state(), nanoseconds, now);
+        let lanes = executor.lanes();
+        lanes.charge_aside(self.state(), nanoseconds, now);
     }
 
     /// Notes that it holds `bytes` more. Accounting only: limits are the caller's business.

@@ -80,7 +80,7 @@ impl Tenant {
         self.state().share.set_rate(millicores);
         let executor = &self.0.executor;
         let now = executor.platform().now();
-        for _ in 0..executor.lane().reconsider_tenant(self.state(), now) {
+        for _ in 0..executor.lanes().reconsider_tenant(self.state(), now) {
             executor.notify();
         }
     }

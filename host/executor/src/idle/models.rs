@@ -14,7 +14,7 @@ struct Machine {
 
 impl Machine {
     fn notify(&self) {
-        if let Notify::Unpark(worker) = self.idle.notify(2) {
+        if let Notify::Unpark(worker) = self.idle.notify(2, 0) {
             let (token, unparked) = &self.tokens[worker];
             *token.lock() = true;
             unparked.notify_one();

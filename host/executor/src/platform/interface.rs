@@ -90,6 +90,30 @@ pub unsafe trait Platform: Send + Sync + 'static {
         None
     }
 
+    /// How many domains so many workers make: workers whose cores share a cache are in one. Each has a lane of its own, for
+    /// the tasks of groups that run there. Asked once, when the executor is made.
+    fn domains(&self, workers: usize) -> usize {
+        let _ = workers;
+        1
+    }
+
+    /// The domain of a worker, below [`domains`](Self::domains). Asked when the worker comes.
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        let _ = worker;
+        0
+    }
+
+    /// Whether to call [`takes_lane`](Self::takes_lane): for machines that count what locks cost. Asked once, when the
+    /// executor is made.
+    fn counts_lanes(&self) -> bool {
+        false
+    }
+
+    /// The calling core is about to take the lock of a domain's lane. It must not stop here, nor call the executor.
+    fn takes_lane(&self, domain: usize) {
+        let _ = domain;
+    }
+
     /// Reads the calling core's cell.
     fn current_worker(&self) -> Option<CurrentWorker>;
 

@@ -8,12 +8,15 @@
 //! | --- | --- |
 //! | `current` | [`WorkerId`], and what is in the cell |
 //! | `interface` | the trait [`Platform`] |
+//! | `domains` | which workers of OS threads share a lane |
 //! | `parker` | where a worker of an OS thread sleeps |
 //! | `os` | the platform for OS threads |
 //!
 //! The room uses `sync`.
 
 mod current;
+#[cfg(all(feature = "std", not(any(loom, shuttle))))]
+mod domains;
 mod interface;
 #[cfg(all(feature = "std", not(any(loom, shuttle))))]
 mod os;

@@ -2,6 +2,7 @@
 
 use super::{
     current::{CurrentWorker, MAX_WORKERS, WorkerId},
+    domains::Domains,
     interface::Platform,
     parker::Parker,
 };
@@ -37,6 +38,7 @@ pub struct StdPlatform {
     started: Instant,
     /// A seat per worker, in chunks that are made when one of them is first used and never move.
     seats: Box<[OnceLock<Box<[Seat; CHUNK]>>]>,
+    domains: Domains,
 }
 
 #[derive(Default)]
@@ -59,6 +61,7 @@ impl StdPlatform {
             seats: (0..MAX_WORKERS.div_ceil(CHUNK))
                 .map(|_| OnceLock::new())
                 .collect(),
+            domains: Domains::default(),
         }
     }
 
@@ -104,6 +107,14 @@ unsafe impl Platform for StdPlatform {
 
     fn cpu_time_of(&self, worker: WorkerId) -> Option<u64> {
         clock::read(self.seat(worker).clock.load(Relaxed))
+    }
+
+    fn domains(&self, workers: usize) -> usize {
+        self.domains.divide(workers)
+    }
+
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        self.domains.of(worker)
     }
 
     fn current_worker(&self) -> Option<CurrentWorker> {

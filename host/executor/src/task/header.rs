@@ -25,13 +25,22 @@ pub(crate) struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
     pub(super) join_waker: UnsafeCell<Option<Waker>>,
-    /// When it was queued in the fair lane, in nanoseconds of the platform's clock, modulo the word.
+    /// When it was queued in the fair lane, in nanoseconds of the platform's clock, modulo the word; and in the last
+    /// [`DOMAIN_BITS`] bits in which domain's lane, counted from one.
     queued_at: AtomicUsize,
     id: Id,
     metadata: Metadata,
     #[cfg(feature = "tracing")]
     pub(super) span: tracing::Span,
 }
+
+/// Bits of a word that name a domain. Where words are short there is one domain, which needs no name.
+const DOMAIN_BITS: u32 = if usize::BITS < 64 { 0 } else { 10 };
+
+const DOMAINS: usize = (1 << DOMAIN_BITS) - 1;
+
+/// So many domains there are at most.
+pub(crate) const MAX_DOMAINS: usize = if DOMAINS == 0 { 1 } else { DOMAINS };
 
 /// A task is in queues of the fast lane or, if it has a group, of the fair lane: never in both.
 union QueueLinks {
@@ -125,16 +134,32 @@ impl Header {
         unsafe { &self.links.fair }
     }
 
-    /// Notes that the task entered the fair lane at `now`.
-    pub(crate) fn set_queued_at(&self, now: u64) {
-        // Relaxed: the lane's lock orders it. Truncated on 32 bits: only differences are used.
-        self.queued_at.store(now as usize, Ordering::Relaxed);
+    /// Notes that the task entered the fair lane of a domain at `now`.
+    pub(crate) fn set_queued_at(&self, now: u64, domain: usize) {
+        // Relaxed: the lane's lock orders it. Truncated: only differences are used.
+        let at = (now as usize) << DOMAIN_BITS;
+        self.queued_at
+            .store(at | (domain + 1) & DOMAINS, Ordering::Relaxed);
+    }
+
+    /// The domain whose lane it was last in, if it was in one.
+    pub(crate) fn domain(&self) -> Option<usize> {
+        // Relaxed: a hint where to queue it.
+        (self.queued_at.load(Ordering::Relaxed) & DOMAINS).checked_sub(1)
+    }
+
+    /// It goes on in another domain.
+    pub(crate) fn set_domain(&self, domain: usize) {
+        let at = self.queued_at.load(Ordering::Relaxed) & !DOMAINS;
+        self.queued_at
+            .store(at | (domain + 1) & DOMAINS, Ordering::Relaxed);
     }
 
     /// How long it has been in the fair lane, in nanoseconds.
     pub(crate) fn queued_for(&self, now: u64) -> u64 {
-        let waited = (now as usize).wrapping_sub(self.queued_at.load(Ordering::Relaxed));
+        let at = self.queued_at.load(Ordering::Relaxed) & !DOMAINS;
+        let waited = ((now as usize) << DOMAIN_BITS).wrapping_sub(at);
         // Another core may have queued the task just after `now` was read.
-        u64::try_from(waited.cast_signed()).unwrap_or(0)
+        u64::try_from(waited.cast_signed() >> DOMAIN_BITS).unwrap_or(0)
     }
 }

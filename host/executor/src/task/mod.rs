@@ -37,7 +37,7 @@ mod yield_now;
 
 pub(crate) use self::{
     catch::quietly,
-    header::Header,
+    header::{Header, MAX_DOMAINS},
     hooks::{Hooks, Memory, attached},
     raw::{NewTask, emplace, task_layout},
     run::{Ran, run},

@@ -6,6 +6,7 @@
 
 use super::state::Worker;
 use crate::{
+    fair::Taker,
     planted::{Planted, is_planted},
     task::TaskRef,
 };
@@ -67,9 +68,22 @@ impl Worker {
         let now = self.now.unwrap_or_else(|| self.shared().platform().now());
         self.now = Some(now);
         let most = if self.has_nothing_else() { most } else { 1 };
-        let task = self.shared().lane().pop(now, &self.slot().batch, most)?;
+        let slot = self.slot();
+        let pulled = slot.look(|look| {
+            let mut taker = Taker {
+                domain: slot.domain(),
+                look,
+                batch: &slot.batch,
+                most,
+                now,
+            };
+            self.shared().lanes().pop(&mut taker)
+        })?;
+        if pulled.notify {
+            self.shared().notify();
+        }
         self.offer_queue();
-        Some(task)
+        Some(pulled.task)
     }
 
     fn next_local(&mut self) -> Option<TaskRef> {

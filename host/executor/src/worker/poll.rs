@@ -76,11 +76,12 @@ impl Worker {
             group.counts.charge(cpu);
             group.counts.polled(polls);
             polled |= polls > 0;
-            let most = if self.has_nothing_else() && !self.others_have_tasks() {
-                left
-            } else {
-                0
-            };
+            let lanes = self.shared().lanes();
+            let domain = slot.domain();
+            let goes_on = self.has_nothing_else()
+                && (lanes.is_alone() || !slot.look(|look| lanes.is_behind(domain, look, now)))
+                && !self.others_have_tasks();
+            let most = if goes_on { left } else { 0 };
             let used = Used {
                 cpu,
                 charged,
@@ -88,7 +89,7 @@ impl Worker {
                 now,
                 polls: taken,
             };
-            let lane = self.shared().lane();
+            let lane = self.shared().lanes().of(domain);
             let finished = lane.finish(&group, used, requeue, &slot.batch, most);
             next = finished.next;
             if finished.notify {

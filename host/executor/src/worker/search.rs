@@ -112,10 +112,10 @@ impl Worker {
             return 0;
         }
         let now = self.shared().platform().now();
-        let others = self.shared().slots().iter();
-        let others = others.filter(|slot| slot.worker() != self.id);
-        let batches = others.map(|slot| &slot.batch);
-        self.stole(self.shared().lane().reclaim(batches, now))
+        let shared = self.shared();
+        // The own one is empty.
+        let batches = |domain| shared.batches_of(domain);
+        self.stole(shared.lanes().reclaim(batches, now))
     }
 
     /// Takes half of another busy worker's queue, before a turn in the fair lane: one look at each of a few workers. Also

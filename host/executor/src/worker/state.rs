@@ -186,7 +186,8 @@ impl Worker {
     }
 
     pub(super) fn lane_waits(&self) -> bool {
-        self.shared().lane().may_have_tasks()
+        let domain = self.slot().domain();
+        self.shared().lanes().may_have_tasks(domain)
     }
 
     /// Parks after a step said so.

@@ -121,7 +121,10 @@ impl Worker {
                 }
                 self.phase = Phase::Asleep;
                 // A worker that parks a group after this look notifies, and finds this worker announced.
-                let until = self.shared().lane().next_refill();
+                let until = self.shared().lanes().next_refill();
+                let platform = self.shared().platform();
+                let tries_again = self.slot().look(|look| look.until(|| platform.now()));
+                let until = until.into_iter().chain(tries_again).min();
                 events::sleep(self.id, until);
                 Step::Sleep { until }
             }
@@ -136,7 +139,7 @@ impl Worker {
 
     fn search_or_announce(&mut self) -> Step {
         self.end_pass(1);
-        let workers = self.shared().lane().workers();
+        let workers = self.shared().lanes().workers();
         if self.phase == Phase::Running && self.shared().idle().try_search(workers) {
             self.phase = Phase::Searching;
         }

@@ -86,6 +86,22 @@ unsafe impl Platform for HostPlatform {
         self.os().cpu_time_of(worker)
     }
 
+    fn domains(&self, workers: usize) -> usize {
+        self.os().domains(workers)
+    }
+
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        self.os().domain_of(worker)
+    }
+
+    fn counts_lanes(&self) -> bool {
+        self.os().counts_lanes()
+    }
+
+    fn takes_lane(&self, domain: usize) {
+        self.os().takes_lane(domain);
+    }
+
     fn current_worker(&self) -> Option<CurrentWorker> {
         self.os().current_worker()
     }
@@ -138,6 +154,14 @@ unsafe impl Platform for TracedThreads {
 
     fn cpu_time_of(&self, worker: WorkerId) -> Option<u64> {
         self.os.cpu_time_of(worker)
+    }
+
+    fn domains(&self, workers: usize) -> usize {
+        self.os.domains(workers)
+    }
+
+    fn domain_of(&self, worker: WorkerId) -> usize {
+        self.os.domain_of(worker)
     }
 
     fn current_worker(&self) -> Option<CurrentWorker> {

@@ -5,6 +5,7 @@
 //! | `steps/futures` | scheduling steps a second, tasks of futures on 8 harts | 300,000, what was promised |
 //! | `steps/guests` | polls of 10,000 units of fuel a second, guests on 4 harts | 50,000, what was promised |
 //! | `large` | GiB resident after 100,000 tasks on 1,024 harts | 4, what was promised |
+//! | `lane/*` | the part of linear that many harts get done in polls of a length, with a lane for each 8 | with one lane |
 //! | `trace/*` | a run whose workers are recorded, as by `hart run --trace` | the same run, not recorded |
 //! | `speed-up/*` | the example on 2 workers, against 1 | what the machine says of 2 harts and 1 |
 
@@ -14,7 +15,7 @@ use crate::{
     row::{Row, median},
 };
 use hart_host::{Cache, Component, Host, Stdio, Trace};
-use hart_sim::{Config, Guest, Schedule, Workload};
+use hart_sim::{Config, Guest, Many, Schedule, Workload};
 use std::time::Instant;
 
 const SUITE: &str = "sim";
@@ -51,9 +52,50 @@ pub(crate) fn run(bench: &mut Bench) {
             traced(bench, case, name, args);
         }
     }
+    for (name, poll, window) in LANES {
+        for harts in [8, 64, 256, 1_024] {
+            let case = format!("lane/{name}/{harts}");
+            if bench.wants(SUITE, &case) && !(bench.is_quick() && harts > 256) {
+                lane(bench, case, harts, poll, window);
+            }
+        }
+    }
     if bench.wants(SUITE, "large") {
         large(bench);
     }
+}
+
+/// Polls of guests and how long to look at them, in virtual nanoseconds.
+const LANES: [(&str, u64, u64); 3] = [
+    ("10us", 10_000, 2_000_000),
+    ("100us", 100_000, 5_000_000),
+    ("1ms", 1_000_000, 20_000_000),
+];
+
+/// What many harts get done, against as many times a half of what two do. The machine is deterministic: one round.
+fn lane(bench: &mut Bench, case: String, harts: usize, poll: u64, window: u64) {
+    let part = |harts, one_lane| {
+        let many = Many {
+            harts,
+            in_domain: 8,
+            one_lane,
+        };
+        many.utilization(poll, window)
+    };
+    let two = part(2, false);
+    let (lanes, one) = (part(harts, false) / two, part(harts, true) / two);
+    bench.record(Row {
+        suite: SUITE,
+        case,
+        unit: "of linear",
+        hart: lanes,
+        peer: one,
+        peer_name: "one lane",
+        ratio: lanes / one,
+        rounds: 1,
+        repeated: 0,
+        figures: Vec::new(),
+    });
 }
 
 fn guest(name: &str) -> Guest {
