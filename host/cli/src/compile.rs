@@ -54,9 +54,10 @@ pub(crate) struct CompileArgs {
 /// # Errors
 /// A file that is no component, options that make no sense, or an output that cannot be written.
 pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
-    let Some(mut tuning) = Tuning::new(&args.tuning)? else {
+    let Some(tuning) = Tuning::new(&args.tuning)? else {
         return Ok(());
     };
+    let mut tuning = tuning.without_profile()?;
     if let Applied::Help(text) = tuning::wasm_group().apply(&mut tuning, &args.wasm)? {
         to_stdout(&text);
         return Ok(());

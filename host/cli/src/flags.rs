@@ -15,7 +15,7 @@ const WASMTIME: [(&str, &str); 5] = [
 ];
 
 /// Options of `wasmtime run` that hart has too.
-const OPTIONS: [(&str, &str); 8] = [
+const OPTIONS: [(&str, &str); 9] = [
     (
         "--allow-precompiled",
         "Take a .cwasm file, which `hart compile` made.",
@@ -32,6 +32,10 @@ const OPTIONS: [(&str, &str); 8] = [
     (
         "--invoke add(1,2)",
         "Call an export; `--invoke add FILE 1 2` does the same.",
+    ),
+    (
+        "--profile guest,/dev/null",
+        "Write a profile for profiler.firefox.com; `guest` alone writes wasmtime-guest-profile.json.",
     ),
     ("--profile perfmap", "Write /tmp/perf-PID.map, for `perf`."),
     (

@@ -12,7 +12,9 @@ use crate::trace::TraceFile;
 use crate::tuning::{Tuning, TuningArgs};
 use crate::{ended, limits, load, scheduling};
 use clap::Args;
-use hart_host::{Cache, Component, Host, Outcome, RunBuilder, RunError, Trace};
+use hart_host::{
+    Cache, Component, GuestProfile, Host, Outcome, Preemption, RunBuilder, RunError, Trace,
+};
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
@@ -132,7 +134,15 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     } else {
         Cache::User
     };
-    let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
+    let trace = args
+        .trace
+        .as_deref()
+        .map(|path| TraceFile::create("--trace", path))
+        .transpose()?;
+    let profile = tuning
+        .profile()
+        .map(|path| TraceFile::create("--profile guest", path))
+        .transpose()?;
     let limits = grants.limits(limits);
     let bytes = load::read_file(path, args.allow_precompiled)?;
     // Most programs spawn nothing, and a small pool is made sooner.
@@ -147,6 +157,14 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     })?;
     // Its threads end with the process; to wait for each of them after the run would only take time.
     let host = ManuallyDrop::new(host);
+    let profile = match profile {
+        Some(_) if !matches!(host.preemption(), Preemption::Epoch { .. }) => {
+            return Err(Failure::usage(
+                "--profile guest needs --preempt epoch, whose checks sample",
+            ));
+        }
+        profile => profile.map(|file| (file, host.runtime().profile_guests())),
+    };
     let component = load::load(&host, path, &bytes, args.allow_precompiled, false)?;
     grants
         .check(&component)
@@ -185,6 +203,12 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         };
         to_stderr(&report.render(format));
     }
+    if let Some((file, profile)) = profile
+        && let Err(failure) = write_profile(file, &profile)
+    {
+        failure.report();
+        return result.map(|code| code.max(failure.code()));
+    }
     if let (Some(file), Some(trace)) = (trace, host.runtime().trace())
         && let Err(failure) = file.write(&trace)
     {
@@ -193,6 +217,17 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         return result.map(|code| code.max(failure.code()));
     }
     result
+}
+
+/// Writes a profile of guests, and warns if that is not all of it.
+fn write_profile(file: TraceFile, profile: &GuestProfile) -> Result<(), Failure> {
+    let lost = file.write_with(|to| profile.write(to))?;
+    if lost > 0 {
+        to_stderr(&format!(
+            "hart: note: the profile has the first samples, and {lost} after them were not kept\n"
+        ));
+    }
+    Ok(())
 }
 
 /// `f(1, 2)`, also where only `f` is there and the arguments follow the file: wasmtime's way for core modules.

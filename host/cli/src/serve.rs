@@ -51,7 +51,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     let Some(tuning) = Tuning::new(&args.tuning)? else {
         return Ok(0);
     };
-    let tuning = tuning.and(wasm);
+    let tuning = tuning.and(wasm).without_profile()?;
     let Some(source) = setup::source(&args, limits)? else {
         return Ok(0);
     };

@@ -39,7 +39,11 @@ pub(crate) fn sim(args: &SimArgs) -> Result<u8, Failure> {
 
 /// One seed.
 fn once(args: &SimArgs, prepared: &guest::Prepared) -> Result<u8, Failure> {
-    let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
+    let trace = args
+        .trace
+        .as_deref()
+        .map(|path| TraceFile::create("--trace", path))
+        .transpose()?;
     let run = prepared.explained(prepared.guest().run(&args.config()))?;
     if let Ok(outcome) = &run.result {
         write(&outcome.stdout, &outcome.stderr)?;

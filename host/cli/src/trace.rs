@@ -1,4 +1,4 @@
-//! `--trace FILE`: the file, from before a run to after it.
+//! `--trace FILE`, and a profile: the file, from before a run to after it.
 
 use crate::failure::Failure;
 use crate::output::to_stderr;
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 /// A file that a trace goes to.
 #[derive(Debug)]
 pub(crate) struct TraceFile {
+    /// The option that named it.
+    option: &'static str,
     path: PathBuf,
     file: BufWriter<File>,
 }
@@ -19,14 +21,15 @@ impl TraceFile {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn create(option: &'static str, path: &Path) -> Result<Self, Failure> {
         let file = File::create(path).map_err(|error| {
             Failure::usage(format!(
-                "--trace: cannot be written: {error}; name a file in a directory that you may write to"
+                "{option}: cannot be written: {error}; name a file in a directory that you may write to"
             ))
             .at(path)
         })?;
         Ok(Self {
+            option,
             path: path.to_owned(),
             file: BufWriter::with_capacity(1 << 20, file),
         })
@@ -65,7 +68,10 @@ impl TraceFile {
         written.map_err(|error| {
             Failure::new(
                 1,
-                format!("--trace: cannot be written to its end: {error}; free space, or name another file"),
+                format!(
+                    "{}: cannot be written to its end: {error}; free space, or name another file",
+                    self.option
+                ),
             )
             .at(&self.path)
         })

@@ -10,14 +10,24 @@ use crate::output::to_stdout;
 use clap::Args;
 use hart_host::wasmtime::ProfilingStrategy;
 pub(crate) use settings::Tuning;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 pub(crate) use wasm::group as wasm_group;
 
 /// What a profile can be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum ProfileArg {
     /// For `perf`.
     PerfMap,
+    /// For Firefox's profiler, in this file.
+    Guest(PathBuf),
 }
+
+/// Where a profile of guests goes by default, as in wasmtime.
+const PROFILE: &str = "wasmtime-guest-profile.json";
+
+/// Frames that a stack has in a profile.
+const PROFILE_FRAMES: Option<NonZeroUsize> = NonZeroUsize::new(128);
 
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Code")]
@@ -53,17 +63,14 @@ pub(crate) struct TuningArgs {
     #[arg(short = 'g')]
     debug_info: bool,
 
-    /// Tell a profiler where guests' functions are; `perfmap`: in /tmp/perf-PID.map, for `perf`
+    /// Profile guests: `perfmap` tells `perf` where their functions are, in /tmp/perf-PID.map; `guest,FILE` writes a
+    /// profile for profiler.firefox.com, sampled every --slice, by default to wasmtime-guest-profile.json
     #[arg(long, value_name = "KIND", value_parser = profile)]
     profile: Option<ProfileArg>,
 }
 
 /// Kinds that hart refuses, and what to use instead.
-pub(crate) const PROFILES: [(&str, &str); 5] = [
-    (
-        "guest",
-        "hart samples no guests, which it interrupts only where others wait; use --profile perfmap with `perf record`, or --trace FILE",
-    ),
+pub(crate) const PROFILES: [(&str, &str); 4] = [
     ("jitdump", "hart is built without it; use --profile perfmap"),
     ("vtune", "hart is built without it; use --profile perfmap"),
     ("fast", "the kind of pool is --pool fast"),
@@ -72,12 +79,18 @@ pub(crate) const PROFILES: [(&str, &str); 5] = [
 
 /// The kind of profile that `--profile` names.
 fn profile(text: &str) -> Result<ProfileArg, String> {
-    let kind = text.split(',').next().unwrap_or_default();
+    let parts: Vec<&str> = text.split(',').collect();
+    let kind = parts[0];
     let refused = PROFILES.iter().find(|(refused, _)| *refused == kind);
-    match (kind, refused) {
-        ("perfmap", _) => Ok(ProfileArg::PerfMap),
+    match (&parts[..], refused) {
+        (["perfmap"], _) => Ok(ProfileArg::PerfMap),
+        (["guest"], _) => Ok(ProfileArg::Guest(PROFILE.into())),
+        (["guest", file], _) => Ok(ProfileArg::Guest(file.into())),
+        (["guest", ..], _) => {
+            Err("the interval is that of --slice; write --profile guest,FILE".into())
+        }
         (_, Some((_, instead))) => Err((*instead).to_owned()),
-        _ => Err("write --profile perfmap".into()),
+        _ => Err("write --profile perfmap or --profile guest,FILE".into()),
     }
 }
 
@@ -103,10 +116,17 @@ impl Tuning {
                 config.debug_info(true);
             });
         }
-        if let Some(ProfileArg::PerfMap) = args.profile {
-            tuning.set(|config| {
+        match &args.profile {
+            None => {}
+            Some(ProfileArg::PerfMap) => tuning.set(|config| {
                 config.profiler(ProfilingStrategy::PerfMap);
-            });
+            }),
+            Some(ProfileArg::Guest(file)) => {
+                tuning.profile = Some(file.clone());
+                tuning.set(|config| {
+                    config.wasm_backtrace_max_frames(PROFILE_FRAMES);
+                });
+            }
         }
         Ok(Some(tuning))
     }

@@ -183,6 +183,7 @@ pub use runtime::task::{Task, TaskError};
 pub use runtime::tenant::{Tenant, TenantBuilder};
 pub use runtime::timer::Timer;
 pub use sched::preemption::{Preemption, configure};
+pub use sched::profile::GuestProfile;
 pub use sched::task::limiter::Limited;
 pub use sched::trace::draw::{Trace, TraceWritten};
 pub use sched::trace::writer::{TraceWriter, escape_json};

@@ -37,7 +37,11 @@ pub(super) fn run(args: &SimArgs, prepared: &Prepared, file: &Path) -> Result<u8
 
 /// One seed.
 fn once(args: &SimArgs, prepared: &Prepared, guest: &HttpGuest) -> Result<u8, Failure> {
-    let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
+    let trace = args
+        .trace
+        .as_deref()
+        .map(|path| TraceFile::create("--trace", path))
+        .transpose()?;
     let run = prepared.explained(guest.run(&args.config()))?;
     to_stdout(&show::all(&run.exchanges));
     verdict::report(args, prepared, &run.machine, &run.depends_on, trace)?;

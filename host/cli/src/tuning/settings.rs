@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::units::switch;
 use hart_host::wasmtime::Config;
 use hart_host::{HostBuilder, PoolScan};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A setting of wasmtime's.
@@ -15,6 +16,8 @@ pub(crate) struct Tuning {
     settings: Vec<Setting>,
     pub(super) pool_scan: Option<PoolScan>,
     pub(super) wasm_stack: Option<usize>,
+    /// Where a profile of guests is to go.
+    pub(super) profile: Option<PathBuf>,
     /// That nothing is cached.
     pub(super) no_cache: bool,
 }
@@ -25,6 +28,7 @@ impl Tuning {
         self.settings.extend(other.settings);
         self.pool_scan = other.pool_scan.or(self.pool_scan);
         self.wasm_stack = other.wasm_stack.or(self.wasm_stack);
+        self.profile = other.profile.or(self.profile);
         self.no_cache |= other.no_cache;
         self
     }
@@ -52,6 +56,24 @@ impl Tuning {
         self.settings.is_empty() && self.pool_scan.is_none() && self.wasm_stack.is_none()
     }
 
+    /// Where a profile of guests is to go.
+    pub(crate) fn profile(&self) -> Option<&Path> {
+        self.profile.as_deref()
+    }
+
+    /// The same, where there are no profiles of guests.
+    ///
+    /// # Errors
+    /// If there is to be one.
+    pub(crate) fn without_profile(self) -> Result<Self, Failure> {
+        match self.profile {
+            Some(_) => Err(Failure::usage(
+                "--profile guest: only `hart run` writes one; use --profile perfmap",
+            )),
+            None => Ok(self),
+        }
+    }
+
     /// Whether `-C cache=n` was said.
     pub(crate) fn has_no_cache(&self) -> bool {
         self.no_cache
@@ -64,6 +86,10 @@ impl Tuning {
         }
         if let Some(bytes) = self.wasm_stack {
             builder = builder.wasm_stack(bytes);
+        }
+        if self.profile.is_some() {
+            // Files and lines would be looked up for each sample.
+            builder = builder.backtrace_details(false);
         }
         if self.settings.is_empty() {
             // With settings, the host tries whether they hold together.

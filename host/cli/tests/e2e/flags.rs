@@ -332,6 +332,73 @@ pub(crate) fn streams_and_profiles() {
     assert!(map.contains("program::main"), "{map:.1000}");
 }
 
+/// Hunts a profile without samples, of a guest that nobody waits for; one whose stacks do not say which function called
+/// which; and spawned tasks that are not in it.
+#[test]
+pub(crate) fn guests_are_profiled() {
+    let scratch = Scratch::new();
+    let file = scratch.write(
+        "busy.wat",
+        r#"(module
+            (func $inner (local i32) (loop $l
+                (br_if $l (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 300_000_000)))))
+            (func $outer (export "busy") (call $inner)))"#,
+    );
+    let json = scratch.path().join("profile.json");
+    let profiled = |options: &str, arguments: &[&OsStr]| -> serde_json::Value {
+        let options = format!("--profile guest,{} {options}", json.display());
+        let line = options.split_whitespace().map(OsStr::new);
+        hart(line.chain(arguments.iter().copied()));
+        serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap()
+    };
+    // The samples of each row, and the names that are in it.
+    let rows = |profile: &serde_json::Value| -> Vec<(usize, String)> {
+        let threads = profile["threads"].as_array().unwrap();
+        let row = |thread: &serde_json::Value| {
+            let samples = thread["samples"]["length"].as_u64().unwrap();
+            (usize::try_from(samples).unwrap(), thread.to_string())
+        };
+        threads.iter().map(row).collect()
+    };
+    let alone = profiled("--workers 1 --invoke busy()", &[file.as_os_str()]);
+    let shown = alone.to_string();
+    let rows_alone = rows(&alone);
+    assert_eq!(rows_alone.len(), 1, "{shown:.2000}");
+    assert!(rows_alone[0].0 > 10, "{shown:.2000}");
+    assert!(
+        shown.contains("\"inner\"") && shown.contains("\"outer\""),
+        "{shown:.2000}"
+    );
+    // The inner function's stack has the outer one's before it.
+    let table = &alone["threads"][0]["stackTable"]["prefix"];
+    assert!(
+        table.as_array().unwrap().iter().any(|prefix| prefix == 0),
+        "{table}"
+    );
+
+    let spinner = hart_build::guest("spinner");
+    let many = ["many", "2"].map(OsStr::new);
+    let options = "--workers 2 -W task-cpu-time=200ms";
+    let both = rows(&profiled(
+        options,
+        &[&[spinner.as_os_str()], &many[..]].concat(),
+    ));
+    let samples: usize = both.iter().map(|(samples, _)| samples).sum();
+    assert!(samples > 20, "{both:.2000?}");
+
+    let refused = with("--profile guest --preempt fuel --invoke busy()", &file).exits(2);
+    assert!(refused.stderr.contains("--preempt epoch"), "{refused:#?}");
+    let refused = with("--profile guest,/no/such/file --invoke busy()", &file).exits(2);
+    assert!(
+        refused
+            .stderr
+            .contains("--profile guest: cannot be written"),
+        "{refused:#?}"
+    );
+    with("--profile guest,x,10ms --invoke busy()", &file).exits(2);
+    with("compile --profile guest", &file).exits(2);
+}
+
 /// Hunts backtraces of another length than was asked for, and lines that are not there, or are though they were not to be.
 #[test]
 pub(crate) fn backtraces_are_as_long_and_as_detailed_as_was_asked_for() {

@@ -52,7 +52,7 @@ const OPTIONS: &[Row] = &[
         &["--optimize", "--codegen", "--debug"],
         every_key_is_in_the_table,
     ),
-    ("run", &["--profile"], flags::streams_and_profiles),
+    ("run", &["--profile"], flags::guests_are_profiled),
     (
         "run",
         &["--allow-precompiled"],

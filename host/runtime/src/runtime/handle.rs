@@ -12,6 +12,7 @@ use crate::base::stats::WorkerStats;
 use crate::runtime::timer::Timer;
 use crate::sched::core::Core;
 use crate::sched::preemption::Preemption;
+use crate::sched::profile::GuestProfile;
 use crate::sched::threads::{self, Threads};
 use crate::sched::trace::draw::Trace;
 
@@ -101,6 +102,26 @@ impl Runtime {
     /// What the workers did, if the runtime is [traced](crate::RuntimeBuilder::trace).
     pub fn trace(&self) -> Option<Trace> {
         self.owner.inner.recorder.clone().map(Trace::new)
+    }
+
+    /// Samples which functions guests run: those of tasks that start from now on, in epoch mode, whenever the clock
+    /// ticks, which it does all the time where guests run. What a stack has beyond the frames of a
+    /// [backtrace](wasmtime::Config::wasm_backtrace_max_frames) is left out. Every call gives the same profile.
+    ///
+    /// ```
+    /// use hart_host::{Cache, Host};
+    ///
+    /// let host = Host::builder().cache(Cache::Off).build()?;
+    /// let profile = host.runtime().profile_guests();
+    /// // .. run something, and then:
+    /// let mut json = Vec::new();
+    /// profile.write(&mut json)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn profile_guests(&self) -> Arc<GuestProfile> {
+        let profile = &self.owner.inner.profile;
+        let new = || Arc::new(GuestProfile::new(Preemption::DEFAULT_SLICE));
+        profile.get_or_init(new).clone()
     }
 
     /// Timers for the embedder's own futures.

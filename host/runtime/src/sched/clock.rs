@@ -6,8 +6,8 @@
 //!
 //! - somebody waits for a core (`Executor::has_waiting`), or
 //! - a guest that may be running was killed (`urgent`), or
-//! - a running guest has a limit of CPU time or a CPU rate, which only a preemption point can check
-//!   (`limited`), or
+//! - a running guest has a limit of CPU time or a CPU rate, which only a preemption point can check, or its stack is to
+//!   be looked at there (`limited`), or
 //! - a task was woken while its guest runs, and its future is to see what for (`woken`).
 //!
 //! Guests that meter fuel have no epochs. What the clock asks for they see on their way out of host calls

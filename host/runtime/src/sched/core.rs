@@ -16,6 +16,7 @@ use crate::sched::clock::Clock;
 use crate::sched::machine::SharedMachine;
 use crate::sched::platform::HostPlatform;
 use crate::sched::preemption::Preemption;
+use crate::sched::profile::GuestProfile;
 use crate::sched::this_worker::this_worker;
 use crate::sched::trace::recorder::Recorder;
 use crate::sched::workers::Crew;
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) files: Arc<HostFiles>,
     /// Who holds memory that can be given back.
     pub(crate) relief: OnceLock<Weak<dyn Relief>>,
+    /// What guests do, where that is sampled.
+    pub(crate) profile: OnceLock<Arc<GuestProfile>>,
 }
 
 /// What this crate counts about a worker, beside what the executor counts.
@@ -94,6 +97,7 @@ impl Core {
             next_id: AtomicU64::new(1),
             files: Arc::new(files),
             relief: OnceLock::new(),
+            profile: OnceLock::new(),
         })
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod machine;
 pub(crate) mod platform;
 pub(crate) mod preemption;
 pub(crate) mod priority;
+pub(crate) mod profile;
 pub(crate) mod task;
 pub(crate) mod this_worker;
 pub(crate) mod threads;

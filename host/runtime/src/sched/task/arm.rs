@@ -56,11 +56,14 @@ fn hook<T: 'static>(control: &Arc<Control>, store: &mut Store<T>) -> Result<()> 
     match preemption {
         Preemption::Epoch { .. } => {
             let control = control.clone();
-            store.epoch_deadline_callback(move |_| {
+            store.epoch_deadline_callback(move |context| {
                 if !current::is(&control) {
                     return Err(format_err!(
                         "a store that was armed for a task is used outside of that task, where nothing preempts or ends its guest: arm it again in the task that uses it"
                     ));
+                }
+                if let Some(profile) = control.runtime.profile.get() {
+                    profile.sample(context);
                 }
                 at_deadline(&control)
             });

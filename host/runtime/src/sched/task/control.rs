@@ -124,7 +124,8 @@ pub(crate) struct Control {
 impl Control {
     pub(crate) fn new(runtime: Arc<Core>, account: Arc<Account>, limits: TaskLimits) -> Arc<Self> {
         let fuel = AtomicBool::new(runtime.meters_fuel());
-        let limited = limits.cpu_time.is_some() || account.limits_cpu();
+        let limited =
+            limits.cpu_time.is_some() || account.limits_cpu() || runtime.profile.get().is_some();
         Arc::new(Self {
             runtime,
             account,
