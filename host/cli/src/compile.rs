@@ -69,7 +69,8 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
         fs::read(&args.file).map_err(|error| Failure::usage(load::read(&error)).at(&args.file))?;
     let builder = Host::builder()
         .workers(1)
-        .instances(1)
+        // As `hart run` has it: how much is reserved for a memory depends on it, and the code on that.
+        .instances(hart_host::instances_for(&bytes))
         .preemption(default_preemption(args.preempt))
         .profile(profile(args.pool))
         // As `hart run` has it: it is a property of the code.
