@@ -160,7 +160,7 @@ fn groups_that_go_from_core_to_core() {
     };
     let (sound, found) = (moved(None), moved(Some(Planted::AnyCore)));
     println!("{sound:.3} of turns elsewhere, {found:.3} on any core");
-    assert!(sound <= 0.1 && found > 0.2, "{sound} and {found}");
+    assert!(sound <= 0.1 && found > 0.3, "{sound} and {found}");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn one_lane_for_256_harts() {
     let (sound, found) = (linear(None), linear(Some(Planted::OneLane)));
     println!("{sound:.3} of linear, {found:.3} with one lane");
     // What the test of machines of many harts asks for.
-    assert!(sound >= 0.8 && found < 0.5, "{sound} and {found}");
+    assert!(sound >= 0.8 && found < 0.7, "{sound} and {found}");
 }
 
 /// Runs a guest under seeds until one of them fails; which, and how.

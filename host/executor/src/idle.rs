@@ -64,7 +64,8 @@ const _: () = assert!(MAX_WORKERS <= SEARCHING / 2, "the count overflows");
 pub(crate) struct Idle {
     /// How many search, and `CLOSED`.
     word: AtomicUsize,
-    /// The map: a bit for each worker that sleeps. The lowest one is woken first, so that few are kept warm.
+    /// The map: a bit for each worker that sleeps. The lowest one is woken first, so that few are kept warm; for a task of a
+    /// group the lowest of its domain, if one of that sleeps.
     asleep: [AtomicUsize; WORDS],
 }
 
