@@ -10,6 +10,7 @@ use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, select};
 
 use super::error::InstanceError;
+use super::hold::Hold;
 use super::job::{Body, Job, Ticket};
 use super::queue::Queue;
 
@@ -19,8 +20,8 @@ use super::queue::Queue;
 /// The future may be awaited on any executor. One that is dropped before it is ready takes its call back; if the guest is at
 /// it, that ends the instance, whose state nobody knows then.
 #[must_use = "a call does nothing until it is awaited"]
-pub struct Call<T: 'static, R> {
-    queue: Arc<Queue<T>>,
+pub struct Call<T: Send + 'static, R> {
+    hold: Arc<Hold<T>>,
     body: Body<T>,
     result: oneshot::Receiver<R>,
     cpu: Option<Duration>,
@@ -28,9 +29,9 @@ pub struct Call<T: 'static, R> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Call<T, R> {
-    pub(super) fn new(queue: Arc<Queue<T>>, body: Body<T>, result: oneshot::Receiver<R>) -> Self {
+    pub(super) fn new(hold: Arc<Hold<T>>, body: Body<T>, result: oneshot::Receiver<R>) -> Self {
         Self {
-            queue,
+            hold,
             body,
             result,
             cpu: None,
@@ -68,7 +69,7 @@ impl<T: Send + 'static, R: Send + 'static> IntoFuture for Call<T, R> {
 
     fn into_future(self) -> Self::IntoFuture {
         let Self {
-            queue,
+            hold,
             body,
             result,
             cpu,
@@ -76,8 +77,9 @@ impl<T: Send + 'static, R: Send + 'static> IntoFuture for Call<T, R> {
         } = self;
         Box::pin(async move {
             let ticket = Ticket::new(wall);
+            let queue = &hold.0;
             let mut caller = Caller {
-                queue: &queue,
+                queue,
                 ticket: &ticket,
                 waits: true,
             };
@@ -120,7 +122,7 @@ impl<T: Send + 'static> Drop for Caller<'_, T> {
     }
 }
 
-impl<T, R> fmt::Debug for Call<T, R> {
+impl<T: Send + 'static, R> fmt::Debug for Call<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("cpu", &self.cpu)

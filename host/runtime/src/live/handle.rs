@@ -9,14 +9,15 @@ use futures::future::BoxFuture;
 use wasmtime::Store;
 
 use super::call::Call;
-use super::job::Body;
+use super::hold::Hold;
+use super::job::{Body, Deliver};
 use super::queue::Queue;
 use crate::base::stats::RunStats;
 use crate::instance::store::GuestState;
 
 /// An instance that stays: calls of it are done one after the other, in one store, on whichever core is free. Cheap to clone.
 ///
-/// When the last handle is dropped, the calls that wait are done, and then the instance goes.
+/// It goes when the last handle is dropped, and the last call.
 ///
 /// # Examples
 ///
@@ -58,11 +59,8 @@ use crate::instance::store::GuestState;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Instance<T: Send + 'static = ()> {
-    handle: Arc<Handle<T>>,
+    hold: Arc<Hold<T>>,
 }
-
-/// The last one dropped lets the instance go.
-struct Handle<T: Send + 'static>(Arc<Queue<T>>);
 
 /// What an [`Instance`] has done so far.
 #[derive(Clone, Debug)]
@@ -83,7 +81,7 @@ pub struct InstanceStats {
 impl<T: Send + 'static> Instance<T> {
     pub(super) fn new(queue: Arc<Queue<T>>) -> Self {
         Self {
-            handle: Arc::new(Handle(queue)),
+            hold: Arc::new(Hold(queue)),
         }
     }
 
@@ -108,32 +106,29 @@ impl<T: Send + 'static> Instance<T> {
             + 'static,
     {
         let (sender, result) = oneshot::channel();
-        let counts = self.handle.0.counts.clone();
         let body: Body<T> = Box::new(move |store, instance| {
             let doing = body(store, instance);
             Box::pin(async move {
-                let failed = |_: &wasmtime::Error| {
-                    counts.failed.fetch_add(1, Ordering::Relaxed);
-                };
-                let result = doing.await.inspect_err(failed)?;
-                counts.done.fetch_add(1, Ordering::Relaxed);
-                // A caller that is gone has no use for it.
-                let _ = sender.send(result);
-                Ok(())
+                let result = doing.await?;
+                let deliver: Deliver = Box::new(move || {
+                    // A caller that is gone has no use for it.
+                    let _ = sender.send(result);
+                });
+                Ok(deliver)
             })
         });
-        Call::new(self.handle.0.clone(), body, result)
+        Call::new(self.hold.clone(), body, result)
     }
 
     /// Ends the present instance, with the call that it is at. What follows is as
     /// [`restart`](crate::InstanceBuilder::restart) says.
     pub fn kill(&self) {
-        self.handle.0.kill();
+        self.hold.0.kill();
     }
 
     /// What it has done so far.
     pub fn stats(&self) -> InstanceStats {
-        let queue = &self.handle.0;
+        let queue = &self.hold.0;
         let (waiting, life) = queue.look();
         let counts = &queue.counts;
         InstanceStats {
@@ -149,14 +144,8 @@ impl<T: Send + 'static> Instance<T> {
 impl<T: Send + 'static> Clone for Instance<T> {
     fn clone(&self) -> Self {
         Self {
-            handle: self.handle.clone(),
+            hold: self.hold.clone(),
         }
-    }
-}
-
-impl<T: Send + 'static> Drop for Handle<T> {
-    fn drop(&mut self) {
-        self.0.close();
     }
 }
 

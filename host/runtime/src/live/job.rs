@@ -21,14 +21,17 @@ use crate::quota::limits::{LimitKind, LimitReached};
 use crate::sched::clock::Clock;
 use crate::sched::clock::timers::{Expire, TimerKey};
 
-/// What a call does. Its result goes where its caller waits.
+/// What a call does; then its result is to be delivered.
 pub(super) type Body<T> = Box<
     dyn for<'a> FnOnce(
             &'a mut Store<GuestState<T>>,
             Instance,
-        ) -> BoxFuture<'a, wasmtime::Result<()>>
+        ) -> BoxFuture<'a, wasmtime::Result<Deliver>>
         + Send,
 >;
+
+/// Brings a result to where its caller waits.
+pub(super) type Deliver = Box<dyn FnOnce() + Send>;
 
 /// A call that waits for its turn.
 pub(super) struct Job<T: 'static> {

@@ -21,6 +21,7 @@
 //! | `life` | one run of an instance, and why it ended |
 //! | `job` | a call as the driver sees it |
 //! | `queue` | the calls that wait, and the driver |
+//! | `hold` | what keeps an instance |
 //! | `call`, `handle`, `builder` | what an embedder has |
 //! | `replicas` | several instances of one component |
 
@@ -28,6 +29,7 @@ pub(crate) mod builder;
 pub(crate) mod call;
 pub(crate) mod error;
 pub(crate) mod handle;
+mod hold;
 mod job;
 mod life;
 mod queue;

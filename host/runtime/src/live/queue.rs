@@ -250,6 +250,11 @@ impl<T: Send + 'static> Queue<T> {
         }
     }
 
+    /// The present life does nothing.
+    fn rests(&self) {
+        lock(&self.state).is_busy = false;
+    }
+
     /// A life's store is gone. The next one comes, or what waits fails.
     fn is_over(self: &Arc<Self>, life: &Arc<Life>) {
         let wait = {
@@ -376,8 +381,15 @@ async fn drive<T: Send + 'static>(
         let done = (job.body)(store, instance).await;
         control.call_ends();
         job.ticket.ends();
-        done?;
+        let counts = &queue.counts;
+        let deliver = done.inspect_err(|_| {
+            counts.failed.fetch_add(1, Ordering::Relaxed);
+        })?;
+        counts.done.fetch_add(1, Ordering::Relaxed);
         life.has_served.store(true, Ordering::Release);
+        // Whoever has the result finds the instance free.
+        queue.rests();
+        deliver();
     }
     Ok(Vec::new())
 }
