@@ -90,7 +90,9 @@ impl<T: Send + 'static, R: Send + 'static> IntoFuture for Call<T, R> {
             };
             ticket.starts(queue.clock());
             queue.submit(job).inspect_err(|_| caller.waits = false)?;
-            let value = {
+            let value = if wall.is_none() {
+                result.await.ok()
+            } else {
                 let expires = pin!(ticket.expires());
                 match select(result, expires).await {
                     Either::Left((value, _)) => value.ok(),

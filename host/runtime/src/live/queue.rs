@@ -125,7 +125,7 @@ impl<T: Send + 'static> Queue<T> {
     /// Queues a call.
     pub(super) fn submit(self: &Arc<Self>, job: Job<T>) -> Result<(), InstanceError> {
         let mut given_up = VecDeque::new();
-        let launched = {
+        let (launched, is_busy) = {
             let mut state = lock(&self.state);
             if state.ended.is_none() && state.jobs.len() >= self.settings.limit {
                 // Callers that are gone have left theirs there.
@@ -134,7 +134,7 @@ impl<T: Send + 'static> Queue<T> {
                     .partition(|job| job.ticket.is(Phase::Waits));
                 (state.jobs, given_up) = (waiting, others);
             }
-            if let Some(life) = state.ended.clone() {
+            let launched = if let Some(life) = state.ended.clone() {
                 job.ticket.leaves(&life);
                 None
             } else if state.jobs.len() >= self.settings.limit {
@@ -145,12 +145,15 @@ impl<T: Send + 'static> Queue<T> {
                 state.jobs.push_back(job);
                 let is_needed = state.current.is_none() && !state.is_backing_off;
                 is_needed.then(|| state.current.insert(Arc::default()).clone())
-            }
+            };
+            (launched, state.is_busy)
         };
         drop(given_up);
         match launched {
             Some(life) => self.launch(&life),
-            None => self.changed.notify(),
+            // Else the driver looks by itself before it waits.
+            None if !is_busy => self.changed.notify(),
+            None => {}
         }
         Ok(())
     }
