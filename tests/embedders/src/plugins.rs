@@ -8,7 +8,6 @@ use hart_host::{GuestState, Host, InstanceError, Limits, Restart};
 
 use crate::Error;
 
-#[expect(missing_docs, reason = "it is generated")]
 mod bindings {
     use hart_host::wasmtime;
 
