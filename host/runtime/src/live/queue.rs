@@ -1,6 +1,7 @@
 //! Calls that wait, and who does them.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -182,8 +183,13 @@ impl<T: Send + 'static> Queue<T> {
             Box::pin(drive(queue, driven, store, instance))
         }));
         let settings = &self.settings;
-        let data = settings.data.as_ref().map(|make| make());
-        let launched = self.prepared.data(data).and_then(|data| {
+        // What makes it is the embedder's. Whoever calls is told of a panic, and does not wait for ever.
+        let data = catch_unwind(AssertUnwindSafe(|| {
+            let data = settings.data.as_ref().map(|make| make());
+            self.prepared.data(data)
+        }));
+        let panicked = |_| Err(RunError::Other("making its data panicked".into()));
+        let launched = data.unwrap_or_else(panicked).and_then(|data| {
             let name = settings.name.clone();
             self.prepared.launch(name, work, data, Some(held))
         });

@@ -397,4 +397,21 @@ pub fn each_instance_has_data_of_its_own() {
     call(&instance, "trap").wait().unwrap_err();
     assert_eq!(add().wait().unwrap(), 11);
     assert_eq!(made.load(Ordering::SeqCst), 2);
+    drop(instance);
+
+    // One that cannot be made: callers are told, and the next one may be.
+    let made = Arc::new(AtomicU32::new(0));
+    let makes = made.clone();
+    let builder = host
+        .instance(&plugin(&host))
+        .restart(Restart::always())
+        .data(move || match makes.fetch_add(1, Ordering::SeqCst) {
+            1 => panic!("on purpose"),
+            number => number,
+        });
+    let instance = block_on(builder.start()).unwrap();
+    call(&instance, "trap").wait().unwrap_err();
+    let error = call(&instance, "next").wait().unwrap_err();
+    assert!(error.to_string().contains("data panicked"), "{error}");
+    assert_eq!(call(&instance, "next").wait().unwrap(), 1);
 }
