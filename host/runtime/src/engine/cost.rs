@@ -8,6 +8,7 @@ mod module;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::num::NonZero;
 use std::sync::OnceLock;
 
 use wasmparser::{Encoding, Parser, Payload};
@@ -80,12 +81,16 @@ fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
-/// Functions that are compiled at the same time, at most.
-fn most_threads() -> usize {
+/// Cores that this process may use.
+pub(crate) fn cores() -> usize {
     // Asked once: it reads files of the system.
     static CORES: OnceLock<usize> = OnceLock::new();
-    *CORES
-        .get_or_init(|| std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64)))
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
+}
+
+/// Functions that are compiled at the same time, at most.
+fn most_threads() -> usize {
+    cores().min(64)
 }
 
 /// Refuses a section of types that nobody could read. To be called before that is done.

@@ -207,7 +207,7 @@ impl<'a> Unloaded<'a> {
         let length = self.binary.len() as u64;
         let threads = cost.threads(length, self.footprint.steps, how.max_memory)?;
         let most = if how.background {
-            std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+            cost::cores().div_ceil(2)
         } else {
             threads
         };

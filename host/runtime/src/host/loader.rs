@@ -164,16 +164,18 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
     ///
     /// As [`Host::load`].
     pub fn load(&self, bytes: &[u8]) -> Result<Component<T>, LoadError> {
-        let load = || {
-            let (unloaded, patience) = self.begin(bytes)?;
-            let site = self.host.inner().site(unloaded.kind())?;
-            unloaded.load(&site.pool, self.how(&patience), &site.linker)
-        };
         if self.background {
-            priority::on_background_thread(load).map_err(LoadError::Thread)?
+            priority::on_background_thread(|| self.load_here(bytes)).map_err(LoadError::Thread)?
         } else {
-            load()
+            self.load_here(bytes)
         }
+    }
+
+    /// Loads on this thread, whatever its priority is.
+    fn load_here(&self, bytes: &[u8]) -> Result<Component<T>, LoadError> {
+        let (unloaded, patience) = self.begin(bytes)?;
+        let site = self.host.inner().site(unloaded.kind())?;
+        unloaded.load(&site.pool, self.how(&patience), &site.linker)
     }
 
     /// As [`Host::load_async`].
@@ -189,6 +191,9 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
         let canceller = self.canceller.clone();
         let (sender, loaded) = oneshot::channel();
         let load = move || {
+            if background {
+                priority::lower();
+            }
             let loader = Loader {
                 host: &host,
                 timeout,
@@ -198,7 +203,7 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
                 canceller,
             };
             // Nobody waits for it any more.
-            let _ = sender.send(loader.load(&bytes));
+            let _ = sender.send(loader.load_here(&bytes));
         };
         std::thread::Builder::new()
             .name("hart-load".into())

@@ -96,6 +96,7 @@ impl Ticket {
     }
 
     pub(super) fn is(&self, phase: Phase) -> bool {
+        // Acquire: pairs with the AcqRel in `moves`.
         self.phase.load(Ordering::Acquire) == phase as u8
     }
 

@@ -10,7 +10,8 @@ use crate::instance::record::RunRecord;
 use crate::instance::registry::LiveRun as _;
 use crate::quota::kill::Kill;
 
-/// One run of an instance. The flags are changed under the lock of its queue.
+/// One run of an instance. A flag is set once, with Release, which pairs with the Acquire in [`is`](Self::is): whoever sees it
+/// sees what was done before. `begun`, and `gone` of a run that was launched, are set under the lock of its queue.
 #[derive(Default)]
 pub(super) struct Life {
     record: OnceLock<Arc<RunRecord>>,
