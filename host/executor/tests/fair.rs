@@ -608,6 +608,39 @@ fn a_stream_of_groups_of_one_tenant_gets_its_share() {
     );
 }
 
+/// Hunts a tenant whose groups that spin keep its others waiting for half a round of them: requests of an app beside those
+/// of its own that compute.
+#[test]
+fn a_tenants_spinners_keep_none_of_its_groups_waiting() {
+    let mut bed = Bed::new();
+    let tenant = bed.executor.tenant().build();
+    for _ in 0..if cfg!(miri) { 8 } else { 32 } {
+        bed.spin_by_slices(&group_of(&bed.executor, Some(&tenant)));
+    }
+    let sleeper = group_of(&bed.executor, Some(&tenant));
+    let waker = bed.wait(&sleeper, SLICE / 10);
+    bed.run_for(if cfg!(miri) { 20 } else { 200 });
+    for round in 0..if cfg!(miri) { 2 } else { 40 } {
+        // One that wakes, or a new one.
+        let (began, polls) = (bed.machine.now(), sleeper.stats().polls);
+        let fresh = group_of(&bed.executor, Some(&tenant));
+        if round % 2 == 0 {
+            waker.lock().unwrap().clone().unwrap().wake();
+        } else {
+            let machine = bed.machine.clone();
+            drop(bed.executor.build_task().group(&fresh).spawn(async move {
+                machine.now.fetch_add(SLICE / 10, Relaxed);
+            }));
+        }
+        while sleeper.stats().polls == polls && fresh.stats().polls == 0 {
+            assert_ne!(bed.worker.step(), Step::Closed);
+        }
+        let waited = bed.machine.now() - began;
+        assert!(waited <= 2 * SLICE, "round {round}: it waited {waited} ns");
+        bed.run_for(3);
+    }
+}
+
 /// Hunts a group that stays parked although its rate was taken away.
 #[test]
 fn a_rate_that_is_lifted_lets_a_parked_group_go_on() {

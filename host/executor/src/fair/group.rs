@@ -174,11 +174,14 @@ impl GroupState {
         self.weight().scale(u128::from(self.slice()))
     }
 
-    /// What its next turn is expected to take: a slice, or less if it has just woken and its polls are short.
+    /// What its next turn is expected to take: a slice, or less if it has just woken and its polls are short. For the first
+    /// turn of a tenant's group it is less as well: its credit is little beside a slice that all of the tenant's groups
+    /// make longer.
     pub(super) fn request_units(&self, guard: &LaneGuard) -> Virtual {
         let slice = self.slice();
         let standing = self.standing(guard);
         let request = match standing.poll_time {
+            0 if self.tenant.is_some() => slice * 3 / 4,
             0 => slice,
             _ if !standing.woken => slice,
             poll_time => poll_time.min(slice),
@@ -217,10 +220,10 @@ impl GroupState {
     }
 
     /// Charges the rates that it is subject to, and its tenant.
-    pub(super) fn charge_others(&self, cpu: u64, began: u64, now: u64, least: Virtual) {
+    pub(super) fn charge_others(&self, cpu: u64, began: u64, now: u64, even: Virtual) {
         self.account.charge(&self.share, cpu, began, now);
         if let Some(tenant) = &self.tenant {
-            tenant.charge(cpu, began, now, least);
+            tenant.charge(cpu, began, now, even);
         }
     }
 

@@ -21,9 +21,11 @@
 //!
 //! **Tenants.** A tenant's weight is shared by those of its groups that compete, by their weights: a group
 //! counts with `tenant weight * group weight / sum of group weights`. Groups cannot save up sleep by taking turns at it,
-//! either: a tenant has a virtual time of its own, what its groups have used divided by its weight, and a group of it that
-//! becomes runnable starts at `max(its own, max(tenant's, least) - a slice)`, where the slice is divided by the tenant's
-//! whole weight. However many of its groups wake, they are one slice ahead together.
+//! either: a tenant has a virtual time of its own, what its groups have used divided by its weight. `even` is where one
+//! stands that has had its share: what all have used, divided by the weights of those that competed. A group that becomes
+//! runnable starts at `max(its own, least + what its tenant is ahead of even - a slice)`, where the slice is divided by the
+//! tenant's whole weight. However many of its groups wake, they are one slice ahead together; and those that spin keep none
+//! waiting that has just come. With several lanes nobody knows `even`, and it is `least`.
 //!
 //! **Slices.** If preemption points come by time ([`Pace::Time`]), a poll keeps its slice, as nearly as the clock can
 //! tell, unless the turn is that of a group with a shorter slice. The slice that a poll keeps adapts: shorter if many wait

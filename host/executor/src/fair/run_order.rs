@@ -6,7 +6,6 @@ use super::{
     heap::Heap,
     room::Room,
     running::Running,
-    share::DEFAULT_WEIGHT,
     slice::DEFAULT_NANOSECONDS,
     virtual_time::{Virtual, Weight},
 };
@@ -53,7 +52,7 @@ pub(super) struct RunOrder {
     /// No group that competes is behind this. Never goes back.
     pub(super) least: Virtual,
     /// Where a group stands that has had its share for as long as the lane has run: what all of them used, divided by the
-    /// weights of those that competed. Not behind `least`, and no further ahead than newcomers may be kept waiting.
+    /// weights of those that competed. Not behind `least`.
     even: Virtual,
     /// The weights of those that compete: of groups that have no tenant, and of tenants.
     pub(super) weights: usize,
@@ -179,14 +178,24 @@ impl RunOrder {
     /// Brings a group's copy of its virtual time up to date, which is at least `floor` then. If it waits or runs here, it
     /// has to be put to its place by that.
     pub(super) fn settle(&mut self, group: &GroupState, now: u64, floor: Virtual) {
-        let least = self.floor();
+        let even = self.even();
         let standing = group.standing_mut(&mut self.guard);
         let unsettled = core::mem::take(&mut standing.unsettled);
         let settled = group.account.settle(unsettled.virtual_time, floor);
         standing.virtual_time = settled.virtual_time;
         standing.seen = settled.changes;
         if unsettled.cpu > 0 {
-            group.charge_others(unsettled.cpu, unsettled.since, now, least);
+            group.charge_others(unsettled.cpu, unsettled.since, now, even);
+        }
+    }
+
+    /// Where a tenant stands that has had its share. With several lanes none of them knows, and it is where the last one
+    /// stands: a tenant's new groups then wait for about half of its others.
+    fn even(&self) -> Virtual {
+        if self.is_alone() {
+            self.even
+        } else {
+            self.machine
         }
     }
 
@@ -279,7 +288,7 @@ impl RunOrder {
             }
         }
         if let Some(tenant) = &group.tenant {
-            let start = tenant.start(self.floor());
+            let start = tenant.start(self.floor(), self.even());
             self.raise(group, start, now);
         }
         self.keep_up(group, now);
@@ -300,8 +309,8 @@ impl RunOrder {
     /// than its credit. What it has in flight now counts for it.
     ///
     /// One of a flood has no credit, and starts where it would be if it had been there: not at `least`, which stays where
-    /// the next one starts for as long as they come, so that all others would wait for the last of them. Those of a tenant
-    /// start where their tenant stands, which goes on with what they use.
+    /// the next one starts for as long as they come, so that all others would wait for the last of them. It is kept waiting
+    /// for no longer than the flood could take.
     ///
     /// One that competes in several lanes is where the others have brought it: what it has in flight there is not seen here.
     pub(super) fn keep_up(&mut self, group: &GroupState, now: u64) {
@@ -311,10 +320,9 @@ impl RunOrder {
         let had_turn = group.standing(&self.guard).had_turn;
         let floor = if had_turn || self.flood < FLOOD {
             self.floor().saturating_sub(group.credit_units())
-        } else if group.tenant.is_some() {
-            self.floor()
         } else {
-            self.even
+            let furthest = group.weight().scale(u128::from(FLOOD));
+            self.even.clamp(self.floor(), self.floor() + furthest)
         };
         let behind = floor.saturating_sub(group.virtual_now(&self.guard, now));
         if behind > 0 {
@@ -435,7 +443,7 @@ impl RunOrder {
     /// Charges `cpu` nanoseconds that `group` used between `began` and `now`.
     pub(super) fn charge(&mut self, group: &GroupState, cpu: u64, began: u64, now: u64) {
         if self.is_alone() {
-            group.charge_others(cpu, began, now, self.least);
+            group.charge_others(cpu, began, now, self.even);
         }
         self.flood = if group.counts.cpu() <= DEFAULT_NANOSECONDS {
             self.flood.saturating_add(cpu)
@@ -474,7 +482,6 @@ impl RunOrder {
         let running = self.running.least(now);
         let behind = waiting.into_iter().chain(running).min();
         self.least = self.least.max(behind.unwrap_or(0));
-        let furthest = Weight::whole(DEFAULT_WEIGHT as usize).scale(u128::from(FLOOD));
-        self.even = self.even.clamp(self.least, self.least + furthest);
+        self.even = self.even.max(self.least);
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct TenantState {
 /// Where a tenant stands.
 #[derive(Default)]
 struct Standing {
-    /// What its groups have used, divided by its weight; at least what `least` was when it was last charged.
+    /// What its groups have used, divided by its weight; at least what `even` was when it was last charged.
     virtual_time: Virtual,
     budget: Budget,
 }
@@ -40,21 +40,23 @@ impl TenantState {
         Weight::whole(self.share.weight()).scale(u128::from(nanoseconds))
     }
 
-    pub(super) fn charge(&self, cpu: u64, began: u64, now: u64, least: Virtual) {
+    pub(super) fn charge(&self, cpu: u64, began: u64, now: u64, even: Virtual) {
         let rate = self.share.rate();
         let used = self.scale(cpu);
         let mut standing = self.standing.lock();
-        standing.virtual_time = standing.virtual_time.max(least) + used;
+        standing.virtual_time = standing.virtual_time.max(even) + used;
         if rate > 0 {
             standing.budget.charge(cpu, rate, began, now);
         }
     }
 
-    /// The earliest virtual time at which a group of it starts that becomes runnable.
-    pub(super) fn start(&self, least: Virtual) -> Virtual {
+    /// The earliest virtual time at which a group of it starts that becomes runnable: as far ahead of `least` as the tenant
+    /// is of `even`, less its credit. Its other groups may be far from each other, and those that spin keep nobody waiting
+    /// who has just come.
+    pub(super) fn start(&self, least: Virtual, even: Virtual) -> Virtual {
         let credit = self.scale(DEFAULT_NANOSECONDS);
-        let virtual_time = self.standing.lock().virtual_time;
-        virtual_time.max(least).saturating_sub(credit)
+        let ahead = self.standing.lock().virtual_time.saturating_sub(even);
+        (least + ahead).saturating_sub(credit)
     }
 
     /// Until when its rate is used up, if it is.
