@@ -6,6 +6,7 @@ pub mod commands;
 pub mod http_in_axum;
 pub mod own_store;
 pub mod plugins;
+pub mod sql;
 
 /// What can go wrong in a program.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

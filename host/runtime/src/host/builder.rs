@@ -1,5 +1,6 @@
 //! Making a [`Host`].
 
+use std::any::TypeId;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -7,14 +8,15 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use wasmtime::Config;
 use wasmtime::component::Linker;
 
+use crate::base::beside::beside;
 use crate::base::error::BuildError;
-use crate::base::sync::lock;
 use crate::engine::cache::{self, Cache};
 use crate::engine::config::{self, Deterministic, OwnConfig, Wanted};
 use crate::engine::profile::{PoolScan, Profile};
 use crate::engine::slots::{self, Kind};
 use crate::host::backend::{Backend, Blueprint, Imports};
 use crate::host::handle::{Handle, Host, HostInner, RunData};
+use crate::instance::capability::Capability;
 use crate::instance::program::{Child, ChildData};
 use crate::instance::registry::Registry;
 use crate::instance::store::GuestState;
@@ -46,6 +48,7 @@ pub struct HostBuilder<T: 'static = ()> {
     config: Vec<Box<OwnConfig>>,
     imports: Vec<Imports<T>>,
     async_imports: Vec<Imports<T>>,
+    capabilities: Vec<TypeId>,
     data: Option<Box<RunData<T>>>,
     child_data: Arc<ChildData<T>>,
 }
@@ -126,6 +129,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             config: Vec::new(),
             imports: Vec::new(),
             async_imports: Vec::new(),
+            capabilities: Vec::new(),
             data: None,
         }
     }
@@ -342,6 +346,13 @@ impl<T: Send + 'static> HostBuilder<T> {
         self
     }
 
+    /// Has a capability of the embedder's own: components may import it, and runs may be
+    /// [granted](crate::RunBuilder::grant) it. See [`Capability`].
+    pub fn capability<C: Capability>(mut self) -> Self {
+        self.capabilities.push(TypeId::of::<C>());
+        self.imports(C::link).async_imports(C::link_async)
+    }
+
     /// Makes the data of the root of every run that is given none by [`RunBuilder::data`](crate::RunBuilder::data).
     pub fn data<F>(mut self, data: F) -> Self
     where
@@ -410,6 +421,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             },
             imports: self.imports,
             async_imports: self.async_imports,
+            capabilities: self.capabilities,
         };
         let parts = || blueprint.parts(Kind::Plain);
         let runtime = || runtime(self.runtime);
@@ -463,24 +475,6 @@ impl<T: Send + 'static> HostBuilder<T> {
             }),
         })
     }
-}
-
-/// Does two things at once, the second on a thread that is there for it only: to make a pool takes about as long as
-/// to start threads, and small programs wait for both. One after the other where there is no such thread.
-fn beside<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
-    let there = Mutex::new(Some(there));
-    let there = || lock(&there).take().map(|there| there());
-    std::thread::scope(|scope| {
-        let started = std::thread::Builder::new()
-            .name("hart-start".into())
-            .spawn_scoped(scope, there);
-        let here = here();
-        let done = started.ok().and_then(|thread| match thread.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        (here, done.or_else(there).expect("it is done once"))
-    })
 }
 
 impl<T> fmt::Debug for HostBuilder<T> {

@@ -3,13 +3,16 @@
 //! May use every room but [`runtime`](crate::runtime) and [`host`](crate::host).
 
 pub(crate) mod admission;
+pub(crate) mod blocking;
 pub(crate) mod cap;
+pub(crate) mod capability;
 pub(crate) mod clocks;
 pub(crate) mod ended;
 pub(crate) mod ending;
 pub(crate) mod error;
 pub(crate) mod exec;
 pub(crate) mod files;
+pub(crate) mod granted;
 pub(crate) mod guest;
 pub(crate) mod handles;
 pub(crate) mod held_files;

@@ -10,6 +10,7 @@ use crate::engine::component::Interface;
 use crate::engine::slots::Kind;
 use crate::instance::ended::{Ended, Outcome};
 use crate::instance::error::RunError;
+use crate::instance::granted::RunGrants;
 use crate::instance::keyvalue::store::KeyValue;
 use crate::instance::registry::{LiveRun, Registry};
 use crate::instance::run_slots::RunSlots;
@@ -35,6 +36,8 @@ pub(crate) struct RunRecord {
     pub(crate) recipe: Arc<Recipe>,
     /// What its guests store.
     pub(crate) keyvalue: KeyValue,
+    /// What it was granted of the embedder's capabilities.
+    pub(crate) grants: RunGrants,
     /// Other runs write to the same standard streams.
     pub(crate) shares_streams: bool,
     pub(crate) slots: Arc<RunSlots>,
@@ -122,6 +125,7 @@ impl RunRecord {
         };
         self.warm.forget(self.id);
         self.keyvalue.clear();
+        self.grants.clear();
         if !self.shares_streams {
             self.recipe.leave_streams();
         }

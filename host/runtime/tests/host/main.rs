@@ -7,6 +7,7 @@ mod budget;
 mod builders;
 mod burial;
 mod cache;
+mod capability;
 mod clocks;
 mod concurrent;
 mod config;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::{
-    admission, budget, builders, cache, config, data, dense, ends, files, handles, inner_runs,
-    isolation, layers, limits, live, loading, pool, preemption, replicas, tasks,
+    admission, budget, builders, cache, capability, config, data, dense, ends, files, handles,
+    inner_runs, isolation, layers, limits, live, loading, pool, preemption, replicas, tasks,
 };
 
 /// A builder, methods of it, and a test that sees what they do.
@@ -74,6 +74,16 @@ const SETTINGS: &[Row] = &[
         "HostBuilder",
         &["async_imports"],
         builders::asynchronous_imports_are_for_asynchronous_components,
+    ),
+    (
+        "HostBuilder",
+        &["capability"],
+        capability::what_was_not_granted_is_not_there,
+    ),
+    (
+        "RunBuilder",
+        &["grant"],
+        capability::runs_have_what_they_are_granted_and_tasks_a_state_each,
     ),
     ("HostBuilder", &["data"], data::each_run_has_its_own_data),
     (

@@ -14,7 +14,9 @@ use crate::engine::wave;
 use crate::host::handle::{Host, HostInner};
 use crate::host::run::handle::Run;
 use crate::host::run::prepared::{Prepared, Terms};
+use crate::instance::capability::{Capability, Erased};
 use crate::instance::error::RunError;
+use crate::instance::granted::Grant;
 use crate::instance::lifecycle::{Body, Work};
 use crate::instance::program::Reused;
 use crate::instance::store::Component;
@@ -38,6 +40,7 @@ pub struct RunBuilder<T: 'static = ()> {
     data: Option<T>,
     name: Option<String>,
     grants: Grants,
+    capabilities: Vec<Arc<dyn Grant>>,
     limits: Limits,
     share: Share,
     tenant: Option<Tenant>,
@@ -60,6 +63,7 @@ impl<T: Send + 'static> RunBuilder<T> {
             data: None,
             name: None,
             grants: Grants::default(),
+            capabilities: Vec::new(),
             limits: Limits::new(),
             share: match host.preemption() {
                 Preemption::Epoch { slice } => Share::of_slice(slice),
@@ -203,6 +207,15 @@ impl<T: Send + 'static> RunBuilder<T> {
         self
     }
 
+    /// Grants a capability of the embedder's own, which the host [has](crate::HostBuilder::capability): see
+    /// [`Capability`]. The last value of a type wins.
+    pub fn grant<C: Capability>(mut self, capability: C) -> Self {
+        let grant: Arc<dyn Grant> = Arc::new(Erased(capability));
+        self.capabilities.retain(|other| other.key() != grant.key());
+        self.capabilities.push(grant);
+        self
+    }
+
     /// What the run may use. What is not set here is as in the host's own limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -324,6 +337,7 @@ impl<T: Send + 'static> RunBuilder<T> {
             self.component,
             self.grants,
             Terms {
+                capabilities: self.capabilities,
                 limits: self.limits,
                 share: self.share,
                 tenant: self.tenant,
