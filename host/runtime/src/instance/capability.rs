@@ -10,8 +10,9 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime::format_err;
 
 use crate::instance::blocking::{Blocking, block};
-use crate::instance::granted::{Grant, OfRun, RunInfo, TaskGrants};
+use crate::instance::granted::{Grant, OfRun, TaskGrants};
 use crate::instance::guest::Guest;
+use crate::instance::info::RunInfo;
 use crate::instance::store::GuestState;
 use crate::wasi::rights::Rights;
 

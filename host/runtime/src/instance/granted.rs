@@ -7,21 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::base::sync::lock;
 use crate::base::text;
 use crate::instance::error::RunError;
-use crate::quota::limits::Limits;
-
-/// A run that is about to start, for [`Capability::prepare`](crate::Capability::prepare).
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct RunInfo<'a> {
-    /// A number that no other run of the host has.
-    pub id: u64,
-    /// Its name.
-    pub name: &'a str,
-    /// The name of its tenant, if it has one.
-    pub tenant: Option<&'a str>,
-    /// What it may use.
-    pub limits: Limits,
-}
+use crate::instance::info::RunInfo;
 
 /// What a run has of a capability.
 pub(crate) type OfRun = Arc<dyn Any + Send + Sync>;

@@ -253,7 +253,7 @@ impl Wasi {
     fn new(guest: &Guest, number: Option<u64>) -> Self {
         let recipe = &guest.run.recipe;
         let payer = Payer::new(&guest.run.account);
-        let known = recipe.known(number, &payer);
+        let known = recipe.known(number, &payer, guest.depth == 0);
         let context = recipe.context(&payer, guest.denied, guest.depth == 0, &known);
         Self {
             context,

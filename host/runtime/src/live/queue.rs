@@ -92,6 +92,10 @@ impl<T: Send + 'static> Queue<T> {
         })
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
     pub(super) fn clock(&self) -> &Arc<Clock> {
         self.prepared.clock()
     }

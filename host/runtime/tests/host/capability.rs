@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
+use bytes::Bytes;
 use futures::executor::block_on;
 use hart_host::http::Request;
 use hart_host::wasmtime::component::{ComponentType, Linker, Lower, Val};
@@ -13,6 +13,7 @@ use hart_host::{
     Capability, Component, GuestState, Host, InstanceError, LimitKind, Limits, RunBuilder,
     RunError, RunInfo,
 };
+use http_body_util::{BodyExt as _, Empty};
 
 use crate::support::*;
 
@@ -64,6 +65,7 @@ impl Drop for Live {
     }
 }
 
+#[expect(dead_code, reason = "nothing goes wrong there")]
 #[derive(ComponentType, Lower)]
 #[component(variant)]
 enum ConfigError {
@@ -106,15 +108,18 @@ impl Capability for Values {
                     }
                     // Nobody waits for what it does.
                     "leave" => {
-                        let left = Arc::new(AtomicBool::new(false));
-                        let leaves = left.clone();
+                        let flags = Arc::new([const { AtomicBool::new(false) }; 2]);
+                        let sets = flags.clone();
                         let mut spins = Box::pin(granted.blocking(move |work| {
+                            sets[0].store(true, Ordering::SeqCst);
                             while work.check().is_ok() {}
-                            leaves.store(true, Ordering::SeqCst);
+                            sets[1].store(true, Ordering::SeqCst);
                         }));
-                        let _ = futures::poll!(&mut spins);
+                        while !flags[0].load(Ordering::SeqCst) {
+                            let _ = futures::poll!(&mut spins);
+                        }
                         drop(spins);
-                        eventually("it gives up", || left.load(Ordering::SeqCst));
+                        eventually("it gives up", || flags[1].load(Ordering::SeqCst));
                     }
                     "panic" => granted.blocking(|_| panic!("on purpose")).await,
                     _ => {}
@@ -310,11 +315,11 @@ async fn each_request_of_a_service_has_its_own() {
         .unwrap();
     for _ in 0..3 {
         let request = Request::get("http://a/config/x")
-            .body(Body::empty())
+            .body(Empty::<Bytes>::new())
             .unwrap();
         let response = service.handle(request).await.unwrap();
-        let body = axum::body::to_bytes(Body::new(response.into_body()), 1000).await;
-        let said = String::from_utf8(body.unwrap().to_vec()).unwrap();
+        let body = response.into_body().collect().await.unwrap();
+        let said = String::from_utf8(body.to_bytes().to_vec()).unwrap();
         assert!(
             said.starts_with("a of ") && said.trim().ends_with(": 0 1"),
             "{said}"

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::{
-    admission, budget, builders, cache, capability, config, data, dense, ends, files, handles,
-    inner_runs, isolation, layers, limits, live, loading, pool, preemption, replicas, tasks,
+    admission, budget, builders, cache, capability, config, data, dense, ends, events, files,
+    handles, inner_runs, isolation, layers, limits, live, loading, pool, preemption, replicas,
+    stdio, tasks,
 };
 
 /// A builder, methods of it, and a test that sees what they do.
@@ -85,6 +86,7 @@ const SETTINGS: &[Row] = &[
         &["grant"],
         capability::runs_have_what_they_are_granted_and_tasks_a_state_each,
     ),
+    ("HostBuilder", &["on"], events::hooks_are_told_what_happens),
     ("HostBuilder", &["data"], data::each_run_has_its_own_data),
     (
         "RuntimeBuilder",
@@ -117,6 +119,16 @@ const SETTINGS: &[Row] = &[
         "RunBuilder",
         &["inherit_env", "wasi"],
         builders::grants_of_a_hook_and_of_the_process_arrive,
+    ),
+    (
+        "RunBuilder",
+        &["child_stdout", "child_stderr"],
+        stdio::children_have_streams_of_their_own,
+    ),
+    (
+        "RunBuilder",
+        &["whole_lines"],
+        stdio::what_tasks_write_can_be_in_whole_lines,
     ),
     ("RunBuilder", &["dir"], files::a_run_has_so_many_files),
     ("RunBuilder", &["allow_network"], files::sockets_are_files),

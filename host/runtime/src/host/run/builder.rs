@@ -157,15 +157,35 @@ impl<T: Send + 'static> RunBuilder<T> {
         self
     }
 
-    /// Standard output of all tasks. Default: dropped.
+    /// Standard output of all tasks, but for [`child_stdout`](Self::child_stdout). Default: dropped.
     pub fn stdout(mut self, stdout: Stdio) -> Self {
         self.grants.stdout = stdout;
         self
     }
 
-    /// Standard error of all tasks. Default: dropped.
+    /// Standard error of all tasks, but for [`child_stderr`](Self::child_stderr). Default: dropped.
     pub fn stderr(mut self, stderr: Stdio) -> Self {
         self.grants.stderr = stderr;
+        self
+    }
+
+    /// Standard output of the tasks that guests spawn, apart from the root's. Default: the root's.
+    pub fn child_stdout(mut self, stdout: Stdio) -> Self {
+        self.grants.child_stdout = Some(stdout);
+        self
+    }
+
+    /// Standard error of the tasks that guests spawn, apart from the root's. Default: the root's.
+    pub fn child_stderr(mut self, stderr: Stdio) -> Self {
+        self.grants.child_stderr = Some(stderr);
+        self
+    }
+
+    /// Hands on what a task writes in whole lines, so that lines of two tasks never mix, whatever these write at once. What
+    /// a task has not ended is a line when the task ends, and one longer than 64 KiB is cut. Default: no, what is written at
+    /// once stays in one piece.
+    pub fn whole_lines(mut self, whole: bool) -> Self {
+        self.grants.whole_lines = whole;
         self
     }
 

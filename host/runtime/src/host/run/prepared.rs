@@ -11,12 +11,13 @@ use crate::instance::admission::Refused;
 use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, set_timer};
 use crate::instance::error::RunError;
-use crate::instance::granted::{Grant, RunGrants, RunInfo};
+use crate::instance::events::Event;
+use crate::instance::granted::{Grant, RunGrants};
 use crate::instance::guest::{Guest, Traits, Tree};
 use crate::instance::keyvalue::store::KeyValue;
 use crate::instance::lifecycle::{Held, Programs, Work, admit, start};
 use crate::instance::program::{Program, Reused};
-use crate::instance::record::{RunRecord, State};
+use crate::instance::record::{RunRecord, State, info};
 use crate::instance::registry::LiveRun;
 use crate::instance::run_slots::RunSlots;
 use crate::instance::store::Component;
@@ -100,7 +101,7 @@ impl<T: Send + 'static> Prepared<T> {
                 slots_for(slots),
             )));
         };
-        let recipe = Recipe::new(grants, host.runtime.machine.is_some(), |directory| {
+        let recipe = Recipe::new(grants, &host.runtime, |directory| {
             let guarded = host.guarded.as_deref();
             guarded.filter(|code| cache::is_within(code, directory))
         })
@@ -175,14 +176,7 @@ impl<T: Send + 'static> Prepared<T> {
         )
         .map_err(|error| RunError::Setup(error.to_string()))?;
         let id = host.runtime.next_id();
-        let tenant = account.tenant.as_ref();
-        let info = RunInfo {
-            id,
-            name: &name,
-            tenant: tenant.map(|tenant| tenant.tenant.name()),
-            limits,
-        };
-        let grants = RunGrants::prepare(&self.capabilities, &info)?;
+        let grants = RunGrants::prepare(&self.capabilities, &info(&account, id))?;
         account.task_starts().map_err(RunError::Limit)?;
         let mut own = TaskLimits::of(&limits);
         let bound = site.pool.bounds.table;
@@ -206,6 +200,7 @@ impl<T: Send + 'static> Prepared<T> {
             kind: site.pool.kind,
             keyvalue: KeyValue::new(&account),
             grants,
+            hooks: host.hooks.clone(),
             account,
             interface: interface.clone(),
             recipe: self.recipe.clone(),
@@ -236,6 +231,7 @@ impl<T: Send + 'static> Prepared<T> {
         record.set_root(root.clone());
         let live: Weak<dyn LiveRun> = Arc::downgrade(&(record.clone() as Arc<dyn LiveRun>));
         host.registry.run_starts(id, live);
+        record.tell(Event::RunStarted);
         set_timer(&root);
         match admit(&root, start(&root, self.program.clone(), work, data, held)) {
             Ok(()) => {}
