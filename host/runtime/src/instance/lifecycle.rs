@@ -12,7 +12,6 @@ use wasmtime::component::{ComponentExportIndex, Instance, Val};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use crate::base::contained::Contained;
-use crate::engine::slots::Kind;
 use crate::instance::admission::{self, Refused, SlotGuard};
 use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, kill};
@@ -112,7 +111,7 @@ fn spawn<T: Send + 'static>(guest: Arc<Guest>, task: Task<T>, slots: SlotGuard<G
         guest: guest.clone(),
         slots: Some(slots),
         span: span_of(&guest),
-        has_events: guest.run.kind == Kind::Concurrent,
+        has_events: guest.run.has_events(),
     };
     let runtime = &guest.run.runtime;
     let mut builder = runtime

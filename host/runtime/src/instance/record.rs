@@ -114,6 +114,11 @@ impl RunRecord {
         Ok(())
     }
 
+    /// Whether its stores have event loops, on which several calls go on at once.
+    pub(crate) fn has_events(&self) -> bool {
+        self.kind == Kind::Concurrent
+    }
+
     /// Tells the embedder's hooks what happens to the run.
     pub(crate) fn tell<'a>(&'a self, event: impl FnOnce(RunInfo<'a>) -> Event<'a>) {
         if let Some(hooks) = &self.hooks {

@@ -25,6 +25,7 @@ mod kept_bytes;
 mod layers;
 mod limits;
 mod live;
+mod live_concurrent;
 mod live_memory;
 mod load;
 mod loading;

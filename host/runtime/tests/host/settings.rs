@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     admission, budget, builders, cache, capability, config, data, dense, ends, events, files,
-    handles, inner_runs, isolation, layers, limits, live, loading, pool, preemption, replicas,
-    stdio, tasks,
+    handles, inner_runs, isolation, layers, limits, live, live_concurrent, loading, pool,
+    preemption, replicas, stdio, tasks,
 };
 
 /// A builder, methods of it, and a test that sees what they do.
@@ -189,6 +189,11 @@ const SETTINGS: &[Row] = &[
     ),
     ("InstanceBuilder", &["run"], live::what_cannot_start_is_told),
     ("InstanceBuilder", &["queue"], live::a_full_queue_refuses),
+    (
+        "InstanceBuilder",
+        &["concurrency"],
+        live_concurrent::calls_go_on_at_once_up_to_a_limit,
+    ),
     (
         "InstanceBuilder",
         &["idle_after"],

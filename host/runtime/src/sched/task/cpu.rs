@@ -4,19 +4,33 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::quota::limits::{LimitKind, LimitReached};
+use crate::sched::task::call_budget::CallEnd;
 use crate::sched::task::control::Control;
 
 impl Control {
     /// A call with a budget of CPU time begins, in a task that has a limit of it.
     pub(crate) fn call_begins(&self, budget: Option<Duration>) {
         if let Some(budget) = budget {
-            self.call.begins(self.cpu_so_far(), budget);
+            self.call.ends_at(self.call_until(budget));
         }
     }
 
     /// It is over.
     pub(crate) fn call_ends(&self) {
         self.call.ends();
+    }
+
+    /// Until how much CPU time a call may go on that begins now with this budget.
+    pub(crate) fn call_until(&self, budget: Duration) -> CallEnd {
+        CallEnd::of(self.cpu_so_far(), budget)
+    }
+
+    /// Several calls go on at once: the first of their budgets to be used up counts.
+    pub(crate) fn calls_end(&self, ends: impl Iterator<Item = CallEnd>) {
+        match ends.min() {
+            Some(first) => self.call.ends_at(first),
+            None => self.call.ends(),
+        }
     }
 
     /// Another thread has used so many nanoseconds for the task, which its group was charged. Names the limit that this
