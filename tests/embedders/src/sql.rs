@@ -114,7 +114,7 @@ fn read(connection: &mut Connection, query: &str, work: Blocking) -> Result<Vec<
         let value = row.get_ref(0).map_err(said)?;
         let value = match value.as_str() {
             Ok(text) => text.to_owned(),
-            Err(_) => format!("{:?}", value),
+            Err(_) => format!("{value:?}"),
         };
         bytes += value.len() + size_of::<String>();
         if bytes > RESULT {

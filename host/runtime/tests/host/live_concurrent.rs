@@ -99,8 +99,6 @@ pub fn calls_go_on_at_once_up_to_a_limit() {
     }
 }
 
-/// Its time begins before its turn, so it is long enough for a busy machine.
-///
 /// Hunts a call that goes on after its budget, its time or its caller, and others that are not told.
 #[test]
 fn each_of_them_has_an_end_and_all_have_it() {
@@ -114,6 +112,7 @@ fn each_of_them_has_an_end_and_all_have_it() {
         ),
         (
             "its time",
+            // It begins before its turn: long enough for a machine that is busy.
             call(&instance, "wait", 0).wall(Duration::from_secs(2)),
             Some(LimitKind::TaskTimeout),
         ),
