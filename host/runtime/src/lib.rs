@@ -45,6 +45,11 @@
 //! | stores, linkers and imports of your own, and guests that hold each other up | [`Runtime`], [`Group::spawn`] | [own_store](https://github.com/hart-exec/hart/blob/main/tests/embedders/src/own_store.rs) |
 //! | guests on tokio that only have to end | [`budget`] | [budget](https://github.com/hart-exec/hart/blob/main/tests/embedders/src/budget.rs) |
 //!
+//! Guests get more than WASI by a [`Capability`], which a host has and a run is granted: a database, as in
+//! [sql](https://github.com/hart-exec/hart/blob/main/tests/embedders/src/sql.rs), or a queue. What happens to runs and tasks
+//! is told to hooks of [`HostBuilder::on`], and to subscribers of `tracing`: everything that a guest does is in a span
+//! `guest` of the target `hart::guest`, with its tenant, run and task.
+//!
 //! The programs are in the repository, and CI runs them. From the last row to the first, hart does more and you write less:
 //! `budget` ends spinners, a `Runtime` also shares the cores fairly among all guests, and a `Host` also makes their stores,
 //! grants them WASI, and counts everything that they make the host hold.
@@ -164,8 +169,12 @@ pub use host::run::builder::RunBuilder;
 pub use host::run::handle::{Canceller, Run};
 pub use host::shutdown::Shutdown;
 pub use host::simulate;
+pub use instance::blocking::Blocking;
+pub use instance::capability::{Capability, Granted};
 pub use instance::ended::Outcome;
 pub use instance::error::RunError;
+pub use instance::events::{Event, TaskEnd};
+pub use instance::info::{RunInfo, TaskInfo};
 pub use instance::program::Child;
 pub use instance::store::{Component, GuestParts, GuestState};
 pub use live::builder::InstanceBuilder;
@@ -197,7 +206,7 @@ pub use service::handle::{RequestUsage, Service};
 pub use wasi::grants::DirAccess;
 pub use wasi::http::allowed::{AllowedHost, AllowedHostError};
 pub use wasi::numbering::LogPrefix;
-pub use wasi::stdio::{Stdio, flush_output};
+pub use wasi::stdio::{Reader, Stdio, Writer, flush_output};
 
 #[doc(no_inline)]
 pub use hart_executor as executor;

@@ -2,6 +2,7 @@
 //!
 //! May use nothing of this crate.
 
+pub(crate) mod beside;
 pub(crate) mod block;
 pub(crate) mod contained;
 pub(crate) mod error;

@@ -76,6 +76,8 @@ pub struct RunStats {
     pub id: u64,
     /// The run's name.
     pub name: String,
+    /// The name of its tenant, if it has one.
+    pub tenant: Option<String>,
     /// CPU time of all its tasks.
     pub cpu_time: Duration,
     /// Units of fuel that its tasks used, where fuel is metered: exact for those that have ended, in whole slices

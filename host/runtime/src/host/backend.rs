@@ -7,6 +7,7 @@
 //! Each has slots and an admission of its own, and all tasks of a run are of one component: the argument why
 //! admission never deadlocks is about one pool, and holds for each.
 
+use std::any::TypeId;
 use std::sync::Arc;
 
 use wasmtime::Engine;
@@ -38,6 +39,8 @@ pub(crate) struct Blueprint<T: 'static> {
     pub(crate) imports: Vec<Imports<T>>,
     /// The same, for components that use component-model async.
     pub(crate) async_imports: Vec<Imports<T>>,
+    /// Which of the embedder's capabilities are among the imports.
+    pub(crate) capabilities: Vec<TypeId>,
 }
 
 /// An engine with its pool and its linker, and a queue.

@@ -1,23 +1,23 @@
 //! Making a [`Host`].
 
+use std::any::TypeId;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use wasmtime::Config;
-use wasmtime::component::Linker;
 
+use crate::base::beside::beside;
 use crate::base::error::BuildError;
-use crate::base::sync::lock;
 use crate::engine::cache::{self, Cache};
 use crate::engine::config::{self, Deterministic, OwnConfig, Wanted};
 use crate::engine::profile::{PoolScan, Profile};
 use crate::engine::slots::{self, Kind};
 use crate::host::backend::{Backend, Blueprint, Imports};
 use crate::host::handle::{Handle, Host, HostInner, RunData};
+use crate::instance::events::{Hooks, OwnHook};
 use crate::instance::program::{Child, ChildData};
 use crate::instance::registry::Registry;
-use crate::instance::store::GuestState;
 use crate::instance::warm::WarmInstances;
 use crate::quota::limits::Limits;
 use crate::quota::memory_pressure::{Available, Pressure};
@@ -44,9 +44,11 @@ pub struct HostBuilder<T: 'static = ()> {
     available_memory: Option<Available>,
     backtrace_details: bool,
     config: Vec<Box<OwnConfig>>,
-    imports: Vec<Imports<T>>,
-    async_imports: Vec<Imports<T>>,
-    data: Option<Box<RunData<T>>>,
+    pub(super) imports: Vec<Imports<T>>,
+    pub(super) async_imports: Vec<Imports<T>>,
+    pub(super) capabilities: Vec<TypeId>,
+    pub(super) hooks: Vec<Box<OwnHook>>,
+    pub(super) data: Option<Box<RunData<T>>>,
     child_data: Arc<ChildData<T>>,
 }
 
@@ -126,6 +128,8 @@ impl<T: Send + 'static> HostBuilder<T> {
             config: Vec::new(),
             imports: Vec::new(),
             async_imports: Vec::new(),
+            capabilities: Vec::new(),
+            hooks: Vec::new(),
             data: None,
         }
     }
@@ -297,60 +301,6 @@ impl<T: Send + 'static> HostBuilder<T> {
         self
     }
 
-    /// Adds imports of the embedder's own to the linker, beside WASI and `hart:exec`.
-    ///
-    /// ```
-    /// use hart_host::{Cache, Host};
-    ///
-    /// let host = Host::builder()
-    ///     .cache(Cache::Off)
-    ///     .imports(|linker| linker.root().func_wrap("answer", |_, ()| Ok((42_u32,))))
-    ///     .build()?;
-    /// let component = host.load(br#"
-    ///     (component
-    ///         (import "answer" (func $answer (result u32)))
-    ///         (core func $lowered (canon lower (func $answer)))
-    ///         (core module $m
-    ///             (import "" "answer" (func $answer (result i32)))
-    ///             (func (export "ask") (result i32) call $answer))
-    ///         (core instance $i (instantiate $m
-    ///             (with "" (instance (export "answer" (func $lowered))))))
-    ///         (func (export "ask") (result u32) (canon lift (core func $i "ask"))))
-    /// "#)?;
-    /// let outcome = host.invoke(&component, "ask()")?.start()?.wait()?;
-    /// assert_eq!(outcome.to_wave()?, "42");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn imports<F>(mut self, imports: F) -> Self
-    where
-        F: Fn(&mut Linker<GuestState<T>>) -> wasmtime::Result<()> + Send + Sync + 'static,
-    {
-        self.imports.push(Box::new(imports));
-        self
-    }
-
-    /// The same, for components that use component-model async only: here functions may be asynchronous ones,
-    /// which `func_wrap_concurrent` adds.
-    ///
-    /// Such components have what [`imports`](Self::imports) adds as well. The hook is called when the first
-    /// one is loaded.
-    pub fn async_imports<F>(mut self, imports: F) -> Self
-    where
-        F: Fn(&mut Linker<GuestState<T>>) -> wasmtime::Result<()> + Send + Sync + 'static,
-    {
-        self.async_imports.push(Box::new(imports));
-        self
-    }
-
-    /// Makes the data of the root of every run that is given none by [`RunBuilder::data`](crate::RunBuilder::data).
-    pub fn data<F>(mut self, data: F) -> Self
-    where
-        F: Fn() -> T + Send + Sync + 'static,
-    {
-        self.data = Some(Box::new(data));
-        self
-    }
-
     /// Starts the threads and makes the engine.
     ///
     /// # Errors
@@ -410,6 +360,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             },
             imports: self.imports,
             async_imports: self.async_imports,
+            capabilities: self.capabilities,
         };
         let parts = || blueprint.parts(Kind::Plain);
         let runtime = || runtime(self.runtime);
@@ -452,6 +403,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             data: self.data,
             child_data: self.child_data,
             alarm: Mutex::default(),
+            hooks: Hooks::new(self.hooks).map(Arc::new),
             warm,
         });
         // A runtime has one host, which is made here.
@@ -463,24 +415,6 @@ impl<T: Send + 'static> HostBuilder<T> {
             }),
         })
     }
-}
-
-/// Does two things at once, the second on a thread that is there for it only: to make a pool takes about as long as
-/// to start threads, and small programs wait for both. One after the other where there is no such thread.
-fn beside<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
-    let there = Mutex::new(Some(there));
-    let there = || lock(&there).take().map(|there| there());
-    std::thread::scope(|scope| {
-        let started = std::thread::Builder::new()
-            .name("hart-start".into())
-            .spawn_scoped(scope, there);
-        let here = here();
-        let done = started.ok().and_then(|thread| match thread.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        (here, done.or_else(there).expect("it is done once"))
-    })
 }
 
 impl<T> fmt::Debug for HostBuilder<T> {

@@ -14,6 +14,7 @@ use crate::engine::slots::Kind;
 use crate::host::backend::{self, Backend, Blueprint};
 use crate::instance::ended::Ended;
 use crate::instance::ending::finish;
+use crate::instance::events::Hooks;
 use crate::instance::program::ChildData;
 use crate::instance::registry::Registry;
 use crate::instance::store::Component;
@@ -106,6 +107,8 @@ pub(crate) struct HostInner<T: 'static> {
     pub(crate) child_data: Arc<ChildData<T>>,
     /// Closes the host when the grace of a shutdown is over.
     pub(crate) alarm: Mutex<Option<Arc<dyn Expire>>>,
+    /// The embedder's, for what happens.
+    pub(crate) hooks: Option<Arc<Hooks>>,
     /// Instances that wait to be used again.
     pub(crate) warm: Arc<WarmInstances<T>>,
 }

@@ -5,6 +5,7 @@
 pub(crate) mod backend;
 pub(crate) mod builder;
 mod compiled;
+mod extensions;
 pub(crate) mod handle;
 pub(crate) mod loader;
 pub(crate) mod run;

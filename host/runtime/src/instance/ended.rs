@@ -29,6 +29,10 @@ pub struct Outcome {
     pub stdout: Vec<u8>,
     /// What was written to a captured standard error.
     pub stderr: Vec<u8>,
+    /// What tasks that guests spawned wrote to a standard output of their own, if that was captured.
+    pub child_stdout: Vec<u8>,
+    /// The same of standard error.
+    pub child_stderr: Vec<u8>,
     /// What the run used.
     pub stats: RunStats,
 }

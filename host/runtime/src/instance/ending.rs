@@ -32,6 +32,7 @@ use crate::base::sync::lock;
 use crate::instance::admission::SlotGuard;
 use crate::instance::cap::Cap;
 use crate::instance::ended::Ended;
+use crate::instance::events::{Event, TaskEnd};
 use crate::instance::guest::{Guest, Tree};
 use crate::instance::record::{Root, RunRecord};
 use crate::quota::kill::Kill;
@@ -98,6 +99,11 @@ pub(crate) fn finish(guest: &Arc<Guest>, ended: Ended, slots: Option<SlotGuard<G
     if matches!(ended, Ended::Trapped { .. }) {
         run.account.traps.fetch_add(1, Ordering::Relaxed);
     }
+    let end = TaskEnd::of(&ended);
+    if let TaskEnd::Limit(limit) = end {
+        guest.tell(|task| Event::LimitReached { task, limit });
+    }
+    guest.tell(|task| Event::TaskEnded { task, end });
     guest.leave_tree();
     Cap::leave(&guest.caps);
     run.registry.guest_ends();

@@ -22,6 +22,8 @@ use crate::instance::admission::Admission;
 use crate::instance::admission::queue::Candidate;
 use crate::instance::cap::Cap;
 use crate::instance::ended::Ended;
+use crate::instance::events::Event;
+use crate::instance::info::TaskInfo;
 use crate::instance::record::RunRecord;
 use crate::instance::run_slots::RunSlots;
 use crate::quota::kill::Kill;
@@ -173,6 +175,18 @@ impl Guest {
             waits: AtomicU32::new(0),
             rests: AtomicBool::new(false),
         })
+    }
+
+    /// Tells the embedder's hooks what happens to the task.
+    pub(crate) fn tell<'a>(&'a self, event: impl FnOnce(TaskInfo<'a>) -> Event<'a>) {
+        self.run.tell(|run| {
+            event(TaskInfo {
+                run,
+                id: self.id,
+                name: &self.name,
+                depth: self.depth,
+            })
+        });
     }
 
     /// The timeout of a task that this one spawns with `own`, and when it is over: what is below a task

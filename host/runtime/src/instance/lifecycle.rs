@@ -12,10 +12,10 @@ use wasmtime::component::{ComponentExportIndex, Instance, Val};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use crate::base::contained::Contained;
-use crate::engine::slots::Kind;
 use crate::instance::admission::{self, Refused, SlotGuard};
 use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, kill};
+use crate::instance::events::Event;
 use crate::instance::guest::Guest;
 use crate::instance::program::Program;
 use crate::instance::store::GuestState;
@@ -110,7 +110,8 @@ fn spawn<T: Send + 'static>(guest: Arc<Guest>, task: Task<T>, slots: SlotGuard<G
         driven,
         guest: guest.clone(),
         slots: Some(slots),
-        has_events: guest.run.kind == Kind::Concurrent,
+        span: span_of(&guest),
+        has_events: guest.run.has_events(),
     };
     let runtime = &guest.run.runtime;
     let mut builder = runtime
@@ -144,11 +145,29 @@ fn spawn<T: Send + 'static>(guest: Arc<Guest>, task: Task<T>, slots: SlotGuard<G
     }
 }
 
+/// The names in it are escaped: a guest may have chosen them.
+fn span_of(guest: &Guest) -> tracing::Span {
+    let account = &guest.run.account;
+    let tenant = account.tenant.as_ref();
+    tracing::debug_span!(
+        target: "hart::guest",
+        "guest",
+        tenant = tenant.map(|tenant| tenant.tenant.name()),
+        run = guest.run.id,
+        run_name = account.group.name(),
+        task = guest.id,
+        task_name = guest.name,
+        depth = guest.depth,
+    )
+}
+
 /// The future that the executor polls.
 struct GuestTask<F> {
     driven: Driven<F>,
     guest: Arc<Guest>,
     slots: Option<SlotGuard<Guest>>,
+    /// What happens in its polls is in this, for tracing.
+    span: tracing::Span,
     /// Whether its store has an event loop, which counts as blocked from when it has nothing to do.
     has_events: bool,
 }
@@ -158,12 +177,16 @@ impl<F: Future<Output = Ended>> Future for GuestTask<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let _entered = this.span.enter();
         if this.has_events {
             this.guest.goes_on();
         }
         let polled = Pin::new(&mut this.driven).poll(cx);
         if this.has_events && polled.is_pending() && this.driven.waits() {
             this.guest.rests();
+        }
+        if polled.is_pending() && this.guest.control.is_preempted() {
+            this.guest.tell(Event::Preempted);
         }
         polled.map(|result: Result<Ended, Stop>| {
             this.guest.run.account.charge_poll();
@@ -205,6 +228,7 @@ impl<F> Drop for GuestTask<F> {
 /// The store lives in this future and nowhere else.
 async fn run<T: Send + 'static>(guest: Arc<Guest>, mut task: Task<T>) -> Ended {
     let _held = task.held.take();
+    guest.tell(Event::TaskStarted);
     let (Ok(ended) | Err(ended)) = instantiate_and_call(&guest, task).await;
     if guest.depth == 0 {
         // As a program does not end before its output is written. A kill reaches the run while it waits.
@@ -229,11 +253,14 @@ async fn instantiate_and_call<T: Send + 'static>(
                 *store.data_mut().data_mut() = data;
             }
             prepare(guest, &mut store)?;
+            guest.tell(Event::InstanceReused);
             (store, instance)
         }
         None => {
             program.warm.make_room();
-            instantiate(guest, &program, data).await?
+            let made = instantiate(guest, &program, data).await?;
+            guest.tell(Event::InstanceMade);
+            made
         }
     };
     let ended = enter(&mut store, instance, guest, work).await;

@@ -10,6 +10,9 @@ use crate::engine::component::Interface;
 use crate::engine::slots::Kind;
 use crate::instance::ended::{Ended, Outcome};
 use crate::instance::error::RunError;
+use crate::instance::events::{Event, Hooks};
+use crate::instance::granted::RunGrants;
+use crate::instance::info::RunInfo;
 use crate::instance::keyvalue::store::KeyValue;
 use crate::instance::registry::{LiveRun, Registry};
 use crate::instance::run_slots::RunSlots;
@@ -35,6 +38,10 @@ pub(crate) struct RunRecord {
     pub(crate) recipe: Arc<Recipe>,
     /// What its guests store.
     pub(crate) keyvalue: KeyValue,
+    /// What it was granted of the embedder's capabilities.
+    pub(crate) grants: RunGrants,
+    /// What is told of what happens.
+    pub(crate) hooks: Option<Arc<Hooks>>,
     /// Other runs write to the same standard streams.
     pub(crate) shares_streams: bool,
     pub(crate) slots: Arc<RunSlots>,
@@ -68,6 +75,17 @@ pub(crate) trait Root: Send + Sync {
     fn kill(self: Arc<Self>, kill: Kill);
 }
 
+/// What the embedder's code is told of a run.
+pub(crate) fn info(account: &Account, id: u64) -> RunInfo<'_> {
+    let tenant = account.tenant.as_ref();
+    RunInfo {
+        id,
+        name: account.group.name(),
+        tenant: tenant.map(|tenant| tenant.tenant.name()),
+        limits: account.limits,
+    }
+}
+
 impl RunRecord {
     /// Counts `bytes` as held, or names the limit that forbids it. Not under a lock: it may drop stores.
     pub(crate) fn hold(&self, bytes: u64) -> Result<(), LimitReached> {
@@ -96,6 +114,18 @@ impl RunRecord {
         Ok(())
     }
 
+    /// Whether its stores have event loops, on which several calls go on at once.
+    pub(crate) fn has_events(&self) -> bool {
+        self.kind == Kind::Concurrent
+    }
+
+    /// Tells the embedder's hooks what happens to the run.
+    pub(crate) fn tell<'a>(&'a self, event: impl FnOnce(RunInfo<'a>) -> Event<'a>) {
+        if let Some(hooks) = &self.hooks {
+            hooks.tell(&event(info(&self.account, self.id)));
+        }
+    }
+
     // === impl RunRecord: the end ===
 
     pub(crate) fn set_root(&self, root: Arc<dyn Root>) {
@@ -122,18 +152,22 @@ impl RunRecord {
         };
         self.warm.forget(self.id);
         self.keyvalue.clear();
+        self.grants.clear();
         if !self.shares_streams {
             self.recipe.leave_streams();
         }
-        let (stdout, stderr) = self.recipe.captured();
+        let captured = self.recipe.captured();
         let stats = self.account.stats(self.id);
+        self.tell(|run| Event::RunEnded { run, stats: &stats });
         let returned_error = matches!(ended, Ended::RunFailed);
         let result = ended.for_owner().map(|(exit_code, results)| Outcome {
             exit_code,
             returned_error,
             results,
-            stdout,
-            stderr,
+            stdout: captured.stdout,
+            stderr: captured.stderr,
+            child_stdout: captured.child_stdout,
+            child_stderr: captured.child_stderr,
             stats,
         });
         *lock(&self.state.result) = Some(result);

@@ -9,6 +9,7 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::engine::component::Linked;
+use crate::instance::granted::TaskGrants;
 use crate::instance::guest::Guest;
 use crate::instance::handles::Handles;
 use crate::instance::held_files::HeldFiles;
@@ -36,6 +37,8 @@ pub struct GuestState<T: 'static = ()> {
     handles: Handles,
     /// Descriptors of what is in the table.
     pub(crate) files: HeldFiles,
+    /// Of the embedder's capabilities.
+    grants: TaskGrants,
     guest: Arc<Guest>,
     program: Arc<Program<Self, T>>,
     /// How many runs it was for, this one included.
@@ -67,6 +70,7 @@ impl<T: 'static> GuestState<T> {
             table: Handles::table(),
             handles: Handles::new(&run.account),
             files: HeldFiles::default(),
+            grants: TaskGrants::default(),
             guest,
             program,
             uses: 1,
@@ -125,6 +129,12 @@ impl<T: 'static> GuestState<T> {
         }
     }
 
+    /// What capabilities are made of.
+    pub(crate) fn grants(&mut self) -> (&mut TaskGrants, &mut ResourceTable, &Arc<Guest>) {
+        self.handles.make_room(&mut self.table, &self.guest);
+        (&mut self.grants, &mut self.table, &self.guest)
+    }
+
     /// What the task reads by `wasi:config`.
     pub(crate) fn config(&self) -> &WasiConfigVariables {
         self.guest.run.recipe.config(self.guest.denied)
@@ -159,6 +169,7 @@ impl<T: 'static> GuestState<T> {
         self.table = Handles::table();
         self.handles = Handles::new(&self.guest.run.account);
         self.files = HeldFiles::default();
+        self.grants = TaskGrants::default();
         is_empty
     }
 
@@ -176,8 +187,9 @@ impl<T: 'static> GuestState<T> {
         if let Some(wasi) = &self.wasi {
             wasi.payer.set(&guest.run.account);
         }
-        // Made anew when it is needed: it sends for a run.
+        // Made anew when they are needed: they are of a run.
         self.http = None;
+        self.grants = TaskGrants::default();
         self.uses += 1;
         Ok(std::mem::replace(&mut self.guest, guest))
     }
@@ -241,7 +253,7 @@ impl Wasi {
     fn new(guest: &Guest, number: Option<u64>) -> Self {
         let recipe = &guest.run.recipe;
         let payer = Payer::new(&guest.run.account);
-        let known = recipe.known(number, &payer);
+        let known = recipe.known(number, &payer, guest.depth == 0);
         let context = recipe.context(&payer, guest.denied, guest.depth == 0, &known);
         Self {
             context,

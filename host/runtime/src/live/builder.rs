@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::drive::driver;
 use super::error::InstanceError;
 use super::handle::Instance;
 use super::queue::{Queue, Settings};
@@ -32,6 +33,7 @@ impl<T: Send + 'static> Host<T> {
             settings: Settings {
                 name: "instance".into(),
                 limit: 1024,
+                concurrency: 64,
                 idle: None,
                 restart: Restart::never(),
                 data: None,
@@ -57,6 +59,17 @@ impl<T: Send + 'static> InstanceBuilder<T> {
     /// The most calls that wait for others to end. Default 1,024. The next one fails with [`InstanceError::Full`].
     pub fn queue(mut self, calls: usize) -> Self {
         self.settings.limit = calls;
+        self
+    }
+
+    /// The most calls of [`Instance::call_concurrent`] that go on at once. Default 64.
+    ///
+    /// # Panics
+    ///
+    /// If that is none.
+    pub fn concurrency(mut self, calls: usize) -> Self {
+        assert!(calls > 0, "one call at least goes on");
+        self.settings.concurrency = calls;
         self
     }
 
@@ -99,7 +112,7 @@ impl<T: Send + 'static> InstanceBuilder<T> {
         let run = self.run.waits(true);
         let prepared = run.prepare_with_budgets(Reused::ByTasks);
         let prepared = prepared.map_err(|error| InstanceError::Ended(Arc::new(error)))?;
-        let queue = Queue::new(prepared, self.settings);
+        let queue = Queue::new(prepared, self.settings, driver());
         let instance = Instance::new(queue.clone());
         Ok((queue, instance))
     }

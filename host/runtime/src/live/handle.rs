@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use wasmtime::Store;
+use wasmtime::component::Accessor;
 
 use super::call::Call;
 use super::hold::Hold;
@@ -106,17 +107,60 @@ impl<T: Send + 'static> Instance<T> {
             + 'static,
     {
         let (sender, result) = oneshot::channel();
-        let body: Body<T> = Box::new(move |store, instance| {
-            let doing = body(store, instance);
-            Box::pin(async move {
-                let result = doing.await?;
-                let deliver: Deliver = Box::new(move || {
-                    // A caller that is gone has no use for it.
-                    let _ = sender.send(result);
-                });
-                Ok(deliver)
-            })
-        });
+        let body = Body::Alone(Box::new(move |store, instance| {
+            delivers(body(store, instance), sender)
+        }));
+        Call::new(self.hold.clone(), body, result)
+    }
+
+    /// A call that others may go on beside: `body` gets access to the store's event loop. For components with
+    /// component-model async, whose functions are called by `call_concurrent` of wasmtime.
+    ///
+    /// Up to [`InstanceBuilder::concurrency`](crate::InstanceBuilder::concurrency) of them are done at once, as long as no
+    /// other [`call`](Self::call) waits before them. They share one store, so they share its end: an error, a budget that
+    /// is used up or a caller that is dropped ends all of them, with the instance. What the instance computes counts for the
+    /// [budgets](Call::cpu) of all that go on meanwhile, as nobody can tell for which of them it does. What a function
+    /// leaves to be done after it has returned goes on while calls of this kind do.
+    ///
+    /// A component without component-model async ends with an error that says so.
+    ///
+    /// ```
+    /// # let host = hart_host::Host::builder().workers(1).build()?;
+    /// # let component = host.load(br#"(component
+    /// #     (core func $return (canon task.return (result u32)))
+    /// #     (core module $m
+    /// #         (import "" "return" (func $return (param i32)))
+    /// #         (func (export "f") (result i32) (call $return (i32.const 42)) (i32.const 0))
+    /// #         (func (export "callback") (param i32 i32 i32) (result i32) unreachable))
+    /// #     (core instance $i (instantiate $m (with "" (instance (export "return" (func $return))))))
+    /// #     (func (export "answer") async (result u32)
+    /// #         (canon lift (core func $i "f") async (callback (core func $i "callback")))))"#)?;
+    /// # futures::executor::block_on(async {
+    /// let plugin = host.instance(&component).start().await?;
+    /// let ask = || plugin.call_concurrent(|store, instance| Box::pin(async move {
+    ///     let answer = store.with(|store| instance.get_typed_func::<(), (u32,)>(store, "answer"))?;
+    ///     Ok(answer.call_concurrent(store, ()).await?.0)
+    /// }));
+    /// let (one, other) = futures::join!(ask().into_future(), ask().into_future());
+    /// assert_eq!((one?, other?), (42, 42));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn call_concurrent<R, F>(&self, body: F) -> Call<T, R>
+    where
+        R: Send + 'static,
+        F: for<'a> FnOnce(
+                &'a Accessor<GuestState<T>>,
+                wasmtime::component::Instance,
+            ) -> BoxFuture<'a, wasmtime::Result<R>>
+            + Send
+            + 'static,
+    {
+        let (sender, result) = oneshot::channel();
+        let body = Body::Together(Box::new(move |store, instance| {
+            delivers(body(store, instance), sender)
+        }));
         Call::new(self.hold.clone(), body, result)
     }
 
@@ -139,6 +183,21 @@ impl<T: Send + 'static> Instance<T> {
             run: life.and_then(|life| life.stats()),
         }
     }
+}
+
+/// What a call does, and then the delivery of its result.
+fn delivers<'a, R: Send + 'static>(
+    doing: BoxFuture<'a, wasmtime::Result<R>>,
+    sender: oneshot::Sender<R>,
+) -> BoxFuture<'a, wasmtime::Result<Deliver>> {
+    Box::pin(async move {
+        let result = doing.await?;
+        let deliver: Deliver = Box::new(move || {
+            // A caller that is gone has no use for it.
+            let _ = sender.send(result);
+        });
+        Ok(deliver)
+    })
 }
 
 impl<T: Send + 'static> Clone for Instance<T> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::task::AtomicWaker;
 use wasmtime::Store;
-use wasmtime::component::Instance;
+use wasmtime::component::{Accessor, Instance};
 
 use super::error::InstanceError;
 use super::life::Life;
@@ -22,9 +22,24 @@ use crate::sched::clock::Clock;
 use crate::sched::clock::timers::{Expire, TimerKey};
 
 /// What a call does; then its result is to be delivered.
-pub(super) type Body<T> = Box<
+pub(super) enum Body<T: 'static> {
+    /// It has the store for itself.
+    Alone(Alone<T>),
+    /// It shares the store's event loop with others.
+    Together(Together<T>),
+}
+
+pub(super) type Alone<T> = Box<
     dyn for<'a> FnOnce(
             &'a mut Store<GuestState<T>>,
+            Instance,
+        ) -> BoxFuture<'a, wasmtime::Result<Deliver>>
+        + Send,
+>;
+
+pub(super) type Together<T> = Box<
+    dyn for<'a> FnOnce(
+            &'a Accessor<GuestState<T>>,
             Instance,
         ) -> BoxFuture<'a, wasmtime::Result<Deliver>>
         + Send,
@@ -40,6 +55,9 @@ pub(super) struct Job<T: 'static> {
     /// The most CPU time that it may use.
     pub(super) cpu: Option<Duration>,
 }
+
+/// A call that begins and may have others beside it, and the most CPU time that it may use.
+pub(super) type Beside<T> = (Arc<Ticket>, Together<T>, Option<Duration>);
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 use wasmtime::Store;
 use wasmtime::component::{Instance, Val};
 
 use super::error::InstanceError;
-use super::job::{Job, Phase};
+use super::job::{Beside, Body, Deliver, Job, Phase};
 use super::life::Life;
 use super::restart::Restart;
 use crate::base::signal::Signal;
@@ -31,16 +31,27 @@ pub(super) struct Settings<T> {
     pub(super) name: String,
     /// Calls that may wait.
     pub(super) limit: usize,
+    /// Calls that may go on at once, where they can.
+    pub(super) concurrency: usize,
     /// How long an instance without calls stays.
     pub(super) idle: Option<Duration>,
     pub(super) restart: Restart,
     pub(super) data: Option<Data<T>>,
 }
 
+/// What the root of a life does.
+pub(super) type Driver<T> = for<'a> fn(
+    Arc<Queue<T>>,
+    Arc<Life>,
+    &'a mut Store<GuestState<T>>,
+    Instance,
+) -> BoxFuture<'a, wasmtime::Result<Vec<Val>>>;
+
 /// The calls of one instance.
 pub(super) struct Queue<T: 'static> {
     prepared: Prepared<T>,
     settings: Settings<T>,
+    driver: Driver<T>,
     state: Mutex<State<T>>,
     /// Notified when there is a job, when a driver has begun, and when a life is over.
     changed: Signal,
@@ -63,6 +74,8 @@ struct State<T: 'static> {
     current: Option<Arc<Life>>,
     /// It is at one.
     is_busy: bool,
+    /// What it does may have others of its kind beside it, and there is room for more.
+    takes_more: bool,
     /// The next one is to come after a while.
     is_backing_off: bool,
     /// There is no next one, because of this one's end.
@@ -74,14 +87,20 @@ struct State<T: 'static> {
 }
 
 impl<T: Send + 'static> Queue<T> {
-    pub(super) fn new(prepared: Prepared<T>, settings: Settings<T>) -> Arc<Self> {
+    pub(super) fn new(
+        prepared: Prepared<T>,
+        settings: Settings<T>,
+        driver: Driver<T>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             prepared,
             settings,
+            driver,
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
                 current: None,
                 is_busy: false,
+                takes_more: false,
                 is_backing_off: false,
                 ended: None,
                 closing: false,
@@ -90,6 +109,10 @@ impl<T: Send + 'static> Queue<T> {
             changed: Signal::default(),
             counts: Arc::default(),
         })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
     }
 
     pub(super) fn clock(&self) -> &Arc<Clock> {
@@ -147,7 +170,7 @@ impl<T: Send + 'static> Queue<T> {
                 let is_needed = state.current.is_none() && !state.is_backing_off;
                 is_needed.then(|| state.current.insert(Arc::default()).clone())
             };
-            (launched, state.is_busy)
+            (launched, state.is_busy && !state.takes_more)
         };
         drop(given_up);
         match launched {
@@ -178,9 +201,9 @@ impl<T: Send + 'static> Queue<T> {
             queue: self.clone(),
             life: life.clone(),
         });
-        let (queue, driven) = (self.clone(), life.clone());
+        let (queue, driven, drive) = (self.clone(), life.clone(), self.driver);
         let work: Work<T> = Work::Drive(Box::new(move |store, instance| {
-            Box::pin(drive(queue, driven, store, instance))
+            drive(queue, driven, store, instance)
         }));
         let settings = &self.settings;
         // What makes it is the embedder's. Whoever calls is told of a panic, and does not wait for ever.
@@ -214,7 +237,7 @@ impl<T: Send + 'static> Queue<T> {
     }
 
     /// The driver has begun.
-    fn begins(&self, life: &Arc<Life>, store: &Store<GuestState<T>>) {
+    pub(super) fn begins(&self, life: &Arc<Life>, store: &Store<GuestState<T>>) {
         self.counts.started.fetch_add(1, Ordering::Relaxed);
         {
             let _state = lock(&self.state);
@@ -225,7 +248,7 @@ impl<T: Send + 'static> Queue<T> {
     }
 
     /// The next call, or `None` where the instance is to go.
-    async fn next(&self, life: &Arc<Life>) -> Option<Job<T>> {
+    pub(super) async fn next(&self, life: &Arc<Life>) -> Option<Job<T>> {
         loop {
             {
                 let mut state = lock(&self.state);
@@ -259,9 +282,55 @@ impl<T: Send + 'static> Queue<T> {
         }
     }
 
+    /// A call has come to its end: what it is to deliver, if that went well.
+    pub(super) fn counts_in(
+        &self,
+        life: &Life,
+        done: wasmtime::Result<Deliver>,
+    ) -> wasmtime::Result<Deliver> {
+        let counts = &self.counts;
+        let deliver = done.inspect_err(|_| {
+            counts.failed.fetch_add(1, Ordering::Relaxed);
+        })?;
+        counts.done.fetch_add(1, Ordering::Relaxed);
+        life.has_served.store(true, Ordering::Release);
+        Ok(deliver)
+    }
+
     /// The present life does nothing.
-    fn rests(&self) {
-        lock(&self.state).is_busy = false;
+    pub(super) fn rests(&self) {
+        let mut state = lock(&self.state);
+        state.is_busy = false;
+        state.takes_more = false;
+    }
+
+    /// The next call, where so many go on and it may go on beside them.
+    pub(super) fn next_beside(&self, life: &Arc<Life>, going: usize) -> Option<Beside<T>> {
+        loop {
+            let mut state = lock(&self.state);
+            // Before the look: whoever queues a call after it notifies.
+            state.takes_more = going > 0 && going < self.settings.concurrency;
+            if going >= self.settings.concurrency || !state.is_beside() {
+                return None;
+            }
+            let job = state.jobs.pop_front()?;
+            state.is_busy = true;
+            drop(state);
+            if let Body::Together(body) = job.body
+                && job.ticket.begins(life)
+            {
+                return Some((job.ticket, body, job.cpu));
+            }
+        }
+    }
+
+    /// Waits for a call that may go on beside others.
+    pub(super) async fn comes_beside(&self) {
+        let comes = || {
+            let state = lock(&self.state);
+            state.takes_more && state.is_beside()
+        };
+        self.changed.wait(comes).await;
     }
 
     /// A life's store is gone. The next one comes, or what waits fails.
@@ -273,6 +342,7 @@ impl<T: Send + 'static> Queue<T> {
                 return;
             }
             state.is_busy = false;
+            state.takes_more = false;
             if life.is(|life| &life.has_served) {
                 state.failures = 0;
             }
@@ -332,6 +402,14 @@ impl<T: Send + 'static> Queue<T> {
     }
 }
 
+impl<T> State<T> {
+    /// Whether the next call may go on beside others.
+    fn is_beside(&self) -> bool {
+        let next = self.jobs.front();
+        next.is_some_and(|job| matches!(job.body, Body::Together(_)))
+    }
+}
+
 fn is_same(current: &Option<Arc<Life>>, life: &Arc<Life>) -> bool {
     current
         .as_ref()
@@ -371,34 +449,4 @@ impl<T: Send + 'static> Drop for Next<T> {
             queue.gives_up(&life, true);
         }
     }
-}
-
-/// What the root of a life does.
-async fn drive<T: Send + 'static>(
-    queue: Arc<Queue<T>>,
-    life: Arc<Life>,
-    store: &mut Store<GuestState<T>>,
-    instance: Instance,
-) -> wasmtime::Result<Vec<Val>> {
-    queue.begins(&life, store);
-    let control = store.data().guest().control.clone();
-    while let Some(job) = queue.next(&life).await {
-        if !job.ticket.begins(&life) {
-            continue;
-        }
-        control.call_begins(job.cpu);
-        let done = (job.body)(store, instance).await;
-        control.call_ends();
-        job.ticket.ends();
-        let counts = &queue.counts;
-        let deliver = done.inspect_err(|_| {
-            counts.failed.fetch_add(1, Ordering::Relaxed);
-        })?;
-        counts.done.fetch_add(1, Ordering::Relaxed);
-        life.has_served.store(true, Ordering::Release);
-        // Whoever has the result finds the instance free.
-        queue.rests();
-        deliver();
-    }
-    Ok(Vec::new())
 }

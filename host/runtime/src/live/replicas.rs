@@ -15,6 +15,7 @@ use super::handle::{Instance, InstanceStats};
 use super::queue::Queue;
 use crate::base::sync::lock;
 use crate::host::handle::Host;
+use crate::instance::events::Event;
 use crate::instance::store::{Component, GuestState};
 
 /// Sets up each of the instances.
@@ -225,7 +226,12 @@ impl<T: Send + 'static> Replicas<T> {
         let inner = &self.inner;
         let _one_at_a_time = inner.replacing.lock().await;
         let new = make(&inner.host, component, &inner.counts, &*inner.setup).await?;
-        let _old = std::mem::replace(&mut *lock(&inner.instances), new);
+        let name = new[0].queue.name().to_owned();
+        let old = std::mem::replace(&mut *lock(&inner.instances), new);
+        drop(old);
+        if let Some(hooks) = &inner.host.inner().hooks {
+            hooks.tell(&Event::Replaced { name: &name });
+        }
         Ok(())
     }
 

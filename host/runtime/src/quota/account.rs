@@ -139,6 +139,7 @@ impl Account {
         RunStats {
             id,
             name: self.group.name().to_owned(),
+            tenant: self.tenant.as_ref().map(|t| t.tenant.name().to_owned()),
             cpu_time: group.cpu_time,
             fuel: read(&self.fuel),
             wait_time: group.wait_time.saturating_sub(preempted),

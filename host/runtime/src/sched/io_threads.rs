@@ -14,7 +14,7 @@
 //! 4. A call that has returned leaves nothing on its thread, which comes back at once. One that was dropped before may
 //!    have left an operation there, which nothing can end. So a mark is queued behind it, and the thread comes back when it
 //!    gets to the mark: until then it counts as its run's, also where that is over.
-//! 5. What the thread's CPU clock shows from the loan to its end is charged to the run's group.
+//! 5. What the thread's CPU clock shows from the loan to its end is charged to the run's group, at the end or in parts.
 
 mod clock;
 mod queue;
@@ -25,12 +25,14 @@ mod thread;
 use std::future::Future;
 use std::panic::{catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::base::sync::lock;
 use crate::quota::account::Account;
+use clock::CpuClock;
 use queue::{Borrower, Queue, Slot, Ticket, Waiting};
 use thread::{Kind, Thread};
 
@@ -102,11 +104,17 @@ pub(crate) struct Lend {
 
 impl Lend {
     fn loan(&self, thread: Option<Thread>) -> Loan {
+        let clock = thread.as_ref().map(|thread| thread.clock().clone());
+        let began = clock.as_ref().and_then(|clock| clock.read());
         Loan {
-            began: thread.as_ref().and_then(Thread::cpu_time),
+            meter: Meter {
+                clock,
+                // One that has not begun has used nothing.
+                charged: Arc::new(AtomicU64::new(began.unwrap_or(0))),
+                account: self.account.clone(),
+            },
             thread,
             threads: self.threads.clone(),
-            account: self.account.clone(),
             borrower: self.borrower,
             busy: false,
         }
@@ -164,19 +172,44 @@ impl Drop for Lend {
     }
 }
 
+/// Charges a run for a thread that is lent to it.
+#[derive(Clone)]
+pub(crate) struct Meter {
+    /// None where the operation is done on the thread that polls.
+    clock: Option<Arc<CpuClock>>,
+    /// Up to where it was charged. Only a number: `Relaxed`.
+    charged: Arc<AtomicU64>,
+    account: Arc<Account>,
+}
+
+impl Meter {
+    /// Charges what was used since the last time, and says how much: nanoseconds.
+    pub(crate) fn charge(&self) -> u64 {
+        let now = self.clock.as_ref().and_then(|clock| clock.read());
+        let Some(now) = now else {
+            return 0;
+        };
+        let used = now.saturating_sub(self.charged.fetch_max(now, Ordering::Relaxed));
+        self.account.group.charge(Duration::from_nanos(used));
+        used
+    }
+}
+
 /// A thread that is lent to one call.
 pub(crate) struct Loan {
     threads: Arc<IoThreads>,
     thread: Option<Thread>,
-    account: Arc<Account>,
     borrower: Borrower,
-    /// The thread's CPU clock at the beginning.
-    began: Option<u64>,
+    meter: Meter,
     /// Something may be on the thread.
     busy: bool,
 }
 
 impl Loan {
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     /// Does on the thread what `call` hands to tokio's blocking threads. All of that is done when the call returns.
     pub(crate) async fn within<F: Future>(mut self, call: F) -> F::Output {
         // It goes before the loan does, and takes back what has not begun.
@@ -210,13 +243,10 @@ impl Drop for Loan {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        let (threads, account) = (self.threads.clone(), self.account.clone());
-        let (borrower, began) = (self.borrower, self.began);
+        let (threads, meter) = (self.threads.clone(), self.meter.clone());
+        let borrower = self.borrower;
         let ends = move |thread: Thread| {
-            if let Some(now) = thread.cpu_time() {
-                let used = now.saturating_sub(began.unwrap_or(0));
-                account.group.charge(Duration::from_nanos(used));
-            }
+            meter.charge();
             threads.come_back(thread, borrower);
         };
         if self.busy {

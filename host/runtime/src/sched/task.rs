@@ -9,6 +9,7 @@
 pub(crate) mod arm;
 mod call_budget;
 pub(crate) mod control;
+mod cpu;
 pub(crate) mod current;
 pub(crate) mod driven;
 mod growing;

@@ -12,6 +12,7 @@ use crate::base::text;
 use crate::quota::account::Account;
 use crate::quota::account::payer::Payer;
 use crate::sched::clock::Clock;
+use crate::sched::core::Core;
 use crate::sched::io_threads::IoThreads;
 use crate::wasi::http::allowed::AllowedHost;
 use crate::wasi::http::outgoing::{Outgoing, Sender};
@@ -40,6 +41,11 @@ pub(crate) struct Grants {
     pub(crate) stdin: Stdio,
     pub(crate) stdout: Stdio,
     pub(crate) stderr: Stdio,
+    /// Those of tasks that guests spawn, where they are not the root's.
+    pub(crate) child_stdout: Option<Stdio>,
+    pub(crate) child_stderr: Option<Stdio>,
+    /// What a task writes is handed on in whole lines.
+    pub(crate) whole_lines: bool,
     pub(crate) network: bool,
     pub(crate) http: Vec<AllowedHost>,
     pub(crate) hook: Option<Hook>,
@@ -73,6 +79,9 @@ pub(crate) struct Recipe {
     stdin: Stdio,
     stdout: Sink,
     stderr: Sink,
+    child_stdout: Option<Sink>,
+    child_stderr: Option<Sink>,
+    whole_lines: bool,
     network: bool,
     http: Arc<[AllowedHost]>,
     hook: Option<Hook>,
@@ -93,21 +102,40 @@ fn perms(access: DirAccess) -> FsPerms {
     }
 }
 
-fn sink(stdio: &Stdio, inherited: impl FnOnce() -> Sink, name: &str) -> Result<Sink, String> {
+fn sink(
+    stdio: &Stdio,
+    inherited: impl FnOnce() -> Sink,
+    core: &Arc<Core>,
+    name: &str,
+) -> Result<Sink, String> {
+    let is_input = |kind| {
+        Err(format!(
+            "{name} cannot be `Stdio::{kind}`, which is for standard input"
+        ))
+    };
     match stdio {
         Stdio::Null => Ok(Sink::Null),
         Stdio::Inherit => Ok(inherited()),
         Stdio::Capture => Ok(Sink::Capture(Arc::default())),
-        Stdio::Bytes(_) => Err(format!(
-            "{name} cannot be `Stdio::Bytes`, which is for standard input"
-        )),
+        Stdio::Writer(writer) => Ok(Sink::writer(writer, core)),
+        Stdio::Bytes(_) => is_input("Bytes"),
+        Stdio::Reader(_) => is_input("Reader"),
     }
+}
+
+/// What was written to captured streams.
+#[derive(Default)]
+pub(crate) struct Captured {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    pub(crate) child_stdout: Vec<u8>,
+    pub(crate) child_stderr: Vec<u8>,
 }
 
 fn captured(sink: &Sink) -> Vec<u8> {
     match sink {
         Sink::Capture(kept) => std::mem::take(&mut *crate::base::sync::lock(kept)),
-        Sink::Null | Sink::Process(_) | Sink::Direct(_) => Vec::new(),
+        Sink::Null | Sink::Queued(_) | Sink::Direct(_) => Vec::new(),
     }
 }
 
@@ -116,9 +144,10 @@ impl Recipe {
     /// there: it is run as it is.
     pub(crate) fn new<'a>(
         grants: Grants,
-        inline_files: bool,
+        core: &Arc<Core>,
         code_in: impl Fn(&Path) -> Option<&'a Path>,
     ) -> Result<Self, String> {
+        let inline_files = core.machine.is_some();
         let open = |read_only: bool| {
             // A context is made for its directories alone, which costs a random seed and a dozen allocations.
             if grants.dirs.is_empty() && grants.hook.is_none() && !inline_files {
@@ -157,22 +186,30 @@ impl Recipe {
             }
             Ok(builder.build().filesystem().clone())
         };
-        if grants.stdin == Stdio::Capture {
-            return Err("standard input cannot be captured: it is for `Stdio::Bytes`".into());
+        if matches!(grants.stdin, Stdio::Capture | Stdio::Writer(_)) {
+            return Err(
+                "standard input cannot be captured or written: it is for `Stdio::Bytes` and `Stdio::reader`"
+                    .into(),
+            );
         }
+        let stdout = |stdio: &Stdio| {
+            sink(
+                stdio,
+                || Sink::stdout(inline_files),
+                core,
+                "standard output",
+            )
+        };
+        let stderr =
+            |stdio: &Stdio| sink(stdio, || Sink::stderr(inline_files), core, "standard error");
         Ok(Self {
             files: open(false)?,
             files_read_only: open(true)?,
-            stdout: sink(
-                &grants.stdout,
-                || Sink::stdout(inline_files),
-                "standard output",
-            )?,
-            stderr: sink(
-                &grants.stderr,
-                || Sink::stderr(inline_files),
-                "standard error",
-            )?,
+            stdout: stdout(&grants.stdout)?,
+            stderr: stderr(&grants.stderr)?,
+            child_stdout: grants.child_stdout.as_ref().map(stdout).transpose()?,
+            child_stderr: grants.child_stderr.as_ref().map(stderr).transpose()?,
+            whole_lines: grants.whole_lines,
             args: grants.args,
             env: grants.env,
             stdin: grants.stdin,
@@ -188,20 +225,41 @@ impl Recipe {
     }
 
     /// What was written to captured streams.
-    pub(crate) fn captured(&self) -> (Vec<u8>, Vec<u8>) {
-        (captured(&self.stdout), captured(&self.stderr))
+    pub(crate) fn captured(&self) -> Captured {
+        let child = |sink: &Option<Sink>| sink.as_ref().map(captured).unwrap_or_default();
+        Captured {
+            stdout: captured(&self.stdout),
+            stderr: captured(&self.stderr),
+            child_stdout: child(&self.child_stdout),
+            child_stderr: child(&self.child_stderr),
+        }
+    }
+
+    /// All output streams, each once.
+    fn outputs(&self) -> impl Iterator<Item = &Sink> {
+        let children = self.child_stdout.iter().chain(&self.child_stderr);
+        [&self.stdout, &self.stderr].into_iter().chain(children)
+    }
+
+    /// Standard output and standard error of the root or of another task.
+    fn outputs_of(&self, root: bool) -> (&Sink, &Sink) {
+        let child = |own| Option::<&Sink>::filter(own, |_| !root);
+        (
+            child(self.child_stdout.as_ref()).unwrap_or(&self.stdout),
+            child(self.child_stderr.as_ref()).unwrap_or(&self.stderr),
+        )
     }
 
     /// Waits until what was written so far has got where it goes.
     pub(crate) async fn drained(&self) {
-        self.stdout.drained().await;
-        self.stderr.drained().await;
+        for sink in self.outputs() {
+            sink.drained().await;
+        }
     }
 
     /// The run is gone.
     pub(crate) fn leave_streams(&self) {
-        self.stdout.leave();
-        self.stderr.leave();
+        self.outputs().for_each(Sink::leave);
     }
 
     /// Whether the embedder has a hook.
@@ -227,12 +285,14 @@ impl Recipe {
         self.numbering.as_ref().map(Numbering::next)
     }
 
-    /// What the instance with this number is known by.
-    pub(crate) fn known(&self, number: Option<u64>, payer: &Arc<Payer>) -> Known {
-        let known = self.numbering.as_ref().zip(number);
-        known.map_or_else(Known::default, |(numbering, number)| {
-            numbering.known(number, &self.stdout, &self.stderr, payer)
-        })
+    /// What the instance with this number is known by, or another one with a task of its own.
+    pub(crate) fn known(&self, number: Option<u64>, payer: &Arc<Payer>, root: bool) -> Known {
+        let outputs = self.outputs_of(root);
+        let lines = self.whole_lines;
+        match self.numbering.as_ref().zip(number) {
+            Some((numbering, number)) => numbering.known(number, outputs, payer, lines),
+            None => Known::without_number(outputs, payer, lines),
+        }
     }
 
     /// The context of one task, in the instance that is `known` so.
@@ -341,11 +401,13 @@ impl Recipe {
         match &self.stdin {
             Stdio::Inherit if root => drop(builder.inherit_stdin()),
             Stdio::Bytes(bytes) if root => drop(builder.stdin(MemoryInputPipe::new(bytes.clone()))),
+            Stdio::Reader(reader) if root => drop(builder.stdin(reader.clone())),
             _ => {}
         }
         if !denied.contains(Rights::OUTPUT) {
-            builder.stdout(Output::new(&self.stdout, payer, known.stdout.as_ref()));
-            builder.stderr(Output::new(&self.stderr, payer, known.stderr.as_ref()));
+            let (stdout, stderr) = self.outputs_of(root);
+            builder.stdout(Output::new(stdout, payer, known.stdout.as_ref()));
+            builder.stderr(Output::new(stderr, payer, known.stderr.as_ref()));
         }
         builder
     }

@@ -35,7 +35,6 @@ pub(crate) struct Numbering {
 }
 
 /// What one instance is known by.
-#[derive(Default)]
 pub(crate) struct Known {
     pub(super) number: Option<u64>,
     pub(super) stdout: Option<Arc<Lines>>,
@@ -61,29 +60,52 @@ impl Numbering {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// What the instance with this number is known by.
+    /// What the instance with this number is known by. Where it has no prefix, its output may be in whole lines all the
+    /// same.
     pub(super) fn known(
         &self,
         number: u64,
-        stdout: &Sink,
-        stderr: &Sink,
+        outputs: (&Sink, &Sink),
         payer: &Arc<Payer>,
+        whole_lines: bool,
     ) -> Known {
-        let lines = |stream: &str, sink: &Sink| {
-            let label = self.label.as_ref()?;
-            let prefix = format!("{stream} [{label}{number}] :: ");
-            let lines = || Arc::new(Lines::new(sink, payer, prefix));
-            (!matches!(sink, Sink::Null)).then(lines)
+        let prefix = |stream: &str| {
+            let label = self.label.as_ref();
+            let prefix = label.map(|label| format!("{stream} [{label}{number}] :: "));
+            prefix.or_else(|| whole_lines.then(String::new))
         };
         Known {
             number: Some(number),
-            stdout: lines("stdout", stdout),
-            stderr: lines("stderr", stderr),
+            ..Known::new(outputs, payer, prefix)
         }
     }
 }
 
 impl Known {
+    fn new(
+        (stdout, stderr): (&Sink, &Sink),
+        payer: &Arc<Payer>,
+        prefix: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let lines = |stream: &str, sink: &Sink| {
+            let prefix = prefix(stream).filter(|_| !matches!(sink, Sink::Null))?;
+            Some(Arc::new(Lines::new(sink, payer, prefix)))
+        };
+        Self {
+            number: None,
+            stdout: lines("stdout", stdout),
+            stderr: lines("stderr", stderr),
+        }
+    }
+
+    pub(super) fn without_number(
+        outputs: (&Sink, &Sink),
+        payer: &Arc<Payer>,
+        whole_lines: bool,
+    ) -> Self {
+        Self::new(outputs, payer, |_| whole_lines.then(String::new))
+    }
+
     /// What was written of lines that have not ended is all that comes of them.
     pub(crate) fn end_lines(&self) {
         for lines in self.stdout.iter().chain(&self.stderr) {

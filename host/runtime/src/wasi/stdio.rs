@@ -3,9 +3,12 @@
 //! What a guest writes in one call is written in one piece, so that lines of tasks that write whole lines (as Rust's
 //! standard library does) do not mix. Nobody waits for a slow reader but the guest that writes; see [`queue`].
 
+mod end;
 mod lines;
 mod queue;
+mod reader;
 mod sink;
+mod writer;
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
@@ -23,10 +26,12 @@ use crate::quota::account::payer::Payer;
 use crate::quota::kill::Kill;
 use crate::quota::limits::{LimitKind, LimitReached, Limits};
 use crate::sched::task::current::kill_current;
+pub use end::flush_output;
 pub(crate) use lines::Lines;
 use queue::Refused;
-pub use queue::flush_output;
+pub use reader::Reader;
 pub(crate) use sink::Sink;
+pub use writer::Writer;
 
 /// A standard stream of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +49,46 @@ pub enum Stdio {
     Capture,
     /// Standard input has these bytes. Not for output.
     Bytes(Vec<u8>),
+    /// Standard input is read from this: see [`Stdio::reader`]. Not for output.
+    Reader(Reader),
+    /// Output goes into this: see [`Stdio::writer`]. Not for standard input.
+    Writer(Writer),
+}
+
+impl Stdio {
+    /// Standard input from any reader: a pipe, a socket, half of a `tokio::io::duplex`.
+    ///
+    /// It is polled when the guest waits for input, on a worker, where the host's tokio runtime is entered. Nobody waits
+    /// for a reader that never answers but the guest, which can be killed meanwhile. Clones are the same reader: what one
+    /// run has read no other one reads again.
+    pub fn reader(reader: impl AsyncRead + Send + 'static) -> Self {
+        Self::Reader(Reader::new(reader))
+    }
+
+    /// Output into any writer.
+    ///
+    /// A task of the run's polls it, on a worker, where the host's tokio runtime is entered. Up to 64 KiB and one write
+    /// wait for a writer that takes nothing, and count as the run's memory; then guests that write wait, and so does the
+    /// end of a run that ends by itself. What a run that was ended has not written by then is dropped. Clones are the same
+    /// writer: what guests write at once stays in one piece.
+    ///
+    /// ```
+    /// # let host = hart_host::Host::builder().workers(1).build()?;
+    /// # let component = host.load(br#"(component
+    /// #     (core module $m (func (export "f")))
+    /// #     (core instance $i (instantiate $m))
+    /// #     (func (export "f") (canon lift (core func $i "f"))))"#)?;
+    /// use hart_host::Stdio;
+    ///
+    /// // A log of the program's own: anything that is `AsyncWrite`.
+    /// let log = Stdio::writer(Vec::new());
+    /// let run = host.invoke(&component, "f()")?.stdout(log.clone()).stderr(log);
+    /// run.start()?.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn writer(writer: impl AsyncWrite + Send + 'static) -> Self {
+        Self::Writer(Writer::new(writer))
+    }
 }
 
 /// The most bytes a guest may offer in one write. wasmtime's own streams use the same figure.
@@ -106,7 +151,7 @@ impl Output {
     /// Whether a flush that was asked for is done.
     fn is_flushed(&self) -> bool {
         match (&self.sink, self.flush) {
-            (Sink::Process(queue), Some(bytes)) => queue.has_written(bytes),
+            (Sink::Queued(queue), Some(bytes)) => queue.has_written(bytes),
             _ => true,
         }
     }
@@ -114,20 +159,20 @@ impl Output {
     /// Whether it takes more.
     fn is_ready(&self) -> bool {
         match &self.sink {
-            Sink::Process(queue) => self.is_flushed() && queue.is_ready(),
+            Sink::Queued(queue) => self.is_flushed() && queue.is_ready(),
             _ => true,
         }
     }
 
     fn has_room(&self) -> io::Result<bool> {
         match &self.sink {
-            Sink::Process(queue) => queue.has_room(),
+            Sink::Queued(queue) => queue.has_room(),
             _ => Ok(true),
         }
     }
 
     fn begin_flush(&mut self) {
-        if let Sink::Process(queue) = &self.sink {
+        if let Sink::Queued(queue) = &self.sink {
             self.flush = Some(queue.accepted());
         }
     }
@@ -137,7 +182,7 @@ impl Output {
         if condition(self) {
             return Poll::Ready(());
         }
-        if let Sink::Process(queue) = &self.sink {
+        if let Sink::Queued(queue) = &self.sink {
             queue.moved().register(&mut self.key, cx.waker());
         }
         if condition(self) {
@@ -156,7 +201,7 @@ impl Clone for Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if let Sink::Process(queue) = &self.sink {
+        if let Sink::Queued(queue) = &self.sink {
             queue.moved().remove(self.key);
         }
     }
@@ -272,7 +317,7 @@ impl AsyncWrite for Output {
 impl IsTerminal for Output {
     fn is_terminal(&self) -> bool {
         match self.sink {
-            Sink::Process(ref queue) => queue.end().is_terminal(),
+            Sink::Queued(ref queue) => queue.is_terminal(),
             Sink::Direct(end) => end.is_terminal(),
             Sink::Null | Sink::Capture(_) => false,
         }

@@ -415,3 +415,25 @@ pub fn each_instance_has_data_of_its_own() {
     assert!(error.to_string().contains("data panicked"), "{error}");
     assert_eq!(call(&instance, "next").wait().unwrap(), 1);
 }
+
+/// Hunts a destructor that blocks or panics where async code drops a handle, in the middle of a call.
+#[test]
+fn an_instance_can_be_dropped_inside_async_code() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(async {
+        let host = host();
+        let instance = host.instance(&plugin(&host)).start().await.unwrap();
+        let (call, _go_on, begun) = held(&instance);
+        let waits = begun_to_wait(call);
+        eventually("it begins", || begun.load(Ordering::SeqCst));
+        drop(instance);
+        drop(waits);
+        nothing_is_left(&host);
+        let instance = host.instance(&plugin(&host)).start().await.unwrap();
+        let (call, _go_on, _) = held(&instance);
+        let waits = begun_to_wait(call);
+        drop(host);
+        let error = waits.await.unwrap_err();
+        assert!(matches!(error.reason(), Some(RunError::Closed)), "{error}");
+    });
+}

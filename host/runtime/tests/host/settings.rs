@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::{
-    admission, budget, builders, cache, config, data, dense, ends, files, handles, inner_runs,
-    isolation, layers, limits, live, loading, pool, preemption, replicas, tasks,
+    admission, budget, builders, cache, capability, config, data, dense, ends, events, files,
+    handles, inner_runs, isolation, layers, limits, live, live_concurrent, loading, pool,
+    preemption, replicas, stdio, tasks,
 };
 
 /// A builder, methods of it, and a test that sees what they do.
@@ -75,6 +76,17 @@ const SETTINGS: &[Row] = &[
         &["async_imports"],
         builders::asynchronous_imports_are_for_asynchronous_components,
     ),
+    (
+        "HostBuilder",
+        &["capability"],
+        capability::what_was_not_granted_is_not_there,
+    ),
+    (
+        "RunBuilder",
+        &["grant"],
+        capability::runs_have_what_they_are_granted_and_tasks_a_state_each,
+    ),
+    ("HostBuilder", &["on"], events::hooks_are_told_what_happens),
     ("HostBuilder", &["data"], data::each_run_has_its_own_data),
     (
         "RuntimeBuilder",
@@ -107,6 +119,16 @@ const SETTINGS: &[Row] = &[
         "RunBuilder",
         &["inherit_env", "wasi"],
         builders::grants_of_a_hook_and_of_the_process_arrive,
+    ),
+    (
+        "RunBuilder",
+        &["child_stdout", "child_stderr"],
+        stdio::children_have_streams_of_their_own,
+    ),
+    (
+        "RunBuilder",
+        &["whole_lines"],
+        stdio::what_tasks_write_can_be_in_whole_lines,
     ),
     ("RunBuilder", &["dir"], files::a_run_has_so_many_files),
     ("RunBuilder", &["allow_network"], files::sockets_are_files),
@@ -167,6 +189,11 @@ const SETTINGS: &[Row] = &[
     ),
     ("InstanceBuilder", &["run"], live::what_cannot_start_is_told),
     ("InstanceBuilder", &["queue"], live::a_full_queue_refuses),
+    (
+        "InstanceBuilder",
+        &["concurrency"],
+        live_concurrent::calls_go_on_at_once_up_to_a_limit,
+    ),
     (
         "InstanceBuilder",
         &["idle_after"],

@@ -14,7 +14,9 @@ use crate::engine::wave;
 use crate::host::handle::{Host, HostInner};
 use crate::host::run::handle::Run;
 use crate::host::run::prepared::{Prepared, Terms};
+use crate::instance::capability::{Capability, Erased};
 use crate::instance::error::RunError;
+use crate::instance::granted::Grant;
 use crate::instance::lifecycle::{Body, Work};
 use crate::instance::program::Reused;
 use crate::instance::store::Component;
@@ -38,6 +40,7 @@ pub struct RunBuilder<T: 'static = ()> {
     data: Option<T>,
     name: Option<String>,
     grants: Grants,
+    capabilities: Vec<Arc<dyn Grant>>,
     limits: Limits,
     share: Share,
     tenant: Option<Tenant>,
@@ -60,6 +63,7 @@ impl<T: Send + 'static> RunBuilder<T> {
             data: None,
             name: None,
             grants: Grants::default(),
+            capabilities: Vec::new(),
             limits: Limits::new(),
             share: match host.preemption() {
                 Preemption::Epoch { slice } => Share::of_slice(slice),
@@ -153,15 +157,35 @@ impl<T: Send + 'static> RunBuilder<T> {
         self
     }
 
-    /// Standard output of all tasks. Default: dropped.
+    /// Standard output of all tasks, but for [`child_stdout`](Self::child_stdout). Default: dropped.
     pub fn stdout(mut self, stdout: Stdio) -> Self {
         self.grants.stdout = stdout;
         self
     }
 
-    /// Standard error of all tasks. Default: dropped.
+    /// Standard error of all tasks, but for [`child_stderr`](Self::child_stderr). Default: dropped.
     pub fn stderr(mut self, stderr: Stdio) -> Self {
         self.grants.stderr = stderr;
+        self
+    }
+
+    /// Standard output of the tasks that guests spawn, apart from the root's. Default: the root's.
+    pub fn child_stdout(mut self, stdout: Stdio) -> Self {
+        self.grants.child_stdout = Some(stdout);
+        self
+    }
+
+    /// Standard error of the tasks that guests spawn, apart from the root's. Default: the root's.
+    pub fn child_stderr(mut self, stderr: Stdio) -> Self {
+        self.grants.child_stderr = Some(stderr);
+        self
+    }
+
+    /// Hands on what a task writes in whole lines, so that lines of two tasks never mix, whatever these write at once. What
+    /// a task has not ended is a line when the task ends, and one longer than 64 KiB is cut. Default: no, what is written at
+    /// once stays in one piece.
+    pub fn whole_lines(mut self, whole: bool) -> Self {
+        self.grants.whole_lines = whole;
         self
     }
 
@@ -200,6 +224,15 @@ impl<T: Send + 'static> RunBuilder<T> {
     /// value of a key wins.
     pub fn keyvalue_data(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.grants.keyvalue.push((key.into(), value.into()));
+        self
+    }
+
+    /// Grants a capability of the embedder's own, which the host [has](crate::HostBuilder::capability): see
+    /// [`Capability`]. The last value of a type wins.
+    pub fn grant<C: Capability>(mut self, capability: C) -> Self {
+        let grant: Arc<dyn Grant> = Arc::new(Erased(capability));
+        self.capabilities.retain(|other| other.key() != grant.key());
+        self.capabilities.push(grant);
         self
     }
 
@@ -324,6 +357,7 @@ impl<T: Send + 'static> RunBuilder<T> {
             self.component,
             self.grants,
             Terms {
+                capabilities: self.capabilities,
                 limits: self.limits,
                 share: self.share,
                 tenant: self.tenant,

@@ -11,11 +11,13 @@ use crate::instance::admission::Refused;
 use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, set_timer};
 use crate::instance::error::RunError;
+use crate::instance::events::Event;
+use crate::instance::granted::{Grant, RunGrants};
 use crate::instance::guest::{Guest, Traits, Tree};
 use crate::instance::keyvalue::store::KeyValue;
 use crate::instance::lifecycle::{Held, Programs, Work, admit, start};
 use crate::instance::program::{Program, Reused};
-use crate::instance::record::{RunRecord, State};
+use crate::instance::record::{RunRecord, State, info};
 use crate::instance::registry::LiveRun;
 use crate::instance::run_slots::RunSlots;
 use crate::instance::store::Component;
@@ -34,6 +36,7 @@ use crate::wasi::rights::Rights;
 
 /// What a run may use, and whose it is.
 pub(crate) struct Terms {
+    pub(crate) capabilities: Vec<Arc<dyn Grant>>,
     pub(crate) limits: Limits,
     pub(crate) share: Share,
     pub(crate) tenant: Option<Tenant>,
@@ -47,6 +50,7 @@ pub(crate) struct Prepared<T: 'static> {
     host: Arc<HostInner<T>>,
     program: Programs<T>,
     recipe: Arc<Recipe>,
+    capabilities: Vec<Arc<dyn Grant>>,
     limits: Limits,
     share: Share,
     tenant: Option<Arc<TenantAccount>>,
@@ -70,6 +74,13 @@ impl<T: Send + 'static> Prepared<T> {
         let Some(site) = host.site_of(&component) else {
             return refused("the component was loaded by another host: load it with this one");
         };
+        let has = |grant: &Arc<dyn Grant>| host.blueprint.capabilities.contains(&grant.key());
+        if let Some(grant) = terms.capabilities.iter().find(|grant| !has(grant)) {
+            let name = grant.name();
+            return refused(&format!(
+                "the host does not have {name}: add it with `HostBuilder::capability`"
+            ));
+        }
         let tenant = terms.tenant.as_ref();
         if tenant.is_some_and(|tenant| !Arc::ptr_eq(&tenant.runtime, &host.runtime)) {
             return refused("the tenant was made by another host: make it with this one");
@@ -90,7 +101,7 @@ impl<T: Send + 'static> Prepared<T> {
                 slots_for(slots),
             )));
         };
-        let recipe = Recipe::new(grants, host.runtime.machine.is_some(), |directory| {
+        let recipe = Recipe::new(grants, &host.runtime, |directory| {
             let guarded = host.guarded.as_deref();
             guarded.filter(|code| cache::is_within(code, directory))
         })
@@ -104,6 +115,7 @@ impl<T: Send + 'static> Prepared<T> {
         Ok(Self {
             program,
             recipe: Arc::new(recipe),
+            capabilities: terms.capabilities,
             limits,
             share: terms.share,
             tenant: terms.tenant.map(|tenant| tenant.account),
@@ -163,9 +175,9 @@ impl<T: Send + 'static> Prepared<T> {
             &host.runtime.files,
         )
         .map_err(|error| RunError::Setup(error.to_string()))?;
-        account.task_starts().map_err(RunError::Limit)?;
-
         let id = host.runtime.next_id();
+        let grants = RunGrants::prepare(&self.capabilities, &info(&account, id))?;
+        account.task_starts().map_err(RunError::Limit)?;
         let mut own = TaskLimits::of(&limits);
         let bound = site.pool.bounds.table;
         own.table_elements = Some(own.table_elements.map_or(bound, |most| most.min(bound)));
@@ -187,6 +199,8 @@ impl<T: Send + 'static> Prepared<T> {
             io: host.io.clone(),
             kind: site.pool.kind,
             keyvalue: KeyValue::new(&account),
+            grants,
+            hooks: host.hooks.clone(),
             account,
             interface: interface.clone(),
             recipe: self.recipe.clone(),
@@ -217,6 +231,7 @@ impl<T: Send + 'static> Prepared<T> {
         record.set_root(root.clone());
         let live: Weak<dyn LiveRun> = Arc::downgrade(&(record.clone() as Arc<dyn LiveRun>));
         host.registry.run_starts(id, live);
+        record.tell(Event::RunStarted);
         set_timer(&root);
         match admit(&root, start(&root, self.program.clone(), work, data, held)) {
             Ok(()) => {}

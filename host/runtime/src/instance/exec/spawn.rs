@@ -11,6 +11,7 @@ use crate::instance::admission::Refused;
 use crate::instance::cap::Cap;
 use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, set_timer};
+use crate::instance::events::Event;
 use crate::instance::exec::bindings::{self, SpawnError};
 use crate::instance::exec::resources::{HANDLE_BYTES, Options, TaskHandle};
 use crate::instance::guest::{Guest, Traits};
@@ -31,8 +32,10 @@ fn cut<T: Ord>(asked: Option<T>, parent: Option<T>) -> Option<T> {
     }
 }
 
-/// What a guest is told of a limit.
-pub(super) fn limit(reached: LimitReached) -> SpawnError {
+/// A limit refuses `parent` a spawn: what it is told.
+pub(super) fn limit(parent: &Guest, reached: LimitReached) -> SpawnError {
+    let limit = reached;
+    parent.tell(|task| Event::LimitReached { task, limit });
     SpawnError::Limit(reached.to_string())
 }
 
@@ -63,6 +66,7 @@ pub(super) fn spawn<T: Send + 'static>(
     options: Options,
 ) -> Result<TaskHandle, SpawnError> {
     let (parent, program) = (state.guest(), state.program());
+    let limit = |reached| limit(parent, reached);
     let run = &parent.run;
     let limits = &run.account.limits;
     if run.registry.is_closed() || parent.scope_is_closed() || parent.killed().is_some() {

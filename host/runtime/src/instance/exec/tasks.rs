@@ -73,7 +73,7 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
         |mut store, (entry, input, options): (Name, WasmList<u8>, Option<Resource<Options>>)| {
             // A task whose handle has no room would be lost.
             if let Err(reached) = store.data_mut().room_for_a_handle() {
-                return Ok((Err(limit(reached)),));
+                return Ok((Err(limit(store.data().guest(), reached)),));
             }
             let options = store.data_mut().options(options)?;
             let bytes = || input.as_le_slice(&store).to_vec();
@@ -110,7 +110,7 @@ impl<T: Send + 'static> tasks::Host for GuestState<T> {
     ) -> wasmtime::Result<Spawned> {
         // A task whose handle has no room would be lost.
         if let Err(reached) = self.room_for_a_handle() {
-            return Ok(Err(limit(reached)));
+            return Ok(Err(limit(self.guest(), reached)));
         }
         let options = self.options(options)?;
         match spawn(self, entry, input.len(), || input, options) {

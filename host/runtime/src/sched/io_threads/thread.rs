@@ -73,9 +73,9 @@ impl Thread {
         handle.spawn_blocking(move || then(self));
     }
 
-    /// The CPU time that it has used.
-    pub(super) fn cpu_time(&self) -> Option<u64> {
-        self.clock.read()
+    /// Of the CPU time that it has used.
+    pub(super) fn clock(&self) -> &Arc<CpuClock> {
+        &self.clock
     }
 }
 

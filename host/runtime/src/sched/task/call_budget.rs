@@ -12,6 +12,24 @@ pub(super) struct CallBudget {
     budget: AtomicU64,
 }
 
+/// Where a call ends, nanoseconds: at so much CPU time of its task, because of this budget.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CallEnd {
+    until: u64,
+    budget: u64,
+}
+
+impl CallEnd {
+    /// That of a call which begins where the task has used so much.
+    pub(super) fn of(used: u64, budget: Duration) -> Self {
+        let budget = u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            until: used.saturating_add(budget),
+            budget,
+        }
+    }
+}
+
 impl CallBudget {
     pub(super) fn none() -> Self {
         Self {
@@ -20,12 +38,10 @@ impl CallBudget {
         }
     }
 
-    /// A call begins, where the task has used so much.
-    pub(super) fn begins(&self, used: u64, budget: Duration) {
-        let budget = u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX);
-        self.budget.store(budget, Ordering::Relaxed);
-        self.until
-            .store(used.saturating_add(budget), Ordering::Relaxed);
+    /// A call goes on that is to end there.
+    pub(super) fn ends_at(&self, end: CallEnd) {
+        self.budget.store(end.budget, Ordering::Relaxed);
+        self.until.store(end.until, Ordering::Relaxed);
     }
 
     pub(super) fn ends(&self) {

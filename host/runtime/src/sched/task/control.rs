@@ -83,8 +83,8 @@ pub(crate) struct Control {
     /// The last growth, which may still fail. Only the thread that polls the task touches it.
     pub(super) growing: Growing,
     /// CPU time of earlier polls, nanoseconds; kept only where `limits.cpu_time` is set.
-    cpu_used: AtomicU64,
-    call: CallBudget,
+    pub(super) cpu_used: AtomicU64,
+    pub(super) call: CallBudget,
     /// The thread's CPU clock when the present poll began.
     poll_began: AtomicU64,
     /// When it was preempted, if it has not gone on since: nanoseconds of the platform's clock.
@@ -311,29 +311,11 @@ impl Control {
         }
     }
 
-    fn cpu_in_poll(&self) -> u64 {
+    pub(super) fn cpu_in_poll(&self) -> u64 {
         self.runtime
             .platform
             .cpu_time()
             .saturating_sub(self.poll_began.load(Ordering::Relaxed))
-    }
-
-    /// A call with a budget of CPU time begins, in a task that has a limit of it.
-    pub(crate) fn call_begins(&self, budget: Option<Duration>) {
-        if let Some(budget) = budget {
-            self.call.begins(self.cpu_so_far(), budget);
-        }
-    }
-
-    /// It is over.
-    pub(crate) fn call_ends(&self) {
-        self.call.ends();
-    }
-
-    /// CPU time that the task has used, nanoseconds, where that is counted.
-    fn cpu_so_far(&self) -> u64 {
-        let before = self.cpu_used.load(Ordering::Relaxed);
-        before.saturating_add(self.cpu_in_poll())
     }
 
     /// A future of the embedder's own calls into the guest: it is to see everything that it waits for beside the call.
@@ -469,20 +451,6 @@ impl Control {
             self.account.use_fuel(used.saturating_sub(burnt));
             self.account.return_fuel(burnt.saturating_sub(used));
         }
-    }
-
-    fn cpu_limit_reached(&self) -> Option<LimitReached> {
-        if let Some(limit) = self.limits.cpu_time {
-            let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-            let used = self.cpu_so_far();
-            if used >= limit {
-                return Some(LimitReached::new(LimitKind::TaskCpuTime, limit));
-            }
-            if let Some(limit) = self.call.reached(used) {
-                return Some(limit);
-            }
-        }
-        self.account.cpu_limit_reached()
     }
 }
 

@@ -1,24 +1,21 @@
-//! The process's own standard output and error, for many guests of which none waits on a thread.
+//! What runs have not yet got rid of: output that waits for a slow reader, while no guest waits on a thread.
 //!
-//! 1. Every run has a [`Queue`] for each of the two. A write puts its bytes there in one piece, counted as the run's
+//! 1. Every run has a [`Queue`] for each of its streams. A write puts its bytes there in one piece, counted as the run's
 //!    memory until they are written. A queue with [`FULL`] bytes takes no more: guests wait for room as futures, so that a
 //!    kill reaches them.
-//! 2. While a queue is empty, a write first asks the kernel to take it without waiting. So a guest that prints to a
+//! 2. While a queue is empty, a write first asks its [`Destination`] to take it at once. So a guest that prints to a
 //!    reader who keeps up costs one system call.
-//! 3. Otherwise one thread for each stream of the process writes, some of each queue in turn. Only this thread waits for
-//!    the reader. `busy` says that it writes: nobody else does meanwhile, so that pieces stay in one piece.
+//! 3. Otherwise the destination has somebody write: `listed` says that they will come. Nobody else writes meanwhile, so
+//!    that pieces stay in one piece.
 //! 4. `accepted` and `written` count bytes. A flush is done when `written` reaches what `accepted` was.
 //! 5. A write that fails is told to the next who writes or flushes. A reader that has gone is told to all.
-//! 6. A run that ended by itself has waited for its queues. A run that was killed leaves them to the thread, within
-//!    [`LEFT`].
+//! 6. A run that ended by itself has waited for its queues. What becomes of those of a run that was killed is the
+//!    destination's to say.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
 use bytes::{Buf as _, Bytes};
 
@@ -33,48 +30,26 @@ const FULL: usize = 64 << 10;
 /// The most bytes that are written at once of one queue. Guessed.
 const AT_ONCE: usize = 64 << 10;
 
-/// Writes up to this size are tried without the thread. A pipe takes all or nothing of so many bytes.
-const SMALL: usize = 4096;
+/// Where the bytes of a queue go.
+pub(super) trait Destination: fmt::Debug + Send + Sync {
+    fn is_terminal(&self) -> bool;
 
-/// Bytes of runs that were killed which are kept to be written, for each stream. Guessed.
-const LEFT: u64 = 1 << 20;
+    /// Takes what it can of `bytes` without waiting; says how many.
+    fn write_now(&self, bytes: &[u8]) -> io::Result<usize>;
 
-/// One of the process's streams.
-pub(crate) struct End {
-    name: &'static str,
-    which: Which,
-    work: Mutex<Work>,
-    /// There is a queue to write.
-    some: Condvar,
-    /// The thread has written something.
-    wrote: Condvar,
-    /// The kernel cannot write to it without waiting.
-    always_waits: AtomicBool,
-    /// Bytes left by runs that were killed. Relaxed: a bound, nothing is published through it.
-    left: AtomicU64,
+    /// Has somebody come for what is in the queue, at the expense of `account` if that costs anything.
+    fn list(&self, queue: Arc<Queue>, account: &Arc<Account>) -> io::Result<()>;
+
+    /// A run is gone which has left so many bytes: whether they are written all the same.
+    fn keeps(&self, bytes: u64) -> bool;
+
+    /// So many of those are written.
+    fn wrote_kept(&self, bytes: u64);
 }
-
-#[derive(Clone, Copy)]
-enum Which {
-    Stdout,
-    Stderr,
-}
-
-#[derive(Default)]
-struct Work {
-    queues: VecDeque<Arc<Queue>>,
-    started: bool,
-    busy: bool,
-    /// Bytes that the thread has written.
-    progress: u64,
-}
-
-pub(crate) static STDOUT: End = End::new("hart-stdout", Which::Stdout);
-pub(crate) static STDERR: End = End::new("hart-stderr", Which::Stderr);
 
 /// What a run has not yet got rid of on one stream.
 pub(crate) struct Queue {
-    end: &'static End,
+    destination: Box<dyn Destination>,
     state: Mutex<State>,
     moved: Signal,
 }
@@ -82,21 +57,22 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     pieces: VecDeque<Piece>,
-    /// Bytes in `pieces`, and those that the thread is writing.
+    /// Bytes in `pieces`, and those that are being written.
     held: usize,
     accepted: u64,
     written: u64,
-    /// The thread will come for it.
+    /// Somebody will come for it.
     listed: bool,
     failed: Option<io::Error>,
     /// The reader has gone.
     closed: bool,
-    /// Its run is gone; so many bytes count in `End::left`.
+    /// Its run is gone, which has left so many bytes that are written all the same.
     left: u64,
+    gone: bool,
 }
 
 /// Bytes that count as a run's memory.
-struct Piece {
+pub(super) struct Piece {
     bytes: Bytes,
     account: Arc<Account>,
 }
@@ -114,177 +90,7 @@ pub(crate) enum Refused {
     Limit(LimitReached),
 }
 
-/// Waits until what guests wrote to this process's standard output and error ([`Stdio::Inherit`](crate::Stdio::Inherit))
-/// is written; says whether all of it is.
-///
-/// A run that ends by itself has waited for that. A run that was killed or reached a limit leaves up to 64 KiB, and this
-/// is for the end of a program that should not lose them. It gives up when the reader takes nothing for as long as
-/// `grace`, or after five times `grace`.
-///
-/// Blocks this thread: not for async code.
-///
-/// ```
-/// use std::time::Duration;
-///
-/// assert!(hart_host::flush_output(Duration::from_secs(1)), "nothing was written");
-/// ```
-pub fn flush_output(grace: Duration) -> bool {
-    // More makes no difference, and cannot be added to a time.
-    let grace = grace.min(Duration::from_secs(1 << 24));
-    let last = Instant::now() + grace * 5;
-    // Both in any case.
-    let stdout = STDOUT.flush(grace, last);
-    STDERR.flush(grace, last) && stdout
-}
-
-// === impl End ===
-
-impl End {
-    const fn new(name: &'static str, which: Which) -> Self {
-        Self {
-            name,
-            which,
-            work: Mutex::new(Work {
-                queues: VecDeque::new(),
-                started: false,
-                busy: false,
-                progress: 0,
-            }),
-            some: Condvar::new(),
-            wrote: Condvar::new(),
-            always_waits: AtomicBool::new(false),
-            left: AtomicU64::new(0),
-        }
-    }
-
-    /// Calls `f` with the descriptor, past the buffer that Rust has for it.
-    fn on_fd<R>(&self, f: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
-        match self.which {
-            Which::Stdout => f(io::stdout().as_fd()),
-            Which::Stderr => f(io::stderr().as_fd()),
-        }
-    }
-
-    pub(crate) fn is_terminal(&self) -> bool {
-        self.on_fd(|fd| io::IsTerminal::is_terminal(&fd))
-    }
-
-    /// Writes all of `bytes`, and waits for the reader on this thread.
-    pub(crate) fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
-        /// Between two looks at a stream that was made non-blocking. Guessed.
-        const LOOK: Duration = Duration::from_millis(1);
-
-        while !bytes.is_empty() {
-            match self.on_fd(|fd| rustix::io::write(fd, bytes)) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    bytes = &bytes[written..];
-                    self.lock().progress += written as u64;
-                    self.wrote.notify_all();
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                // Somebody who shares the stream has made it non-blocking.
-                Err(rustix::io::Errno::AGAIN) => std::thread::sleep(LOOK),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Has the kernel take what it can of `bytes` without waiting; says how many.
-    #[cfg(target_os = "linux")]
-    fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        use rustix::io::{Errno, ReadWriteFlags};
-
-        /// Where the stream is: it may be none that has places.
-        const HERE: u64 = u64::MAX;
-
-        // Relaxed: a hint that saves a system call.
-        if bytes.len() > SMALL || self.always_waits.load(Ordering::Relaxed) {
-            return Ok(0);
-        }
-        let work = self.lock();
-        if work.busy {
-            return Ok(0);
-        }
-        let bytes = [io::IoSlice::new(bytes)];
-        match self.on_fd(|fd| rustix::io::pwritev2(fd, &bytes, HERE, ReadWriteFlags::NOWAIT)) {
-            Ok(written) => Ok(written),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::SPIPE) => {
-                self.always_waits.store(true, Ordering::Relaxed);
-                Ok(0)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn write_now(&self, _bytes: &[u8]) -> io::Result<usize> {
-        Ok(0)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Work> {
-        lock(&self.work)
-    }
-
-    /// Has the thread come for this queue.
-    fn list(&'static self, queue: Arc<Queue>) -> io::Result<()> {
-        let mut work = self.lock();
-        if !work.started {
-            let thread = std::thread::Builder::new().name(self.name.into());
-            thread.spawn(move || self.run())?;
-            work.started = true;
-        }
-        work.queues.push_back(queue);
-        self.some.notify_one();
-        Ok(())
-    }
-
-    /// The thread.
-    fn run(&self) {
-        loop {
-            let mut work = self.lock();
-            work.busy = false;
-            self.wrote.notify_all();
-            let queue = loop {
-                match work.queues.pop_front() {
-                    Some(queue) => break queue,
-                    None => {
-                        work = self.some.wait(work).unwrap_or_else(PoisonError::into_inner);
-                    }
-                }
-            };
-            work.busy = true;
-            drop(work);
-            let taken = queue.take();
-            let result = self.write(&join(&taken));
-            if queue.wrote(taken, result) {
-                self.lock().queues.push_back(queue);
-            }
-        }
-    }
-
-    fn flush(&self, grace: Duration, last: Instant) -> bool {
-        let mut work = self.lock();
-        loop {
-            if !work.busy && work.queues.is_empty() {
-                return true;
-            }
-            let before = work.progress;
-            let until = last.min(Instant::now() + grace);
-            while work.progress == before && (work.busy || !work.queues.is_empty()) {
-                let Some(rest) = until.checked_duration_since(Instant::now()) else {
-                    return false;
-                };
-                let waited = self.wrote.wait_timeout(work, rest);
-                work = waited.unwrap_or_else(PoisonError::into_inner).0;
-            }
-        }
-    }
-}
-
-fn join(pieces: &[Piece]) -> Bytes {
+pub(super) fn join(pieces: &[Piece]) -> Bytes {
     match pieces {
         [piece] => piece.bytes.clone(),
         pieces => {
@@ -300,16 +106,16 @@ fn join(pieces: &[Piece]) -> Bytes {
 // === impl Queue ===
 
 impl Queue {
-    pub(crate) fn new(end: &'static End) -> Arc<Self> {
+    pub(super) fn new(destination: impl Destination + 'static) -> Arc<Self> {
         Arc::new(Self {
-            end,
+            destination: Box::new(destination),
             state: Mutex::default(),
             moved: Signal::default(),
         })
     }
 
-    pub(crate) fn end(&self) -> &'static End {
-        self.end
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.destination.is_terminal()
     }
 
     /// Accepts bytes, however full it is.
@@ -324,7 +130,7 @@ impl Queue {
             return Ok(());
         }
         if state.held == 0 {
-            let written = self.end.write_now(&bytes);
+            let written = self.destination.write_now(&bytes);
             let written = written.map_err(|error| Refused::Io(state.note(error)))?;
             state.accepted += written as u64;
             state.written += written as u64;
@@ -335,13 +141,16 @@ impl Queue {
         }
         let size = bytes.len();
         account.hold(size as u64).map_err(Refused::Limit)?;
-        let account = account.clone();
         state.held += size;
         state.accepted += size as u64;
-        state.pieces.push_back(Piece { bytes, account });
+        let payer = account.clone();
+        state.pieces.push_back(Piece {
+            bytes,
+            account: payer,
+        });
         let listed = std::mem::replace(&mut state.listed, true);
         drop(state);
-        if !listed && let Err(error) = self.end.list(self.clone()) {
+        if !listed && let Err(error) = self.destination.list(self.clone(), account) {
             let mut state = lock(&self.state);
             state.listed = false;
             state.discard();
@@ -379,24 +188,39 @@ impl Queue {
         &self.moved
     }
 
-    /// Its run is gone: what it has not written is kept if that is not too much.
+    /// Its run is gone.
     pub(crate) fn leave(&self) {
         let mut state = lock(&self.state);
+        state.gone = true;
         let bytes: u64 = state
             .pieces
             .iter()
             .map(|piece| piece.bytes.len() as u64)
             .sum();
-        if self.end.left.fetch_add(bytes, Ordering::Relaxed) + bytes > LEFT {
-            self.end.left.fetch_sub(bytes, Ordering::Relaxed);
-            state.discard();
-        } else {
-            state.left = bytes;
+        match self.destination.keeps(bytes) {
+            true => state.left = bytes,
+            false => state.discard(),
         }
+        drop(state);
+        self.moved.notify();
+    }
+
+    /// Whether its run is gone.
+    pub(super) fn is_left(&self) -> bool {
+        lock(&self.state).gone
+    }
+
+    /// Nobody will come for it any more.
+    pub(super) fn breaks(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state.discard();
+        drop(state);
+        self.moved.notify();
     }
 
     /// Some pieces, in order.
-    fn take(&self) -> Vec<Piece> {
+    pub(super) fn take(&self) -> Vec<Piece> {
         let mut state = lock(&self.state);
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while let Some(piece) = state
@@ -410,14 +234,14 @@ impl Queue {
     }
 
     /// What became of them; says whether there is more to write.
-    fn wrote(&self, taken: Vec<Piece>, result: io::Result<()>) -> bool {
+    pub(super) fn wrote(&self, taken: Vec<Piece>, result: io::Result<()>) -> bool {
         let bytes: usize = taken.iter().map(|piece| piece.bytes.len()).sum();
         let mut state = lock(&self.state);
         state.held -= bytes;
         state.written += bytes as u64;
         let left = state.left.min(bytes as u64);
         state.left -= left;
-        self.end.left.fetch_sub(left, Ordering::Relaxed);
+        self.destination.wrote_kept(left);
         if let Err(error) = result {
             let error = state.note(error);
             state.failed = (!state.closed).then_some(error);
@@ -434,7 +258,7 @@ impl Queue {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue")
-            .field("end", &self.end.name)
+            .field("destination", &self.destination)
             .finish_non_exhaustive()
     }
 }

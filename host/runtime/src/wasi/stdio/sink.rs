@@ -4,15 +4,18 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::queue::{End, Queue, Refused, STDERR, STDOUT};
+use super::end::{End, STDERR, STDOUT};
+use super::queue::{Queue, Refused};
+use super::writer::{ByTask, Writer};
 use crate::base::sync::lock;
 use crate::quota::account::Account;
+use crate::sched::core::Core;
 
 /// Where it goes.
 #[derive(Clone)]
 pub(crate) enum Sink {
     Null,
-    Process(Arc<Queue>),
+    Queued(Arc<Queue>),
     /// The process's own, at once: on a simulated machine time does not go on while a reader is slow.
     Direct(&'static End),
     Capture(Arc<Mutex<Vec<u8>>>),
@@ -31,14 +34,22 @@ impl Sink {
 
     fn process(end: &'static End, waits: bool) -> Self {
         match waits {
-            false => Self::Process(Queue::new(end)),
+            false => Self::Queued(Queue::new(end)),
             true => Self::Direct(end),
         }
     }
 
+    /// A writer of the embedder's, polled by tasks of `core`.
+    pub(crate) fn writer(writer: &Writer, core: &Arc<Core>) -> Self {
+        Self::Queued(Queue::new(ByTask {
+            writer: writer.clone(),
+            core: core.clone(),
+        }))
+    }
+
     /// Waits until all that was written so far has got where it goes.
     pub(crate) async fn drained(&self) {
-        if let Self::Process(queue) = self {
+        if let Self::Queued(queue) = self {
             let accepted = queue.accepted();
             queue.moved().wait(|| queue.has_written(accepted)).await;
         }
@@ -46,7 +57,7 @@ impl Sink {
 
     /// Its run is gone.
     pub(crate) fn leave(&self) {
-        if let Self::Process(queue) = self {
+        if let Self::Queued(queue) = self {
             queue.leave();
         }
     }
@@ -55,7 +66,7 @@ impl Sink {
     pub(super) fn put(&self, bytes: Bytes, account: &Arc<Account>) -> Result<(), Refused> {
         match self {
             Self::Null => Ok(()),
-            Self::Process(queue) => queue.push(bytes, account),
+            Self::Queued(queue) => queue.push(bytes, account),
             Self::Direct(end) => end.write(&bytes).map_err(Refused::Io),
             Self::Capture(kept) => {
                 lock(kept).extend_from_slice(&bytes);
