@@ -36,4 +36,5 @@ mod soak;
 mod stuck;
 mod support;
 mod tasks;
+mod tiers;
 mod woken;
