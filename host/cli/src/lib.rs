@@ -18,6 +18,7 @@ mod grants;
 mod inspect;
 mod interrupt;
 mod keys;
+mod later;
 mod limits;
 mod load;
 mod log;

@@ -22,7 +22,7 @@ pub(crate) fn read_file(path: &Path, allow_precompiled: bool) -> Result<Vec<u8>,
 }
 
 /// Loads a component: `.wasm`, `.wat`, or, where that is allowed, `.cwasm`. `path` is where `bytes` were read. In the
-/// background, whatever else the host does goes first.
+/// background, whatever else the host does goes first. `is_kept` says whether there is a cache.
 ///
 /// # Errors
 /// Whatever keeps the file from being a component that this host runs.
@@ -32,13 +32,14 @@ pub(crate) fn load(
     bytes: &[u8],
     allow_precompiled: bool,
     background: bool,
+    is_kept: bool,
 ) -> Result<Component, Failure> {
     let loaded = if allow_precompiled && Host::is_precompiled(bytes) {
         // SAFETY: nothing can check native code. The user vouches for this file with
         // `--allow-precompiled`, whose help says what that means.
         unsafe { host.load_precompiled(bytes) }
     } else {
-        let _progress = Progress::start(path);
+        let _progress = Progress::start(path, is_kept);
         host.loader()
             .core_modules(true)
             .background(background)
@@ -58,13 +59,18 @@ impl Progress {
     /// Compiling a program of a few hundred kilobytes takes less.
     const PATIENCE: Duration = Duration::from_secs(1);
 
-    fn start(path: &Path) -> Self {
+    fn start(path: &Path, is_kept: bool) -> Self {
         let (done, is_done) = mpsc::channel();
         let shown = std::io::stderr().is_terminal();
         let path = path.display().to_string();
         let wait = move || {
             if is_done.recv_timeout(Self::PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                to_stderr(&format!("hart: compiling {path} ..\n"));
+                let next = if is_kept {
+                    "; the next start is instant"
+                } else {
+                    ""
+                };
+                to_stderr(&format!("hart: compiling {path}{next} ..\n"));
             }
         };
         // Where there is no thread for it, nothing is said.

@@ -10,7 +10,7 @@ use crate::scheduling::SchedulingArgs;
 use crate::stats::{Report, StatsFormat};
 use crate::trace::TraceFile;
 use crate::tuning::{Tuning, TuningArgs};
-use crate::{ended, limits, load, scheduling};
+use crate::{ended, later, limits, load, scheduling};
 use clap::Args;
 use hart_host::{
     Cache, Component, GuestProfile, Host, Outcome, Preemption, RunBuilder, RunError, Trace,
@@ -110,6 +110,11 @@ const GRACE: Duration = Duration::from_secs(1);
 /// # Errors
 /// Bad usage, bad input, and whatever ends a guest before it ends by itself.
 pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
+    let mut args = args;
+    if later::only_compiles() {
+        // What the run itself has written stays.
+        (args.trace, args.stats) = (None, None);
+    }
     let interrupt = Interrupt::watch()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
     let Some((limits, wasm)) = limits::wasm(&args.limits)? else {
@@ -134,6 +139,8 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     } else {
         Cache::User
     };
+    let is_kept = cache != Cache::Off;
+    let leaves_code = is_kept && tuning.is_auto();
     let trace = args
         .trace
         .as_deref()
@@ -141,6 +148,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         .transpose()?;
     let profile = tuning
         .profile()
+        .filter(|_| !later::only_compiles())
         .map(|path| TraceFile::create("--profile guest", path))
         .transpose()?;
     let limits = grants.limits(limits);
@@ -165,7 +173,11 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         }
         profile => profile.map(|file| (file, host.runtime().profile_guests())),
     };
-    let component = load::load(&host, path, &bytes, args.allow_precompiled, false)?;
+    let component = load::load(&host, path, &bytes, args.allow_precompiled, false, is_kept)?;
+    if later::only_compiles() {
+        component.wait_optimized();
+        return Ok(0);
+    }
     grants
         .check(&component)
         .map_err(|failure| failure.at(path))?;
@@ -190,12 +202,16 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     // What a guest that was ended has left to write comes before what there is to say of it.
     hart_host::flush_output(GRACE);
 
+    if leaves_code {
+        later::compile(path, &component);
+    }
     let result =
         finish(ended, args.invoke.is_some(), &interrupt).map_err(|failure| failure.at(path));
     if let Some(format) = args.stats {
         let report = Report {
             run: canceller.stats(),
             host: host.stats(),
+            baseline: component.is_baseline(),
             settings: host.settings(),
             wall,
             exit_code: result.as_ref().map_or_else(Failure::code, |code| *code),

@@ -67,11 +67,13 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         true => Cache::Off,
         false => Cache::User,
     };
+    let is_kept = cache != Cache::Off;
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
         tuning.apply(builder.cache(cache))
     })?;
     let settings = Settings {
         allow_precompiled: args.allow_precompiled,
+        is_kept,
         body_timeout: args.body_timeout,
         quiet_errors: top.quiet_errors,
         log_prefix: match (args.no_logging_prefix, setup::is_config(&args)) {

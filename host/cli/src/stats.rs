@@ -25,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) host: HostStats,
     /// What the host chose for itself.
     pub(crate) settings: Vec<Setting>,
+    /// Whether the component still has baseline code.
+    pub(crate) baseline: bool,
     /// From the start of the run to its end, on the clock.
     pub(crate) wall: Duration,
     /// The exit code.
@@ -65,6 +67,18 @@ impl Report {
             show_size(run.output_bytes),
             self.host.epochs,
         );
+        if run.baseline > 0 {
+            let _ = writeln!(
+                text,
+                "code     {} instances on baseline code{}",
+                run.baseline,
+                if self.baseline {
+                    "; optimized code was not there at the end"
+                } else {
+                    "; tasks that started later ran optimized code"
+                },
+            );
+        }
         let pool = &self.host.pool;
         let _ = writeln!(
             text,
@@ -151,6 +165,8 @@ impl Report {
             "traps": run.traps,
             "peak_memory": run.peak_memory,
             "output_bytes": run.output_bytes,
+            "baseline_instances": run.baseline,
+            "tier": if self.baseline { "baseline" } else { "optimized" },
             "epochs": self.host.epochs,
             "pool": {
                 "instances": self.host.pool.instances,

@@ -7,7 +7,8 @@ mod wasm;
 use crate::failure::Failure;
 use crate::keys::Applied;
 use crate::output::to_stdout;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use hart_host::Tier;
 use hart_host::wasmtime::ProfilingStrategy;
 pub(crate) use settings::Tuning;
 use std::num::NonZeroUsize;
@@ -21,6 +22,17 @@ pub(crate) enum ProfileArg {
     PerfMap,
     /// For Firefox's profiler, in this file.
     Guest(PathBuf),
+}
+
+/// Which code guests run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum TierArg {
+    /// Baseline code for large components, until optimized code is there
+    Auto,
+    /// Compiled in one pass
+    Baseline,
+    /// Compiled for speed
+    Optimized,
 }
 
 /// Where a profile of guests goes by default, as in wasmtime.
@@ -62,6 +74,11 @@ pub(crate) struct TuningArgs {
     /// Debug information for native debuggers; the same as -D debug-info
     #[arg(short = 'g')]
     debug_info: bool,
+
+    /// Which code guests run: `baseline` is there sooner, `optimized` is faster; `auto` starts large components that are
+    /// not in the cache on baseline code while they are optimized
+    #[arg(long, value_name = "TIER")]
+    tier: Option<TierArg>,
 
     /// Profile guests: `perfmap` tells `perf` where their functions are, in /tmp/perf-PID.map; `guest,FILE` writes a
     /// profile for profiler.firefox.com, sampled every --slice, by default to wasmtime-guest-profile.json
@@ -114,6 +131,13 @@ impl Tuning {
         if args.debug_info {
             tuning.set(|config| {
                 config.debug_info(true);
+            });
+        }
+        if let Some(tier) = args.tier {
+            tuning.tier = Some(match tier {
+                TierArg::Auto => Tier::Auto,
+                TierArg::Baseline => Tier::Baseline,
+                TierArg::Optimized => Tier::Optimized,
             });
         }
         match &args.profile {

@@ -162,6 +162,7 @@ pub use engine::inspection::{Inspection, Precompiled};
 pub use engine::load::read_component;
 pub use engine::one_run::instances_for;
 pub use engine::profile::{PoolScan, Profile};
+pub use engine::tier::Tier;
 pub use host::builder::HostBuilder;
 pub use host::handle::Host;
 pub use host::loader::Loader;

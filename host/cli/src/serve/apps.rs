@@ -15,6 +15,8 @@ const TRIAL: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy)]
 pub(super) struct Settings {
     pub(super) allow_precompiled: bool,
+    /// Whether what is compiled is cached.
+    pub(super) is_kept: bool,
     pub(super) body_timeout: Duration,
     pub(super) quiet_errors: bool,
     pub(super) log_prefix: LogPrefix,
@@ -194,6 +196,7 @@ impl Apps {
             bytes,
             allow_precompiled,
             serves,
+            self.settings.is_kept,
         )?;
         plan.grants
             .check(&component)

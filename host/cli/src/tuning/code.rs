@@ -3,8 +3,8 @@
 use super::settings::Tuning;
 use crate::keys::{Group, Key, always, required};
 use crate::units::{count, switch};
-use hart_host::PoolScan;
 use hart_host::wasmtime::{Config, Inlining, OptLevel, RegallocAlgorithm};
+use hart_host::{PoolScan, Tier};
 
 const POOL: &str = "its pools are laid out by --pool, --instances and -W max-memory";
 const GC_HEAP: &str = "a heap that is collected is a memory of the pool; -W max-memory limits it";
@@ -183,14 +183,16 @@ pub(crate) fn codegen() -> Group<Tuning> {
         keys: vec![
             key(
                 "compiler",
-                "cranelift",
-                "cranelift",
-                "The compiler: Cranelift.",
-                |_, value| match required(value)? {
-                    "cranelift" => Ok(()),
-                    other => Err(format!(
-                        "there is no `{other}` here; -O opt-level=0 compiles soonest"
-                    )),
+                "cranelift|winch",
+                "both",
+                "The compiler: the same as --tier optimized or baseline.",
+                |tuning, value| {
+                    tuning.tier = Some(match required(value)? {
+                        "cranelift" => Tier::Optimized,
+                        "winch" => Tier::Baseline,
+                        other => return Err(format!("`{other}` is neither cranelift nor winch")),
+                    });
+                    Ok(())
                 },
             ),
             key(

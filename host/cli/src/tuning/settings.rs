@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::units::switch;
 use hart_host::wasmtime::Config;
-use hart_host::{HostBuilder, PoolScan};
+use hart_host::{HostBuilder, PoolScan, Tier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ pub(crate) struct Tuning {
     settings: Vec<Setting>,
     pub(super) pool_scan: Option<PoolScan>,
     pub(super) wasm_stack: Option<usize>,
+    pub(super) tier: Option<Tier>,
     /// Where a profile of guests is to go.
     pub(super) profile: Option<PathBuf>,
     /// That nothing is cached.
@@ -28,6 +29,7 @@ impl Tuning {
         self.settings.extend(other.settings);
         self.pool_scan = other.pool_scan.or(self.pool_scan);
         self.wasm_stack = other.wasm_stack.or(self.wasm_stack);
+        self.tier = other.tier.or(self.tier);
         self.profile = other.profile.or(self.profile);
         self.no_cache |= other.no_cache;
         self
@@ -53,7 +55,10 @@ impl Tuning {
 
     /// Whether nothing was said.
     pub(crate) fn is_empty(&self) -> bool {
-        self.settings.is_empty() && self.pool_scan.is_none() && self.wasm_stack.is_none()
+        self.settings.is_empty()
+            && self.pool_scan.is_none()
+            && self.wasm_stack.is_none()
+            && self.tier.is_none()
     }
 
     /// Where a profile of guests is to go.
@@ -79,6 +84,11 @@ impl Tuning {
         self.no_cache
     }
 
+    /// Whether what loads leave to be optimized is kept, and found by the next one.
+    pub(crate) fn is_auto(&self) -> bool {
+        matches!(self.tier, None | Some(Tier::Auto))
+    }
+
     /// A host with these settings.
     pub(crate) fn apply(self, mut builder: HostBuilder) -> HostBuilder {
         if let Some(scan) = self.pool_scan {
@@ -86,6 +96,9 @@ impl Tuning {
         }
         if let Some(bytes) = self.wasm_stack {
             builder = builder.wasm_stack(bytes);
+        }
+        if let Some(tier) = self.tier {
+            builder = builder.tier(tier);
         }
         if self.profile.is_some() {
             // Files and lines would be looked up for each sample.

@@ -116,6 +116,8 @@ pub struct RunStats {
     pub output_bytes: u64,
     /// Tasks that ran in an instance which another task had used before.
     pub reused: u64,
+    /// Instances that were made of [baseline](crate::Tier::Baseline) code.
+    pub baseline: u64,
 }
 
 /// What the groups of a tenant hold and have used together. From [`Tenant::stats`](crate::Tenant::stats).

@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-pub(crate) use entries::{Entries, Key};
+pub(crate) use entries::{Digest, Entries, Key};
 use owner::check_owner;
 
 /// Where compiled code is kept.

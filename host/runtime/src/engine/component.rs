@@ -1,11 +1,13 @@
 //! A component that is ready to run.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker, Type};
 
+use crate::base::sync::lock;
+use crate::engine::compile::LoadCanceller;
 use crate::engine::module::names as module_names;
 use crate::engine::slots::{Kind, Needs};
 
@@ -17,6 +19,52 @@ pub(crate) const PAGE: u64 = 64 << 10;
 pub struct Linked<S: 'static> {
     linked: Arc<InstancePre<S>>,
     interface: Arc<Interface>,
+    /// Of baseline code that is being optimized.
+    later: Option<Arc<Later<S>>>,
+}
+
+/// The code that takes the place of baseline code. Nobody needs it once the component is gone.
+pub(crate) struct Later<S: 'static> {
+    code: OnceLock<Linked<S>>,
+    is_over: Mutex<bool>,
+    /// Notified when that has changed.
+    changed: Condvar,
+    pub(crate) canceller: LoadCanceller,
+}
+
+impl<S> Later<S> {
+    fn new() -> Self {
+        Self {
+            code: OnceLock::new(),
+            is_over: Mutex::new(false),
+            changed: Condvar::new(),
+            canceller: LoadCanceller::default(),
+        }
+    }
+
+    /// It is there, or it will never be. Called once.
+    pub(crate) fn finish(&self, code: Option<Linked<S>>) {
+        if let Some(code) = code {
+            // Nobody else sets it.
+            let _ = self.code.set(code);
+        }
+        *lock(&self.is_over) = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut is_over = lock(&self.is_over);
+        while !*is_over {
+            let waited = self.changed.wait(is_over);
+            is_over = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl<S> Drop for Later<S> {
+    fn drop(&mut self) {
+        self.canceller.cancel();
+    }
 }
 
 impl<S> Clone for Linked<S> {
@@ -24,12 +72,15 @@ impl<S> Clone for Linked<S> {
         Self {
             linked: self.linked.clone(),
             interface: self.interface.clone(),
+            later: self.later.clone(),
         }
     }
 }
 
 /// What a component has and takes, whatever its stores hold.
 pub(crate) struct Interface {
+    /// Whether its code is baseline code.
+    is_baseline: bool,
     /// Slots of the pool that an instance takes.
     slots: u64,
     /// Bytes that an instance begins with, at most: of linear memory and of bookkeeping.
@@ -58,7 +109,7 @@ pub(crate) struct Function {
 }
 
 impl Interface {
-    fn new(component: &component::Component, kind: Kind, needs: Needs) -> Self {
+    fn new(component: &component::Component, kind: Kind, needs: Needs, is_baseline: bool) -> Self {
         let bookkeeping = needs.bookkeeping.saturating_sub(SMALL_BOOKKEEPING);
         let (indices, functions): (Vec<_>, Vec<_>) = exports(component)
             .into_iter()
@@ -80,6 +131,7 @@ impl Interface {
             .unwrap_or(0)
             .saturating_mul(PAGE);
         Self {
+            is_baseline,
             commands: ["wasi:cli/run@0.2.", "wasi:cli/run@0.3."]
                 .map(|interface| in_interface(interface, "#run")),
             entries: in_interface("hart:exec/entry-async@0.1.", "#run")
@@ -93,6 +145,11 @@ impl Interface {
             functions,
             indices,
         }
+    }
+
+    /// Whether this is baseline code, of a component that may have better code by now.
+    pub(crate) fn is_baseline(&self) -> bool {
+        self.is_baseline
     }
 
     /// Slots of a pool that an instance takes.
@@ -159,11 +216,25 @@ impl<S> Linked<S> {
         linker: &Linker<S>,
         kind: Kind,
         needs: Needs,
+        is_baseline: bool,
     ) -> wasmtime::Result<Self> {
         Ok(Self {
             linked: Arc::new(linker.instantiate_pre(component)?),
-            interface: Arc::new(Interface::new(component, kind, needs)),
+            interface: Arc::new(Interface::new(component, kind, needs, is_baseline)),
+            later: None,
         })
+    }
+
+    /// Other code is to take the place of this.
+    pub(crate) fn improves(&mut self) -> &Arc<Later<S>> {
+        self.later.insert(Arc::new(Later::new()))
+    }
+
+    /// What a task that starts now runs. It has the same functions, in the same order, but wasmtime's indices of them are
+    /// others.
+    pub(crate) fn newest(&self) -> &Self {
+        let later = self.later.as_ref().and_then(|later| later.code.get());
+        later.unwrap_or(self)
     }
 
     pub(crate) fn pre(&self) -> &InstancePre<S> {
@@ -207,9 +278,24 @@ impl<S> Linked<S> {
         self.interface.invocable()
     }
 
-    /// wasmtime's own component.
+    /// Whether a task that starts now runs [baseline](crate::Tier::Baseline) code.
+    pub fn is_baseline(&self) -> bool {
+        self.newest().interface.is_baseline
+    }
+
+    /// Waits while [optimized](crate::Tier::Auto) code is made for it, if that is so: until it is there, or cannot be had.
+    pub fn wait_optimized(&self) {
+        if let Some(later) = &self.later {
+            later.wait();
+        }
+    }
+
+    /// wasmtime's own component: the code that a task which starts now runs.
+    ///
+    /// While that is [baseline](Self::is_baseline) code, optimized code may take its place at any time, and indices of
+    /// exports that were made of one are not found in instances of the other. Names are.
     pub fn as_wasmtime(&self) -> &component::Component {
-        self.linked.component()
+        self.newest().linked.component()
     }
 }
 

@@ -12,6 +12,7 @@ use wasmtime::{
 use crate::base::error::BuildError;
 use crate::base::setting::{Setting, size};
 use crate::base::stats::PoolStats;
+use crate::engine::baseline::Baseline;
 use crate::engine::dense::{Dense, Guards, Layout};
 use crate::engine::keep::Keep;
 use crate::engine::plan::{self, Beside, Bounds, Plan};
@@ -96,6 +97,8 @@ pub(crate) struct Pool {
     /// How large what is loaded may be.
     pub(crate) bounds: Bounds,
     pub(crate) settings: Vec<Setting>,
+    /// What compiles code that is there sooner.
+    pub(crate) baseline: Baseline,
     /// Where memories and stacks are, in the dense profile.
     dense: Option<Dense>,
     /// What the pool may come to use, out of the process's budget.
@@ -145,6 +148,10 @@ impl Pool {
         // Before the pool is there, so that two that are made at once do not both see the same room.
         let mut reservation = Reservation::new(plan.mappings, plan.bytes, keep.bytes);
         let mut config = config(wanted, kind, &plan);
+        let baseline = match wanted.deterministic {
+            Deterministic::No => Baseline::new(&config, wanted.preemption),
+            Deterministic::Yes => Baseline::none(),
+        };
         let mut dense = None;
         match plan.dense {
             None => {
@@ -191,6 +198,7 @@ impl Pool {
             slots: u64::from(plan.slots),
             bounds: plan.bounds,
             settings: plan.settings,
+            baseline,
             dense,
             _reservation: reservation,
         })

@@ -33,6 +33,8 @@ pub(crate) struct Header {
     pub(crate) preemption: &'static str,
     /// Whether it may spawn tasks.
     pub(crate) spawns: bool,
+    /// Whether it is [baseline](super::baseline) code.
+    pub(crate) is_baseline: bool,
     pub(crate) needs: Needs,
     /// See [`one_run`](super::one_run).
     pub(crate) one_run: Option<u64>,
@@ -61,6 +63,7 @@ impl Header {
                 .unwrap_or(u8::MAX),
         );
         file.push(u8::from(self.spawns));
+        file.push(u8::from(self.is_baseline));
         file.resize(16, 0);
         file.extend(instances.to_le_bytes());
         file.extend(bookkeeping.to_le_bytes());
@@ -122,6 +125,7 @@ pub(crate) fn read(file: &[u8]) -> Result<(Header, &[u8]), LoadError> {
         },
         preemption,
         spawns: start[12] != 0,
+        is_baseline: start[13] != 0,
         needs: Needs {
             heap: start[9] != 0,
             instances: number(16),
@@ -146,6 +150,7 @@ mod tests {
                     profile,
                     preemption: if heap { "fuel" } else { "none" },
                     spawns: !heap,
+                    is_baseline: heap,
                     needs: Needs {
                         instances: 3,
                         heap,
@@ -164,6 +169,7 @@ mod tests {
             profile: Profile::Fast,
             preemption: "epoch",
             spawns: false,
+            is_baseline: false,
             needs: Needs {
                 instances: 1,
                 heap: false,

@@ -8,7 +8,10 @@
 //! 4. Code that was [kept](super::cache) is used.
 //! 5. Its code is read, and what takes too much to [compile](super::cost) is refused. Of a large component the
 //!    [imports](super::skeleton) are looked at.
-//! 6. It is [compiled](super::compile), on threads of its own and never on a worker, and linked.
+//! 6. It is [compiled](super::compile), on threads of its own and never on a worker, and linked. A large one is compiled
+//!    twice: for [now](super::baseline), and, while that runs, to be [fast](super::optimize).
+
+mod code;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -19,7 +22,7 @@ use wasmtime::{Engine, Precompiled};
 
 use crate::base::text;
 use crate::engine::analysis::{Uses, is_wasi_03};
-use crate::engine::cache::{Entries, Key};
+use crate::engine::cache::Entries;
 use crate::engine::compile::Patience;
 use crate::engine::component::{Linked, PAGE};
 use crate::engine::config::Pool;
@@ -34,8 +37,8 @@ use crate::engine::parse;
 use crate::engine::plan::Bounds;
 use crate::engine::profile::Profile;
 use crate::engine::size_error;
-use crate::engine::skeleton;
 use crate::engine::slots::{Kind, MEMORIES_PER_MODULE, Needs, TABLES_PER_MODULE};
+use crate::engine::tier::Tier;
 use crate::sched::preemption::Preemption;
 
 /// The most bytes that are read and compiled.
@@ -63,6 +66,7 @@ pub(crate) struct How<'a> {
     pub(crate) max_memory: u64,
     /// Others are served meanwhile, and go first.
     pub(crate) background: bool,
+    pub(crate) tier: Tier,
     pub(crate) cache: Option<&'a Entries>,
 }
 
@@ -138,39 +142,7 @@ impl<'a> Unloaded<'a> {
         linker: &Linker<S>,
     ) -> Result<Linked<S>, LoadError> {
         self.check_sizes(pool.bounds)?;
-        let component = self.compiled(&pool.engine, how, linker)?;
-        Linked::new(&component, linker, pool.kind, self.needs()).map_err(unlinkable)
-    }
-
-    /// Steps 3 to 6, without the last link.
-    fn compiled<S: 'static>(
-        &self,
-        engine: &Engine,
-        how: How<'_>,
-        linker: &Linker<S>,
-    ) -> Result<component::Component, LoadError> {
-        let key = how
-            .cache
-            .map(|cache| (cache, Key::new(engine, &self.binary)));
-        if let Some((cache, key)) = &key
-            && let Some(component) = kept(engine, cache, key)
-        {
-            return Ok(component);
-        }
-        let cost = Cost::of(&self.binary)?;
-        let threads = self.threads(&cost, how)?;
-        if cost.code() >= LONG {
-            self.check_imports(engine, how, linker)?;
-        }
-        let Some((cache, key)) = key else {
-            let (theirs, binary) = (engine.clone(), self.binary.to_vec());
-            let compile = move || component::Component::from_binary(&theirs, &binary);
-            return guarded(how.patience.wait(threads, how.background, compile)?);
-        };
-        let code = self.code(engine, how, threads)?;
-        cache.keep(&key, &code);
-        // SAFETY: compiled just now, by this engine.
-        unsafe { component::Component::deserialize(engine, &code) }.map_err(|error| invalid(&error))
+        self.linked(pool, how, linker)
     }
 
     /// Compiles it to native code.
@@ -182,36 +154,18 @@ impl<'a> Unloaded<'a> {
         how: How<'_>,
     ) -> Result<Vec<u8>, LoadError> {
         self.check_sizes(pool.bounds)?;
-        let threads = self.threads(&Cost::of(&self.binary)?, how)?;
-        let code = self.code(&pool.engine, how, threads)?;
+        let (code, is_baseline) = self.code(pool, how)?;
         let (kind, needs) = (self.kind(), self.needs());
         let header = Header {
             kind,
             profile,
             preemption: preemption.mode(),
             spawns: self.uses.spawns(),
+            is_baseline,
             needs,
             one_run: one_run::slots(kind, &self.uses, self.footprint, needs),
         };
         Ok(header.write(&code))
-    }
-
-    fn code(&self, engine: &Engine, how: How<'_>, threads: usize) -> Result<Vec<u8>, LoadError> {
-        let (theirs, binary) = (engine.clone(), self.binary.to_vec());
-        let compile = move || theirs.precompile_component(&binary);
-        guarded(how.patience.wait(threads, how.background, compile)?)
-    }
-
-    /// On how many threads it may be compiled.
-    fn threads(&self, cost: &Cost, how: How<'_>) -> Result<usize, LoadError> {
-        let length = self.binary.len() as u64;
-        let threads = cost.threads(length, self.footprint.steps, how.max_memory)?;
-        let most = if how.background {
-            cost::cores().div_ceil(2)
-        } else {
-            threads
-        };
-        Ok(threads.min(most))
     }
 
     /// Refuses what the pool has no room for.
@@ -224,31 +178,6 @@ impl<'a> Unloaded<'a> {
             return Err(LoadError::TooBig(size_error::table(table, bounds.table)));
         }
         Ok(())
-    }
-
-    /// Refuses what has imports that nobody provides.
-    fn check_imports<S: 'static>(
-        &self,
-        engine: &Engine,
-        how: How<'_>,
-        linker: &Linker<S>,
-    ) -> Result<(), LoadError> {
-        let Some(skeleton) = skeleton::of(&self.binary) else {
-            return Ok(());
-        };
-        let engine = engine.clone();
-        let compile = move || component::Component::from_binary(&engine, &skeleton);
-        match how.patience.wait(1, how.background, compile)? {
-            Ok(skeleton) => linker
-                .instantiate_pre(&skeleton)
-                .map(drop)
-                .map_err(unlinkable),
-            // It may be the skeleton's own fault.
-            Err(error) => {
-                tracing::debug!("imports cannot be looked at first: {error:#}");
-                Ok(())
-            }
-        }
     }
 
     /// Reads it, and says what these bytes are, if not a component that this host runs. Returns where sections of names
@@ -311,24 +240,6 @@ impl<'a> Unloaded<'a> {
     }
 }
 
-/// What the cache has, if that can be used.
-fn kept(engine: &Engine, cache: &Entries, key: &Key) -> Option<component::Component> {
-    let code = cache.find(key)?;
-    // SAFETY: the entry is what `precompile_component` has made of these bytes with these settings: it says so, and
-    // nobody but us can write to the directory, or has written the file. The checksum finds accidents.
-    match unsafe { component::Component::deserialize(engine, &code) } {
-        Ok(component) => Some(component),
-        Err(error) => {
-            tracing::warn!("what the cache has cannot be used: {error:#}");
-            None
-        }
-    }
-}
-
-fn guarded<T>(compiled: wasmtime::Result<T>) -> Result<T, LoadError> {
-    compiled.map_err(|error| invalid(&error))
-}
-
 /// Loads native code.
 ///
 /// # Safety
@@ -338,7 +249,7 @@ fn guarded<T>(compiled: wasmtime::Result<T>) -> Result<T, LoadError> {
 pub(crate) unsafe fn load_precompiled<S: 'static>(
     pool: &Pool,
     linker: &Linker<S>,
-    needs: Needs,
+    header: Header,
     code: &[u8],
 ) -> Result<Linked<S>, LoadError> {
     match Engine::detect_precompiled(code) {
@@ -348,7 +259,14 @@ pub(crate) unsafe fn load_precompiled<S: 'static>(
     // SAFETY: the caller promises that the bytes come from `Unloaded::precompile`, unchanged.
     let component = unsafe { component::Component::deserialize(&pool.engine, code) }
         .map_err(|error| LoadError::Incompatible(text::line(&format!("{error:#}"))))?;
-    Linked::new(&component, linker, pool.kind, needs).map_err(unlinkable)
+    Linked::new(
+        &component,
+        linker,
+        pool.kind,
+        header.needs,
+        header.is_baseline,
+    )
+    .map_err(unlinkable)
 }
 
 /// Accepts binary components and turns text into them.

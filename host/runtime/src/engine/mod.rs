@@ -3,6 +3,7 @@
 //! May use [`base`](crate::base), [`quota`](crate::quota) and [`sched`](crate::sched).
 
 pub(crate) mod analysis;
+pub(crate) mod baseline;
 pub(crate) mod cache;
 pub(crate) mod compile;
 pub(crate) mod component;
@@ -18,6 +19,7 @@ pub(crate) mod keep;
 pub(crate) mod load;
 pub(crate) mod module;
 pub(crate) mod one_run;
+pub(crate) mod optimize;
 pub(crate) mod parse;
 pub(crate) mod plan;
 pub(crate) mod profile;
@@ -25,4 +27,5 @@ pub(crate) mod room;
 pub(crate) mod size_error;
 pub(crate) mod skeleton;
 pub(crate) mod slots;
+pub(crate) mod tier;
 pub(crate) mod wave;

@@ -13,6 +13,7 @@ use crate::engine::cache::{self, Cache};
 use crate::engine::config::{self, Deterministic, OwnConfig, Wanted};
 use crate::engine::profile::{PoolScan, Profile};
 use crate::engine::slots::{self, Kind};
+use crate::engine::tier::Tier;
 use crate::host::backend::{Backend, Blueprint, Imports};
 use crate::host::handle::{Handle, Host, HostInner, RunData};
 use crate::instance::events::{Hooks, OwnHook};
@@ -40,6 +41,7 @@ pub struct HostBuilder<T: 'static = ()> {
     wasm_stack: usize,
     scan: PoolScan,
     cache: Cache,
+    tier: Tier,
     memory_reserve: Option<u64>,
     available_memory: Option<Available>,
     backtrace_details: bool,
@@ -122,6 +124,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             wasm_stack: config::WASM_STACK,
             scan: PoolScan::default(),
             cache: Cache::default(),
+            tier: Tier::default(),
             memory_reserve: None,
             available_memory: None,
             backtrace_details: false,
@@ -210,6 +213,13 @@ impl<T: Send + 'static> HostBuilder<T> {
     /// Where compiled code is kept, so that it is not compiled again. Default: nowhere.
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = cache;
+        self
+    }
+
+    /// Which code components run that are loaded with no other word ([`Loader::tier`](crate::Loader::tier)).
+    /// Default: [`Tier::Auto`].
+    pub fn tier(mut self, tier: Tier) -> Self {
+        self.tier = tier;
         self
     }
 
@@ -396,6 +406,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             making: Mutex::new(()),
             cache: cache::open(&self.cache),
             guarded: cache::to_be_guarded(&self.cache),
+            tier: self.tier,
             blueprint,
             pressure,
             preemption: self.preemption,

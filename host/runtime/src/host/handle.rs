@@ -11,6 +11,7 @@ use crate::base::sync::lock;
 use crate::engine::cache;
 use crate::engine::error::LoadError;
 use crate::engine::slots::Kind;
+use crate::engine::tier::Tier;
 use crate::host::backend::{self, Backend, Blueprint};
 use crate::instance::ended::Ended;
 use crate::instance::ending::finish;
@@ -98,6 +99,8 @@ pub(crate) struct HostInner<T: 'static> {
     pub(crate) cache: Option<cache::Entries>,
     /// A directory with such code, into which no guest may write.
     pub(crate) guarded: Option<std::path::PathBuf>,
+    /// Which code components run, where a load does not say.
+    pub(crate) tier: Tier,
     pub(crate) blueprint: Blueprint<T>,
     pub(crate) pressure: Arc<Pressure>,
     pub(crate) preemption: Preemption,

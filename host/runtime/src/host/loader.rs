@@ -12,6 +12,7 @@ use crate::engine::compile::{LoadCanceller, Patience};
 use crate::engine::error::LoadError;
 use crate::engine::header;
 use crate::engine::load::{self, How, Unloaded, read_component};
+use crate::engine::tier::Tier;
 use crate::host::handle::Host;
 use crate::instance::store::{Component, GuestState};
 use crate::sched::priority;
@@ -51,6 +52,7 @@ pub struct Loader<'a, T: 'static = ()> {
     max_memory: u64,
     background: bool,
     core_modules: bool,
+    tier: Tier,
     canceller: LoadCanceller,
 }
 
@@ -69,6 +71,7 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
             max_memory: Loader::MAX_MEMORY,
             background: false,
             core_modules: false,
+            tier: host.inner().tier,
             canceller: LoadCanceller::default(),
         }
     }
@@ -126,6 +129,22 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
         self
     }
 
+    /// Which code the component runs. By default what [`HostBuilder::tier`](crate::HostBuilder::tier) says.
+    ///
+    /// ```
+    /// use hart_host::{Cache, Host, Tier};
+    ///
+    /// let host = Host::builder().cache(Cache::Off).build()?;
+    /// let component = host.loader().tier(Tier::Baseline).load(b"(component)")?;
+    /// assert!(component.is_baseline());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn tier(mut self, tier: Tier) -> Self {
+        self.tier = tier;
+        self
+    }
+
     /// What cancels loads of this loader, from another thread.
     ///
     /// ```
@@ -154,6 +173,7 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
             patience,
             max_memory: self.max_memory,
             background: self.background,
+            tier: self.tier,
             cache: self.host.inner().cache.as_ref(),
         }
     }
@@ -187,7 +207,7 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
         let bytes = bytes.into();
         let host = self.host.clone();
         let (timeout, max_memory) = (self.timeout, self.max_memory);
-        let (background, core_modules) = (self.background, self.core_modules);
+        let (background, core_modules, tier) = (self.background, self.core_modules, self.tier);
         let canceller = self.canceller.clone();
         let (sender, loaded) = oneshot::channel();
         let load = move || {
@@ -200,6 +220,7 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
                 max_memory,
                 background,
                 core_modules,
+                tier,
                 canceller,
             };
             // Nobody waits for it any more.
@@ -265,6 +286,7 @@ impl<T> fmt::Debug for Loader<'_, T> {
             .field("max_memory", &self.max_memory)
             .field("background", &self.background)
             .field("core_modules", &self.core_modules)
+            .field("tier", &self.tier)
             .finish_non_exhaustive()
     }
 }
@@ -410,7 +432,7 @@ impl<T: Send + 'static> Host<T> {
         }
         let site = inner.site(header.kind)?;
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { load::load_precompiled(&site.pool, &site.linker, header.needs, code) }
+        unsafe { load::load_precompiled(&site.pool, &site.linker, header, code) }
     }
 
     fn open(&self) -> Result<(), LoadError> {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use wasmtime::component::{ComponentExportIndex, Instance, Val};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use crate::base::contained::Contained;
+use crate::engine::component::Interface;
 use crate::instance::admission::{self, Refused, SlotGuard};
 use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, kill};
@@ -293,11 +295,21 @@ async fn instantiate<T: Send + 'static>(
     let control = &guest.control;
     let failed = |error: wasmtime::Error| Ended::from_error(error, control, false);
     let clock = &guest.run.runtime.clock;
-    let pre = program.component.pre();
+    // One of the two throughout: better code may come meanwhile.
+    let code = program.component.newest();
+    let pre = code.pre();
+    if code.interface().is_baseline() {
+        guest.run.account.baseline.fetch_add(1, Ordering::Relaxed);
+    }
     let mut until = None;
     let mut is_late = || clock.now() >= *until.get_or_insert_with(|| clock.now() + PATIENCE);
     loop {
-        let state = GuestState::new(guest.clone(), program.clone(), data);
+        let state = GuestState::new(
+            guest.clone(),
+            program.clone(),
+            code.interface().clone(),
+            data,
+        );
         let mut store = Store::try_new(pre.engine(), state).map_err(failed)?;
         prepare(guest, &mut store)?;
         // What wasmtime is about to take for it is in no linear memory, and no limiter of its is asked.
@@ -323,7 +335,9 @@ async fn enter<T: Send + 'static>(
 ) -> Result<Ended, Ended> {
     let control = guest.control.clone();
     let failed = |error: wasmtime::Error| Ended::from_error(error, &control, false);
-    let index = |function| guest.run.interface.index(function);
+    // That of the code which the instance is of: the run may have begun with other code.
+    let interface = store.data().interface().clone();
+    let index = |function| interface.index(function);
     match work {
         Work::Command(function) => command(store, &instance, index(function))
             .await
@@ -338,7 +352,7 @@ async fn enter<T: Send + 'static>(
                 .map(Ended::Results)
                 .map_err(failed)
         }
-        Work::Entry { entry, input } => task(store, &instance, guest, entry, input)
+        Work::Entry { entry, input } => task(store, &instance, &interface, entry, input)
             .await
             .map_err(failed),
     }
@@ -351,12 +365,11 @@ const NO_SUCH_TASK: u8 = 2;
 async fn task<S: Send + 'static>(
     store: &mut Store<S>,
     instance: &Instance,
-    guest: &Guest,
+    interface: &Interface,
     entry: String,
     input: Vec<u8>,
 ) -> wasmtime::Result<Ended> {
     let mut unknown = None;
-    let interface = &guest.run.interface;
     for function in interface.entries() {
         let index = interface.index(*function);
         let run = instance

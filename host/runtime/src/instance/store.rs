@@ -8,7 +8,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use crate::engine::component::Linked;
+use crate::engine::component::{Interface, Linked};
 use crate::instance::granted::TaskGrants;
 use crate::instance::guest::Guest;
 use crate::instance::handles::Handles;
@@ -41,6 +41,8 @@ pub struct GuestState<T: 'static = ()> {
     grants: TaskGrants,
     guest: Arc<Guest>,
     program: Arc<Program<Self, T>>,
+    /// Of the code that the store's instance is of.
+    interface: Arc<Interface>,
     /// How many runs it was for, this one included.
     uses: u32,
     /// The instance's, where instances have one.
@@ -60,7 +62,12 @@ pub struct GuestParts<'a, T> {
 }
 
 impl<T: 'static> GuestState<T> {
-    pub(crate) fn new(guest: Arc<Guest>, program: Arc<Program<Self, T>>, data: T) -> Self {
+    pub(crate) fn new(
+        guest: Arc<Guest>,
+        program: Arc<Program<Self, T>>,
+        interface: Arc<Interface>,
+        data: T,
+    ) -> Self {
         let run = &guest.run;
         let number = run.recipe.number();
         Self {
@@ -73,6 +80,7 @@ impl<T: 'static> GuestState<T> {
             grants: TaskGrants::default(),
             guest,
             program,
+            interface,
             uses: 1,
             number,
             data,
@@ -208,6 +216,11 @@ impl<T: 'static> GuestState<T> {
 
     pub(crate) fn guest(&self) -> &Arc<Guest> {
         &self.guest
+    }
+
+    /// Of the code that the store's instance is of.
+    pub(crate) fn interface(&self) -> &Arc<Interface> {
+        &self.interface
     }
 
     pub(crate) fn program(&self) -> &Arc<Program<Self, T>> {

@@ -57,6 +57,7 @@ pub(crate) struct Account {
     killed: OnceLock<Kill>,
     /// Tasks that ran in an instance which had been used before.
     pub(crate) reused: AtomicU64,
+    pub(crate) baseline: AtomicU64,
     /// Bytes that are held for instances which nobody uses.
     spare: AtomicU64,
     /// How long its guests waited to go on after they were preempted, nanoseconds.
@@ -159,6 +160,7 @@ impl Account {
             files: read(&self.files),
             output_bytes: read(&self.output),
             reused: read(&self.reused),
+            baseline: read(&self.baseline),
         }
     }
 
@@ -187,6 +189,7 @@ impl Account {
             output: AtomicU64::new(0),
             killed: OnceLock::new(),
             reused: AtomicU64::new(0),
+            baseline: AtomicU64::new(0),
             spare: AtomicU64::new(0),
             preempted: AtomicU64::new(0),
             handles: AtomicU64::new(0),

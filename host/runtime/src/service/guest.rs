@@ -1,12 +1,13 @@
 //! How a guest is given a request: by the handlers of WASI 0.2 and 0.3.
 
 use std::future::poll_fn;
+use std::sync::OnceLock;
 
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Request, Uri};
 use wasmtime::Store;
-use wasmtime::component::Instance;
+use wasmtime::component::{Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme as Scheme02;
 use wasmtime_wasi_http::p3::{self, bindings::ServiceIndices};
@@ -16,7 +17,15 @@ use super::exchange::Reply;
 use crate::instance::store::{Component, GuestState};
 
 /// What of a component takes requests.
-pub(super) enum Handler {
+pub(super) struct Handler {
+    /// In the code that there was first.
+    first: Indices,
+    first_is_baseline: bool,
+    /// In the code that took its place.
+    later: OnceLock<Indices>,
+}
+
+enum Indices {
     /// `wasi:http/incoming-handler` of WASI 0.2.
     Wasi02(ProxyIndices),
     /// `wasi:http/handler` of WASI 0.3.
@@ -26,15 +35,16 @@ pub(super) enum Handler {
 impl Handler {
     /// That of `component`, if it has one. Where it has both, that of 0.3.
     pub(super) fn of<T: Send + 'static>(component: &Component<T>) -> Option<Self> {
-        let pre = component.pre();
-        let wasi03 = ServiceIndices::new(pre).map(Self::Wasi03);
-        wasi03
-            .or_else(|_| ProxyIndices::new(pre).map(Self::Wasi02))
-            .ok()
+        let code = component.newest();
+        Some(Self {
+            first: Indices::of(code.pre()).ok()?,
+            first_is_baseline: code.interface().is_baseline(),
+            later: OnceLock::new(),
+        })
     }
 
     pub(super) fn is_wasi03(&self) -> bool {
-        matches!(self, Self::Wasi03(_))
+        matches!(self.first, Indices::Wasi03(_))
     }
 
     /// Gives the guest `request`; returns once it has nothing left to do for it.
@@ -45,10 +55,26 @@ impl Handler {
         request: Request<WasiBody>,
         reply: Reply,
     ) -> wasmtime::Result<()> {
-        match self {
-            Self::Wasi02(proxy) => handle02(proxy, store, instance, request, reply).await,
-            Self::Wasi03(service) => handle03(service, store, instance, request, reply).await,
+        let is_baseline = store.data().interface().is_baseline();
+        let indices = if is_baseline == self.first_is_baseline {
+            &self.first
+        } else if let Some(later) = self.later.get() {
+            later
+        } else {
+            let later = Indices::of(&instance.instance_pre(&*store))?;
+            self.later.get_or_init(|| later)
+        };
+        match indices {
+            Indices::Wasi02(proxy) => handle02(proxy, store, instance, request, reply).await,
+            Indices::Wasi03(service) => handle03(service, store, instance, request, reply).await,
         }
+    }
+}
+
+impl Indices {
+    fn of<T: Send + 'static>(pre: &InstancePre<GuestState<T>>) -> wasmtime::Result<Self> {
+        let wasi03 = ServiceIndices::new(pre).map(Self::Wasi03);
+        wasi03.or_else(|_| ProxyIndices::new(pre).map(Self::Wasi02))
     }
 }
 

@@ -42,4 +42,5 @@ mod stdio;
 mod stuck;
 mod support;
 mod tasks;
+mod tiers;
 mod woken;

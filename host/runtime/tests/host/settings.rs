@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     admission, budget, builders, cache, capability, config, data, dense, ends, events, files,
     handles, inner_runs, isolation, layers, limits, live, live_concurrent, loading, pool,
-    preemption, replicas, stdio, tasks,
+    preemption, replicas, stdio, tasks, tiers,
 };
 
 /// A builder, methods of it, and a test that sees what they do.
@@ -51,6 +51,7 @@ const SETTINGS: &[Row] = &[
         &["cache"],
         cache::an_entry_that_cannot_be_used_is_made_anew,
     ),
+    ("HostBuilder", &["tier"], tiers::limits_hold_in_both),
     (
         "HostBuilder",
         &["memory_reserve", "available_memory"],
@@ -242,6 +243,7 @@ const SETTINGS: &[Row] = &[
     ("Call", &["cpu"], live::calls_have_budgets_of_cpu_time),
     ("Call", &["wall"], live::calls_have_limits_of_time),
     ("Loader", &["timeout"], loading::a_load_can_be_ended),
+    ("Loader", &["tier"], tiers::the_cache_has_both),
     (
         "Loader",
         &["background"],

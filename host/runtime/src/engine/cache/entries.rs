@@ -27,7 +27,7 @@ use wasmtime::Engine;
 use crate::engine::cache::owner::check_owner;
 
 /// What else a name depends on: how an entry is written.
-const FORMAT: &[u8] = b"key, crc32, code";
+const FORMAT: &[u8] = b"key, crc32, code; settings, digest";
 /// Bytes of a key.
 const KEY: usize = 32;
 /// Bytes that all entries may have. A guess: a thousand small programs, or ten very large ones.
@@ -38,20 +38,32 @@ const LEFT: u64 = MOST / 10 * 7;
 const NOTE: Duration = Duration::from_secs(3600);
 /// A file that is still being written after so long was left behind.
 const ABANDONED: Duration = Duration::from_secs(3600);
+/// How the names begin of files that are locked by who makes the entry. They are empty.
+const LOCK: &str = "making-";
 /// How names of files begin that are being written.
 const UNFINISHED: &str = "unfinished-";
 
 /// Compiled code in a directory that only we can write to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entries {
     pub(crate) directory: PathBuf,
+}
+
+/// What there is of a component in the names of its entries.
+#[derive(Clone, Copy)]
+pub(crate) struct Digest([u8; KEY]);
+
+impl Digest {
+    pub(crate) fn of(binary: &[u8]) -> Self {
+        Self(Sha256::digest(binary).into())
+    }
 }
 
 /// What the code of a component for an engine is kept under.
 pub(crate) struct Key([u8; KEY]);
 
 impl Key {
-    pub(crate) fn new(engine: &Engine, binary: &[u8]) -> Self {
+    pub(crate) fn new(engine: &Engine, digest: &Digest) -> Self {
         struct Settings(Sha256);
         impl Hasher for Settings {
             fn write(&mut self, bytes: &[u8]) {
@@ -66,9 +78,9 @@ impl Key {
         engine.precompile_compatibility_hash().hash(&mut settings);
         let mut all = Sha256::new();
         all.update(FORMAT);
-        // Of a fixed length, so that what follows cannot be taken for a part of it.
+        // Each of a fixed length, so that none can be taken for a part of another.
         all.update(settings.0.finalize());
-        all.update(binary);
+        all.update(digest.0);
         Self(all.finalize().into())
     }
 
@@ -136,6 +148,22 @@ impl Entries {
                 self.directory.display()
             );
         }
+    }
+
+    /// Waits until nobody else makes this entry, in this process or another; they wait until what this returns is dropped.
+    /// `None` where that cannot be had.
+    pub(crate) fn lock(&self, key: &Key) -> Option<Lock> {
+        let path = self.directory.join(format!("{LOCK}{}", key.name()));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            libc::O_NONBLOCK | libc::O_NOFOLLOW,
+        );
+        let file = options.open(&path).ok()?;
+        file.lock().ok()?;
+        Some(Lock { _file: file, path })
     }
 
     fn write(&self, key: &Key, code: &[u8]) -> io::Result<()> {
@@ -214,6 +242,19 @@ impl Entries {
             }
         }
         Ok(())
+    }
+}
+
+/// Held by who makes an entry.
+pub(crate) struct Lock {
+    _file: File,
+    path: PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Who waits for it has it open, and then finds the entry. Who comes after that makes another one.
+        remove(&self.path);
     }
 }
 
