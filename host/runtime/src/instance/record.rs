@@ -127,14 +127,10 @@ impl RunRecord {
         }
         let (stdout, stderr) = self.recipe.captured();
         let stats = self.account.stats(self.id);
-        let returned_error = matches!(ended, Ended::RunFailed);
-        let result = ended.for_owner().map(|(exit_code, results)| Outcome {
-            exit_code,
-            returned_error,
-            results,
+        let result = ended.for_owner(stats).map(|outcome| Outcome {
             stdout,
             stderr,
-            stats,
+            ..outcome
         });
         *lock(&self.state.result) = Some(result);
         let _root = lock(&self.state.root).take();

@@ -13,6 +13,7 @@ mod config;
 mod data;
 mod dense;
 mod ends;
+mod entries;
 mod files;
 mod handles;
 mod host_calls;
