@@ -21,6 +21,7 @@ pub(crate) use setup::explain;
 use std::future::Future as _;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// Instances that a worker's pool has by default: more jobs than that wait for each other.
@@ -77,9 +78,10 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
         .tokio()
         .expect("the host has threads of its own");
     let (worker, connected) = tokio.block_on(async {
-        let connected = connect(&plan.work, "hart work", |event| {
-            let event = event.clone();
-            tokio::task::spawn_blocking(move || log::event("NATS", &event));
+        let is_lost = Arc::<AtomicBool>::default();
+        let connected = connect(&plan.work, "hart work", move |event| {
+            let (event, is_lost) = (event.clone(), is_lost.clone());
+            tokio::task::spawn_blocking(move || log::event(&event, &is_lost));
         })
         .await?;
         for app in &plan.apps {

@@ -5,6 +5,7 @@ use crate::output::{one_line, to_stderr};
 use crate::utc::Time;
 use hart_host::work::async_nats::Event;
 use hart_host::work::{JobRecord, JobStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 /// One object of JSON for a job, with the line's end.
@@ -44,20 +45,26 @@ pub(super) fn record(log: Option<&LineLog>, errors: &LineLog, record: &JobRecord
     }
 }
 
-/// Tells what became of the connection. It may wait for a reader, so it is not called where others wait for it.
-pub(super) fn event(address: &str, event: &Event) {
+/// Tells what became of the connection. `is_lost` is what it was, and is. It may wait for a reader, so it is not called where
+/// others wait for it.
+pub(super) fn event(event: &Event, is_lost: &AtomicBool) {
     let said = match event {
-        Event::Connected => "connected",
+        // The first one is no news.
+        Event::Connected if !is_lost.swap(false, Ordering::Relaxed) => return,
+        Event::Connected => "connected again",
+        Event::Disconnected if is_lost.swap(true, Ordering::Relaxed) => return,
         Event::Disconnected => "the connection is lost; it is tried again, and jobs that run go on",
         Event::LameDuckMode => "the server is about to stop; another one is looked for",
         Event::SlowConsumer(_) => "messages came faster than they were taken, and some are lost",
-        Event::ServerError(error) => return say(address, &error.to_string()),
-        Event::ClientError(error) => return say(address, &error.to_string()),
+        Event::ServerError(error) => return say(&error.to_string()),
+        // One of each attempt to connect.
+        Event::ClientError(_) if is_lost.load(Ordering::Relaxed) => return,
+        Event::ClientError(error) => return say(&error.to_string()),
         Event::Draining | Event::Closed => return,
     };
-    say(address, said);
+    say(said);
 }
 
-fn say(address: &str, what: &str) {
-    to_stderr(&format!("hart: {address}: {}\n", one_line(what)));
+fn say(what: &str) {
+    to_stderr(&format!("hart: NATS: {}\n", one_line(what)));
 }

@@ -6,8 +6,8 @@
 //!    many messages, or ends it with a status that says how many it has not sent. `asked` is what may still come.
 //! 2. Jobs that run and messages that were asked for are never more than the app's concurrency, so a message finds room.
 //!    Only where the server has taken one request for two, as around a reconnect, one may come that does not; it goes back.
-//! 3. Requests end with the connection, which nobody tells: a change of the count of connects says it. One that was
-//!    lost in another way is over some time after its expiry.
+//! 3. Requests end with the connection, which nobody tells: a change of the count of connects says it. The next ones name
+//!    another inbox. One that was lost in another way is over some time after its expiry.
 //! 4. After a connection that was lost, messages are asked for one by one for a while: the one that ended it, by headers that
 //!    are none, is to take no others along. Each time they are taken along counts as a delivery of theirs.
 //! 5. At the end the inbox goes first, and what is on its way to it goes back.
@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::consumer::{Consumer, pull};
 use async_nats::jetstream::{AckKind, Message};
 use async_nats::{StatusCode, Subject, Subscriber};
-use futures::StreamExt as _;
 use futures::future::{Either, select};
+use futures::{FutureExt as _, StreamExt as _};
 
 use super::error::WorkError;
 use super::perform::Performs;
@@ -89,7 +89,7 @@ pub(super) async fn pull<T: Send + 'static>(
             Event::Message(message) if message.status.is_none() => {
                 puller.asked = puller.asked.saturating_sub(1);
                 puller.careful = puller.careful.saturating_sub(1);
-                let message = puller.job(message);
+                let message = as_job(&puller.shared, message);
                 if running() >= puller.concurrency {
                     performs.give_back(&message, Some(NO_ROOM)).await;
                 } else {
@@ -104,7 +104,7 @@ pub(super) async fn pull<T: Send + 'static>(
                 }
             }
             Event::Message(message) => puller.heard(&message),
-            Event::Look => puller.look().await,
+            Event::Look => puller.look(&performs).await,
             Event::Changed => {}
             Event::Gone => break,
         }
@@ -188,13 +188,6 @@ impl Puller {
         .await
     }
 
-    fn job(&self, message: async_nats::Message) -> Message {
-        Message {
-            message,
-            context: self.shared.queue.context.clone(),
-        }
-    }
-
     /// A request has ended.
     fn heard(&mut self, message: &async_nats::Message) {
         if message.status == Some(StatusCode::IDLE_HEARTBEAT) {
@@ -216,11 +209,12 @@ impl Puller {
     }
 
     /// Forgets requests that are lost, and mends what is broken.
-    async fn look(&mut self) {
+    async fn look<T: Send + 'static>(&mut self, performs: &Performs<T>) {
         let connects = connects(&self.shared);
         let is_new = std::mem::replace(&mut self.connects, connects) != connects;
         if is_new {
             self.careful = self.concurrency;
+            self.change_inbox(performs).await;
         }
         if is_new || self.last_asked.elapsed() > EXPIRY + LATE {
             self.asked = 0;
@@ -247,6 +241,27 @@ impl Puller {
         }
     }
 
+    /// Has messages sent to another inbox. The server may still hold requests of the old connection, whose messages would
+    /// go to the old one; what has come there already goes back.
+    async fn change_inbox<T: Send + 'static>(&mut self, performs: &Performs<T>) {
+        let client = &self.shared.queue.client;
+        let inbox = Subject::from(client.new_inbox());
+        let Ok(messages) = client.subscribe(inbox.clone()).await else {
+            // A client that is closed: the loop finds that out.
+            return;
+        };
+        let mut old = std::mem::replace(&mut self.messages, messages);
+        self.inbox = inbox;
+        let _ = old.unsubscribe().await;
+        while let Some(Some(message)) = old.next().now_or_never() {
+            if message.status.is_none() {
+                performs
+                    .give_back(&as_job(&self.shared, message), None)
+                    .await;
+            }
+        }
+    }
+
     /// Gives back what is on its way.
     async fn end<T: Send + 'static>(mut self, performs: &Performs<T>) {
         if self.messages.drain().await.is_err() {
@@ -256,13 +271,17 @@ impl Puller {
         let mut over = over;
         while let Either::Left((Some(message), _)) = select(self.messages.next(), &mut over).await {
             if message.status.is_none() {
-                let message = Message {
-                    message,
-                    context: self.shared.queue.context.clone(),
-                };
+                let message = as_job(&self.shared, message);
                 performs.give_back(&message, None).await;
             }
         }
+    }
+}
+
+fn as_job(shared: &Shared, message: async_nats::Message) -> Message {
+    Message {
+        message,
+        context: shared.queue.context.clone(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Jobs and what comes of them.
 
-use super::nats::Nats;
+use super::nats::{Nats, Worker};
 use crate::support::Running;
 use sha2::{Digest as _, Sha256};
 
@@ -66,8 +66,7 @@ pub(crate) fn a_job_waits_for_its_worker_and_is_done_once() {
     let mut from_stdin = nats.command(&["submit", "lab", "echo", "--file", "-", "--wait"]);
     let waits = Running::start(&mut from_stdin, b"from a pipe");
     let lab = nats.lab("lab");
-    let mut worker = nats.command(&["work", lab.to_str().unwrap()]);
-    let worker = Running::start(&mut worker, &[]);
+    let worker = nats.new_worker(&[lab.to_str().unwrap()]);
     assert_eq!(waits.wait().exits(0).stdout, "from a pipe");
     let followed = nats.hart(&["jobs", "follow", "lab", "one"]).exits(0);
     assert_eq!(followed.stdout, "from a file");
@@ -113,8 +112,7 @@ limits = {{ timeout = "60s" }}
         "--job-log",
         log.to_str().unwrap(),
     ]);
-    worker.env("NATS_URL", "nats://192.0.2.1");
-    let worker = Running::start(&mut worker, &[]);
+    let worker = Worker::start(worker.env("NATS_URL", "nats://192.0.2.1"));
     let submit = |app: &str, entry: &str| {
         nats.hart(&[
             "submit", app, entry, "x", "--stream", "TEST", "--server", &url, "--wait",

@@ -20,7 +20,7 @@ fn submit_many(nats: &Nats, app: &str, entry: &str, jobs: usize) {
 #[test]
 #[ignore = "needs nats-server"]
 pub(crate) fn killed_workers_lose_nothing() {
-    const JOBS: u64 = 120;
+    const JOBS: u64 = 60;
     let nats = Nats::start();
     let lab = nats.lab("lab");
     let line = [
@@ -33,17 +33,14 @@ pub(crate) fn killed_workers_lose_nothing() {
     let mut workers = vec![nats.worker(&line), nats.worker(&line)];
     submit_many(&nats, "lab", "work", JOBS as usize);
     let mut raw = nats.raw();
-    for part in 1..=4 {
+    for part in 1..=3 {
         until("some are done", || {
-            raw.count("HART_RESULTS").0 >= JOBS * part / 6
+            raw.count("HART_RESULTS").0 >= JOBS * part / 5
         });
         let worker = workers.remove(0);
         worker.signal(libc::SIGKILL);
         drop(worker);
-        workers.push(Running::start(
-            &mut nats.command(&[&["work"], &line[..]].concat()),
-            &[],
-        ));
+        workers.push(nats.new_worker(&line));
     }
     until("all are done", || raw.count("HART").0 == 0);
     assert_eq!(raw.count("HART_RESULTS"), (JOBS, JOBS));
@@ -62,11 +59,11 @@ pub(crate) fn a_job_that_nobody_ends_is_given_up() {
     let line = [lab.to_str().unwrap(), "--lease", "1s", "--deliveries", "2"];
     submit_many(&nats, "lab", "spin", 1);
     for _ in 0..2 {
-        let worker = Running::start(&mut nats.command(&[&["work"], &line[..]].concat()), &[]);
+        let worker = nats.new_worker(&line);
         worker.wait_for_the_guest();
         worker.signal(libc::SIGKILL);
     }
-    let _worker = Running::start(&mut nats.command(&[&["work"], &line[..]].concat()), &[]);
+    let _worker = nats.new_worker(&line);
     let followed = nats.hart(&["jobs", "follow", "lab", "0"]).exits(1);
     assert!(followed.stderr.contains("given up"), "{followed:?}");
     let (headers, input) = nats.raw().last("HART_DEAD", "hart.dead.lab.0").unwrap();

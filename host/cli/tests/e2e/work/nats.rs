@@ -29,7 +29,7 @@ impl Nats {
 
     /// One with more arguments, such as those for TLS, and a directory that has what they name.
     pub(crate) fn start_with(scratch: Scratch, arguments: &[&str]) -> Self {
-        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
         let (child, port) = launch(&scratch, -1, &arguments);
         Self {
             scratch,
@@ -77,13 +77,17 @@ impl Nats {
     }
 
     /// A worker, once it works.
-    pub(crate) fn worker(&self, arguments: &[&str]) -> Running {
-        let raw = &mut self.raw();
+    pub(crate) fn worker(&self, arguments: &[&str]) -> Worker {
+        let mut raw = self.raw();
         let before = raw.requests();
-        let line = [&["work"], arguments].concat();
-        let worker = Running::start(&mut self.command(&line), &[]);
+        let worker = self.new_worker(arguments);
         until("the worker works", || raw.requests() > before);
         worker
+    }
+
+    /// A worker that has just been started.
+    pub(crate) fn new_worker(&self, arguments: &[&str]) -> Worker {
+        Worker::start(&mut self.command(&[&["work"], arguments].concat()))
     }
 
     pub(crate) fn raw(&self) -> Raw {
@@ -98,7 +102,42 @@ impl Drop for Nats {
     }
 }
 
-fn launch(scratch: &Scratch, port: i32, arguments: &Vec<String>) -> (Child, u16) {
+/// A worker. It is killed when the test ends.
+pub(crate) struct Worker(Option<Running>);
+
+impl Worker {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(Some(Running::start(command, &[])))
+    }
+
+    fn running(&self) -> &Running {
+        self.0.as_ref().expect("it is there until it is waited for")
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
+        self.running().signal(signal);
+    }
+
+    pub(crate) fn wait_for_the_guest(&self) {
+        self.running().wait_for_the_guest();
+    }
+
+    pub(crate) fn wait(mut self) -> Finished {
+        let running = self.0.take();
+        running.expect("it is waited for once").wait()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take() {
+            running.signal(libc::SIGKILL);
+            running.wait();
+        }
+    }
+}
+
+fn launch(scratch: &Scratch, port: i32, arguments: &[String]) -> (Child, u16) {
     let ports = scratch.path().join("ports");
     let _ = std::fs::remove_dir_all(&ports);
     std::fs::create_dir(&ports).unwrap();

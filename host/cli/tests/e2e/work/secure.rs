@@ -1,6 +1,6 @@
 //! Who may connect, and what is kept secret.
 
-use super::nats::Nats;
+use super::nats::{Nats, Worker};
 use crate::support::{Running, Scratch};
 
 /// Hunts a password in what is said, and a worker that does not say that it was refused.
@@ -23,7 +23,7 @@ pub(crate) fn wrong_credentials_are_told_and_not_shown() {
         .env("NATS_USER", "me")
         .env("NATS_PASSWORD", "sesame")
         .env("HART_LOG", "trace");
-    let worker = Running::start(&mut worker, &[]);
+    let worker = Worker::start(&mut worker);
     let right = format!("nats://me:sesame@127.0.0.1:{}", nats.port);
     let line = ["submit", "lab", "echo", "x", "--wait", "--server", &right];
     assert_eq!(nats.hart(&line).exits(0).stdout, "x");
@@ -83,7 +83,7 @@ pub(crate) fn tls_is_spoken_with_those_who_are_trusted() {
         &key,
     ];
     let worker = [&["work", lab.to_str().unwrap()], &trusts[..]].concat();
-    let _worker = Running::start(&mut nats.command(&worker), &[]);
+    let _worker = Worker::start(&mut nats.command(&worker));
     let submit = [&["submit", "lab", "echo", "x", "--wait"], &trusts[..]].concat();
     assert_eq!(nats.hart(&submit).exits(0).stdout, "x");
     let stranger = nats.hart(&["submit", "lab", "echo", "x", "--server", &server]);
