@@ -4,21 +4,27 @@ use crate::compile::CompileArgs;
 use crate::demo::DemoArgs;
 use crate::failure::{Failure, USAGE};
 use crate::inspect::InspectArgs;
+use crate::jobs::JobsArgs;
 use crate::new::NewArgs;
 use crate::output::{to_stderr, to_stdout};
 use crate::pages::{CompletionsArgs, ManArgs};
 use crate::run::RunArgs;
 use crate::serve::ServeArgs;
 use crate::sim::SimArgs;
+use crate::submit::SubmitArgs;
 use crate::wast::WastArgs;
 use crate::wit::WitArgs;
+use crate::work::WorkArgs;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 
 /// The subcommands. A first argument that is none of these means `run`.
-pub(crate) const SUBCOMMANDS: [&str; 12] = [
+pub(crate) const SUBCOMMANDS: [&str; 15] = [
     "run",
     "serve",
+    "work",
+    "submit",
+    "jobs",
     "compile",
     "inspect",
     "wast",
@@ -77,6 +83,12 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Answer HTTP requests with a component
     Serve(Box<ServeArgs>),
+    /// Run tasks that others submit, from a stream of NATS
+    Work(Box<WorkArgs>),
+    /// Submit a task for `hart work`, and wait for its result if asked to
+    Submit(SubmitArgs),
+    /// List, follow, cancel or retry what was submitted
+    Jobs(JobsArgs),
     /// Compile a component ahead of time, into a .cwasm file
     Compile(CompileArgs),
     /// Print what a guest imports, exports and needs, and what it would be granted

@@ -6,6 +6,7 @@
 
 mod cli;
 mod compile;
+mod config;
 mod demo;
 mod ended;
 mod failure;
@@ -17,9 +18,11 @@ pub mod fuzzing;
 mod grants;
 mod inspect;
 mod interrupt;
+mod jobs;
 mod keys;
 mod later;
 mod limits;
+mod line_log;
 mod load;
 mod log;
 mod new;
@@ -32,11 +35,14 @@ mod serve;
 mod sim;
 mod simulation;
 mod stats;
+mod submit;
 mod trace;
 mod tuning;
 mod units;
+mod utc;
 mod wast;
 mod wit;
+mod work;
 mod writer;
 
 use clap::CommandFactory;
@@ -66,6 +72,9 @@ fn start() -> Result<u8, Failure> {
     match cli.command {
         Command::Run(args) => run::run(*args),
         Command::Serve(args) => serve::serve(*args),
+        Command::Work(args) => work::work(&args),
+        Command::Submit(args) => submit::submit(args),
+        Command::Jobs(args) => jobs::jobs(&args),
         Command::Compile(args) => compile::compile(&args).map(|()| 0),
         Command::Wast(args) => wast::wast(&args),
         Command::Sim(args) => sim::sim(&args),

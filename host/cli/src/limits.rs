@@ -252,7 +252,7 @@ pub(crate) fn limits(args: &LimitArgs) -> Result<Option<Limits>, Failure> {
     let mut names = args.limits.iter().flat_map(|text| text.split(','));
     if let Some(name) = names.find(|text| tunes(&key_of(text))) {
         return Err(Failure::usage(format!(
-            "-W {}: only `hart run`, `compile`, `serve` and `wast` take this key",
+            "-W {}: only `hart run`, `compile`, `serve`, `wast` and `work` take this key",
             key_of(name)
         )));
     }

@@ -1,12 +1,10 @@
 //! `hart serve FILE`: answers HTTP requests with a component, or with the many that a file names.
 
 mod access_line;
-mod access_log;
 mod admin;
 mod apps;
 mod args;
 mod check;
-mod config;
 mod headers;
 mod reload;
 mod setup;
@@ -14,12 +12,13 @@ mod stamp;
 mod stop;
 mod tls;
 
+use crate::config;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::line_log::LineLog;
 use crate::output::to_stderr;
 use crate::tuning::Tuning;
 use crate::{limits, scheduling};
-use access_log::AccessLog;
 use admin::Admin;
 use apps::{Apps, Settings};
 pub(crate) use args::ServeArgs;
@@ -87,6 +86,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         let plan = config::plan::Plan {
             top,
             apps: plan.apps,
+            ..config::plan::Plan::default()
         };
         return Ok(check::check(&args.file, &plan, problems, &apps));
     }
@@ -95,10 +95,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         return Err(failure);
     }
     let log = match &top.access_log {
-        Some(path) => Some(AccessLog::open(
-            path,
-            top.access_log_format.unwrap_or_default(),
-        )?),
+        Some(path) => Some(LineLog::open(path, "--access-log", "access")?),
         None => None,
     };
 
@@ -122,7 +119,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         builder = builder.connections(connections);
     }
     if let Some(log) = log.clone() {
-        builder = builder.access_log(move |record| log.record(record));
+        let format = top.access_log_format.unwrap_or_default();
+        builder = builder.access_log(move |record| log.write(access_line::line(format, record)));
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
     if let Some(tls) = tls {

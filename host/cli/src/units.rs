@@ -92,6 +92,17 @@ pub(crate) fn count(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("`{text}` is not a whole number; write one like 1000"))
 }
 
+/// [`count`], but not zero.
+///
+/// # Errors
+/// As [`count`]; and zero.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match count(text)? {
+        0 => Err(String::from("nothing is done with 0; use 1 or more")),
+        count => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
+    }
+}
+
 /// A switch: `y`, `yes`, `true`, `1` or nothing at all mean on; `n`, `no`, `false`, `0` mean off.
 ///
 /// # Errors

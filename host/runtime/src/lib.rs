@@ -149,6 +149,8 @@ mod sched;
 mod serve;
 mod service;
 mod wasi;
+#[cfg(feature = "nats")]
+pub mod work;
 
 pub use base::error::BuildError;
 pub use base::setting::Setting;

@@ -81,6 +81,8 @@ enum Suite {
     Startup,
     /// A million timers, against tokio's.
     Timers,
+    /// Jobs of a NATS stream, against a consumer of async-nats.
+    Work,
 }
 
 fn main() -> ExitCode {
@@ -110,6 +112,7 @@ fn main() -> ExitCode {
             Suite::Spawn => suites::spawn::run(&mut bench),
             Suite::Startup => suites::startup::run(&mut bench),
             Suite::Timers => suites::timers::run(&mut bench),
+            Suite::Work => suites::work::run(&mut bench),
         }
     }
     let rows = bench.finish();

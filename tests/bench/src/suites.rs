@@ -15,3 +15,4 @@ pub(crate) mod sim;
 pub(crate) mod spawn;
 pub(crate) mod startup;
 pub(crate) mod timers;
+pub(crate) mod work;

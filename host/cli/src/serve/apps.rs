@@ -1,7 +1,7 @@
 //! The apps of a server, and how one of them is exchanged while it answers.
 
-use super::config::plan::AppPlan;
 use super::stamp::{Stamp, read_settled};
+use crate::config::plan::AppPlan;
 use crate::failure::Failure;
 use crate::{ended, load};
 use hart_host::{Component, Host, LogPrefix, Route, Routes, RunBuilder, Service, Tenant};

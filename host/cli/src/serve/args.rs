@@ -1,10 +1,11 @@
 //! What `hart serve` takes.
 
+use crate::config::plan::LogFormat;
 use crate::grants::GrantArgs;
 use crate::limits::LimitArgs;
 use crate::scheduling::SchedulingArgs;
 use crate::tuning::TuningArgs;
-use crate::units::{positive_duration, size};
+use crate::units::{at_least_one, positive_duration, size};
 use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -177,21 +178,4 @@ pub(crate) struct ServeArgs {
     /// Compile again, and do not cache the result
     #[arg(long, help_heading = "Files")]
     pub(crate) no_cache: bool,
-}
-
-/// How a line of the access log looks.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
-pub(crate) enum LogFormat {
-    /// As Apache and others have it, with the seconds that the request took at the end
-    #[default]
-    Common,
-    /// One object of JSON
-    Json,
-}
-
-pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
-    match crate::units::count(text)? {
-        0 => Err(String::from("nothing is answered with 0; use 1 or more")),
-        count => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
-    }
 }

@@ -1,9 +1,9 @@
 //! `hart serve --check`: says all that is wrong, and serves nothing.
 
 use super::apps::Apps;
-use super::config::plan::Plan;
-use super::config::problem::Problem;
 use super::tls;
+use crate::config::plan::Plan;
+use crate::config::problem::Problem;
 use crate::failure::{Failure, USAGE};
 use crate::output::{to_stderr, to_stdout};
 use std::path::Path;

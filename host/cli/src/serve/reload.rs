@@ -1,10 +1,10 @@
 //! Loads what has changed, on a thread of its own, when it is asked to or when a file changes.
 
 use super::apps::Apps;
-use super::config::plan::{AppPlan, Plan, Top};
-use super::config::problem::Problem;
-use super::config::read::read;
 use super::stamp::{Stamp, read_settled};
+use crate::config::plan::{AppPlan, Plan, Purpose, Top};
+use crate::config::problem::Problem;
+use crate::config::read::read;
 use crate::failure::Failure;
 use crate::load;
 use crate::output::{one_line, to_stderr};
@@ -37,8 +37,8 @@ impl Source {
         match self {
             Self::Args(app) => Ok((
                 Plan {
-                    top: Top::default(),
                     apps: vec![(**app).clone()],
+                    ..Plan::default()
                 },
                 Vec::new(),
             )),
@@ -48,7 +48,7 @@ impl Source {
                         .map_err(|error| Failure::usage(load::read(&error)).at(file))
                 };
                 let (text, _) = read_settled(file, text)?;
-                Ok(read(file, &text, base))
+                Ok(read(file, &text, base, Purpose::Serve))
             }
         }
     }

@@ -1,8 +1,8 @@
 //! From the command line to what is to be served.
 
 use super::args::ServeArgs;
-use super::config::plan::{AppPlan, TlsFiles, Top};
 use super::reload::Source;
+use crate::config::plan::{AppPlan, TlsFiles, Top};
 use crate::failure::Failure;
 use crate::grants::Grants;
 use hart_host::Limits;
@@ -31,6 +31,7 @@ pub(super) fn source(args: &ServeArgs, limits: Limits) -> Result<Option<Source>,
     let app = AppPlan {
         name: name.to_string_lossy().into_owned(),
         component: args.file.clone(),
+        object: None,
         line: 0,
         host: None,
         path: "/".into(),

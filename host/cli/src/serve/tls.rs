@@ -1,6 +1,6 @@
 //! TLS: a certificate and its key, from PEM files.
 
-use super::config::plan::TlsFiles;
+use crate::config::plan::TlsFiles;
 use crate::failure::Failure;
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;

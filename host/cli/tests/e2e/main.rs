@@ -36,3 +36,4 @@ mod sim_requests;
 mod trace;
 mod wast;
 mod wordcount;
+mod work;

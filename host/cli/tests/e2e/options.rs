@@ -4,7 +4,7 @@
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
     accounts, apps, bad_input, environment, flags, help, invoke, languages, limits, modules,
-    network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, trace, wast,
+    network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, trace, wast, work,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -198,6 +198,170 @@ const OPTIONS: &[Row] = &[
         every_key_is_in_the_table,
     ),
     ("serve", &["--profile"], flags::streams_and_profiles),
+    // With a real nats-server: see `work`.
+    (
+        "work",
+        &["--stream", "--server", "--job-log"],
+        work::basics::a_file_names_apps_and_the_queue,
+    ),
+    (
+        "work",
+        &["--lease", "--deliveries"],
+        work::faults::a_job_that_nobody_ends_is_given_up,
+    ),
+    (
+        "work",
+        &["--max-concurrent-jobs"],
+        work::shares::a_worker_takes_what_it_has_room_for,
+    ),
+    (
+        "work",
+        &["--grace"],
+        work::faults::a_stop_lets_jobs_end_or_gives_them_back,
+    ),
+    ("work", &["--health"], work::faults::a_worker_says_how_it_is),
+    (
+        "work",
+        &["--creds"],
+        work::secure::wrong_credentials_are_told_and_not_shown,
+    ),
+    (
+        "work",
+        &["--tls-ca", "--tls-cert", "--tls-key"],
+        work::secure::tls_is_spoken_with_those_who_are_trusted,
+    ),
+    ("work", &["--timeout"], work::basics::a_job_has_its_result),
+    (
+        "work",
+        &["--wasm"],
+        work::jobs::a_job_that_failed_is_submitted_again,
+    ),
+    (
+        "work",
+        &["--dir", "--env", "--allow-http", "--wasi"],
+        work::basics::a_task_gets_what_is_granted,
+    ),
+    // Read as those of `serve`.
+    (
+        "work",
+        &[
+            "--workers",
+            "--instances",
+            "--pool",
+            "--pool-scan",
+            "--memory-reserve",
+            "--slice",
+        ],
+        pool::statistics_show_the_settings_and_options_change_them,
+    ),
+    (
+        "work",
+        &["--preempt", "--allow-precompiled"],
+        bad_input::compiled_files_run_in_their_mode,
+    ),
+    (
+        "work",
+        &["--no-cache"],
+        what_is_compiled_is_kept_unless_it_is_not_to_be,
+    ),
+    (
+        "work",
+        &["--optimize", "--codegen", "--debug"],
+        every_key_is_in_the_table,
+    ),
+    ("work", &["--profile"], flags::streams_and_profiles),
+    (
+        "submit",
+        &["--wait", "--timeout", "--cpu-time", "--max-memory"],
+        work::basics::a_job_has_its_result,
+    ),
+    (
+        "submit",
+        &["--id", "--file"],
+        work::basics::a_job_waits_for_its_worker_and_is_done_once,
+    ),
+    (
+        "submit",
+        &["--text"],
+        work::basics::a_task_in_rust_takes_a_text,
+    ),
+    (
+        "submit",
+        &["--stream", "--server"],
+        work::basics::a_file_names_apps_and_the_queue,
+    ),
+    (
+        "submit",
+        &["--creds"],
+        work::secure::wrong_credentials_are_told_and_not_shown,
+    ),
+    (
+        "submit",
+        &["--tls-ca", "--tls-cert", "--tls-key"],
+        work::secure::tls_is_spoken_with_those_who_are_trusted,
+    ),
+    // As `submit`, by the same code.
+    (
+        "jobs list",
+        &[
+            "--creds",
+            "--server",
+            "--stream",
+            "--tls-ca",
+            "--tls-cert",
+            "--tls-key",
+        ],
+        work::secure::tls_is_spoken_with_those_who_are_trusted,
+    ),
+    // As `submit`, by the same code.
+    (
+        "jobs follow",
+        &[
+            "--creds",
+            "--server",
+            "--stream",
+            "--tls-ca",
+            "--tls-cert",
+            "--tls-key",
+        ],
+        work::secure::tls_is_spoken_with_those_who_are_trusted,
+    ),
+    // As `submit`, by the same code.
+    (
+        "jobs cancel",
+        &[
+            "--creds",
+            "--server",
+            "--stream",
+            "--tls-ca",
+            "--tls-cert",
+            "--tls-key",
+        ],
+        work::secure::tls_is_spoken_with_those_who_are_trusted,
+    ),
+    // As `submit`, by the same code.
+    (
+        "jobs retry",
+        &[
+            "--creds",
+            "--server",
+            "--stream",
+            "--tls-ca",
+            "--tls-cert",
+            "--tls-key",
+        ],
+        work::secure::tls_is_spoken_with_those_who_are_trusted,
+    ),
+    (
+        "jobs list",
+        &["--json"],
+        work::jobs::jobs_are_listed_and_cancelled,
+    ),
+    (
+        "jobs follow",
+        &["--text"],
+        work::basics::a_task_in_rust_takes_a_text,
+    ),
     (
         "compile",
         &["--optimize", "--codegen", "--debug", "--target", "--wasm"],

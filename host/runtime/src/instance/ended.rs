@@ -25,6 +25,9 @@ pub struct Outcome {
     pub returned_error: bool,
     /// What the called export returned.
     pub results: Vec<Val>,
+    /// What the entry returned that the run called, its error included: see [`Host::task`](crate::Host::task). `None` for
+    /// other runs, and where the guest called `exit`.
+    pub returned: Option<Result<Vec<u8>, Vec<u8>>>,
     /// What was written to a captured standard output.
     pub stdout: Vec<u8>,
     /// What was written to a captured standard error.
@@ -266,13 +269,47 @@ pub(crate) fn family(limit: LimitReached) -> Family {
 }
 
 impl Ended {
-    /// What the owner of the run is told: an exit code and results, or an error.
-    pub(crate) fn for_owner(self) -> Result<(i32, Vec<Val>), RunError> {
+    /// What the owner of the run is told: an outcome with these statistics and nothing captured, or an error.
+    pub(crate) fn for_owner(self, stats: RunStats) -> Result<Outcome, RunError> {
+        let outcome = Outcome {
+            exit_code: 0,
+            returned_error: false,
+            results: Vec::new(),
+            returned: None,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            child_stdout: Vec::new(),
+            child_stderr: Vec::new(),
+            stats,
+        };
         Err(match self {
-            Ended::Results(results) => return Ok((0, results)),
-            Ended::Exit(code) => return Ok((code, Vec::new())),
-            Ended::Returned(_) => return Ok((0, Vec::new())),
-            Ended::Failed(_) | Ended::RunFailed => return Ok((1, Vec::new())),
+            Ended::Results(results) => return Ok(Outcome { results, ..outcome }),
+            Ended::Exit(exit_code) => {
+                return Ok(Outcome {
+                    exit_code,
+                    ..outcome
+                });
+            }
+            Ended::Returned(bytes) => {
+                return Ok(Outcome {
+                    returned: Some(Ok(bytes)),
+                    ..outcome
+                });
+            }
+            Ended::Failed(bytes) => {
+                return Ok(Outcome {
+                    exit_code: 1,
+                    returned: Some(Err(bytes)),
+                    ..outcome
+                });
+            }
+            Ended::RunFailed => {
+                return Ok(Outcome {
+                    exit_code: 1,
+                    returned_error: true,
+                    ..outcome
+                });
+            }
             Ended::Trapped {
                 trap,
                 backtrace,

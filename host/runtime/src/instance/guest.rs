@@ -317,14 +317,21 @@ impl Guest {
 
     /// Counts what a joiner will take; a result that is too large is none.
     pub(crate) fn hold_result(&self, ended: Ended) -> Ended {
+        let limit = self.run.account.limits.result_bytes_or_default();
+        let too_large = |size| size > limit;
+        let reached = || Ended::Limit(LimitReached::new(LimitKind::ResultBytes, limit));
         if self.depth == 0 {
-            // Nobody joins it.
-            return ended;
+            // Nobody joins it: what it returned is the owner's, and no longer the run's.
+            return match &ended {
+                Ended::Returned(bytes) | Ended::Failed(bytes) if too_large(bytes.len() as u64) => {
+                    reached()
+                }
+                _ => ended,
+            };
         }
         let (ended, size) = ended.for_keeping();
-        let limit = self.run.account.limits.result_bytes_or_default();
-        if size > limit {
-            return Ended::Limit(LimitReached::new(LimitKind::ResultBytes, limit));
+        if too_large(size) {
+            return reached();
         }
         if let Err(limit) = self.run.hold(size) {
             return Ended::Limit(limit);

@@ -43,6 +43,16 @@ pub(crate) enum Work<T: 'static> {
     Entry { entry: String, input: Vec<u8> },
 }
 
+impl<T> Work<T> {
+    /// Bytes that it brings for an entry.
+    pub(crate) fn input_bytes(&self) -> u64 {
+        match self {
+            Self::Entry { entry, input } => (entry.len() + input.len()) as u64,
+            _ => 0,
+        }
+    }
+}
+
 /// A body of the embedder's; see [`Host::drive`](crate::Host::drive).
 pub(crate) type Body<T> = Box<
     dyn for<'a> FnOnce(

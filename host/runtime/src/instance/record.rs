@@ -159,16 +159,12 @@ impl RunRecord {
         let captured = self.recipe.captured();
         let stats = self.account.stats(self.id);
         self.tell(|run| Event::RunEnded { run, stats: &stats });
-        let returned_error = matches!(ended, Ended::RunFailed);
-        let result = ended.for_owner().map(|(exit_code, results)| Outcome {
-            exit_code,
-            returned_error,
-            results,
+        let result = ended.for_owner(stats).map(|outcome| Outcome {
             stdout: captured.stdout,
             stderr: captured.stderr,
             child_stdout: captured.child_stdout,
             child_stderr: captured.child_stderr,
-            stats,
+            ..outcome
         });
         *lock(&self.state.result) = Some(result);
         let _root = lock(&self.state.root).take();

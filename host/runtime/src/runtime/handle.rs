@@ -88,6 +88,19 @@ impl Runtime {
         &self.owner.inner.executor
     }
 
+    /// The tokio runtime whose drivers WASI uses: the one that was given, or a small one of the runtime's own. Clients of
+    /// networks can live there beside the guests. `None` on a simulated machine.
+    ///
+    /// ```
+    /// let runtime = hart_host::Runtime::builder().workers(1).build()?;
+    /// let answer = runtime.tokio().map(|tokio| tokio.block_on(async { 42 }));
+    /// assert_eq!(answer, Some(42));
+    /// # Ok::<(), hart_host::BuildError>(())
+    /// ```
+    pub fn tokio(&self) -> Option<&tokio::runtime::Handle> {
+        self.owner.inner.crew.tokio()
+    }
+
     /// How many workers there are.
     pub fn workers(&self) -> usize {
         self.owner.inner.workers()

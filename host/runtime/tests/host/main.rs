@@ -14,6 +14,7 @@ mod config;
 mod data;
 mod dense;
 mod ends;
+mod entries;
 mod errors;
 mod events;
 mod files;

@@ -263,7 +263,12 @@ const SETTINGS: &[Row] = &[
 
 /// Seen through the command: options of `hart run` and of `hart serve` are these. Its own tests have a table, too.
 const BY_THE_COMMAND: &[(&str, &[&str])] = &[
+    (
+        "App",
+        &["concurrency", "idle_timeout", "log_prefix", "reuse", "run"],
+    ),
     ("HostBuilder", &["trace", "wasm_stack"]),
+    ("Job", &["cpu_time", "id", "memory", "timeout"]),
     (
         "RunBuilder",
         &[
@@ -304,6 +309,7 @@ const BY_THE_COMMAND: &[(&str, &[&str])] = &[
             "succeeds",
         ],
     ),
+    ("WorkerBuilder", &["app", "deliveries", "job_log", "lease"]),
 ];
 
 /// Setters that a macro makes: each is an option of the command, whose tests have a table of them.

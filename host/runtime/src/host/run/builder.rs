@@ -52,6 +52,7 @@ pub(crate) enum Target<T: 'static> {
     Command,
     Call { export: String, args: Vec<Val> },
     Drive(Body<T>),
+    Task { entry: String, input: Vec<u8> },
 }
 
 impl<T: Send + 'static> RunBuilder<T> {
@@ -322,8 +323,9 @@ impl<T: Send + 'static> RunBuilder<T> {
     ///
     /// [`RunError::Setup`] if it cannot start as set up (a directory is not there, the component does
     /// not export what is to be called, it belongs to another host), [`RunError::Closed`] if the host
-    /// is closed, [`RunError::Limit`] if the tenant may have no more tasks, or if the run does not
-    /// [wait](Self::waits) and there is no slot for it.
+    /// is closed, [`RunError::Limit`] if the tenant may have no more tasks, if a task's input is larger than
+    /// [`Limits::input_bytes`] or than there is memory for, or if the run does not [wait](Self::waits) and there is no slot
+    /// for it.
     pub fn start(mut self) -> Result<Run, RunError> {
         let target = std::mem::replace(&mut self.target, Target::Command);
         let work = work_of(self.component.interface(), target, self.prefer_wasi03)?;
@@ -389,6 +391,9 @@ fn default_name(args: &[String]) -> String {
     )
 }
 
+/// What is said of a component that has no tasks.
+pub(crate) const NO_ENTRY: &str = "the component exports no hart:exec/entry, so it has no task that could be called: build it as a guest with tasks, as `hart new` shows";
+
 /// What the root is to do, or why it cannot.
 fn work_of<T>(
     interface: &Interface,
@@ -397,6 +402,10 @@ fn work_of<T>(
 ) -> Result<Work<T>, RunError> {
     match target {
         Target::Drive(body) => Ok(Work::Drive(body)),
+        Target::Task { entry, input } => match interface.has_entry() {
+            true => Ok(Work::Entry { entry, input }),
+            false => Err(RunError::Setup(NO_ENTRY.into())),
+        },
         Target::Command => {
             if let Some(function) = interface.command(prefer_wasi03) {
                 return Ok(Work::Command(function));

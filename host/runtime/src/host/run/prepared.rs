@@ -21,8 +21,8 @@ use crate::instance::record::{RunRecord, State, info};
 use crate::instance::registry::LiveRun;
 use crate::instance::run_slots::RunSlots;
 use crate::instance::store::Component;
-use crate::quota::account::Account;
 use crate::quota::account::tenant::TenantAccount;
+use crate::quota::account::{Account, Need};
 use crate::quota::kill::Kill;
 use crate::quota::limits::{LimitKind, LimitReached, Limits};
 use crate::quota::share::Share;
@@ -159,13 +159,33 @@ impl<T: Send + 'static> Prepared<T> {
         data: T,
         held: Option<Held>,
     ) -> Result<Arc<RunRecord>, RunError> {
+        self.launch_within(&Limits::new(), name, work, data, held)
+    }
+
+    /// The same with limits that are [narrowed](Limits::narrowed) to `less`.
+    pub(crate) fn launch_within(
+        &self,
+        less: &Limits,
+        name: String,
+        work: Work<T>,
+        data: T,
+        held: Option<Held>,
+    ) -> Result<Arc<RunRecord>, RunError> {
         let host = &self.host;
         if !host.registry.takes_runs() {
             return Err(RunError::Closed);
         }
         let site = self.site()?;
         let interface = self.program.component.interface();
-        let limits = self.limits;
+        let limits = self.limits.narrowed(less);
+        let input = work.input_bytes();
+        let most = limits.input_bytes_or_default();
+        if input > most {
+            return Err(RunError::Limit(LimitReached::new(
+                LimitKind::InputBytes,
+                most,
+            )));
+        }
         let account = Account::open(
             &host.runtime.executor,
             name.clone(),
@@ -177,7 +197,14 @@ impl<T: Send + 'static> Prepared<T> {
         .map_err(|error| RunError::Setup(error.to_string()))?;
         let id = host.runtime.next_id();
         let grants = RunGrants::prepare(&self.capabilities, &info(&account, id))?;
-        account.task_starts().map_err(RunError::Limit)?;
+        let need = Need {
+            tasks: 1,
+            bytes: input,
+            ..Need::default()
+        };
+        account.reserve(need).map_err(RunError::Limit)?;
+        account.holds_for_good(input);
+
         let mut own = TaskLimits::of(&limits);
         let bound = site.pool.bounds.table;
         own.table_elements = Some(own.table_elements.map_or(bound, |most| most.min(bound)));
@@ -185,6 +212,7 @@ impl<T: Send + 'static> Prepared<T> {
             own.cpu_time.get_or_insert(Duration::MAX);
         }
         let control = Control::new(host.runtime.clone(), account.clone(), own);
+        control.took(input);
         let run_slots = RunSlots::new(
             id,
             interface.slots(),

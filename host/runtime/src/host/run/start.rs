@@ -83,6 +83,44 @@ impl<T: Send + 'static> Host<T> {
         RunBuilder::new(self, component, Target::Drive(Box::new(body)))
     }
 
+    /// A run of one task: `hart:exec/entry.run` with this `entry` and `input`, as a guest's own `spawn` calls it. What it
+    /// returned is [`Outcome::returned`](crate::Outcome::returned); an error of its own is no error of the run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let host = hart_host::Host::builder().cache(hart_host::Cache::Off).build()?;
+    /// // A guest whose tasks all return their input.
+    /// let echo = host.load(br#"
+    ///     (component
+    ///         (core module $m
+    ///             (memory (export "memory") 1)
+    ///             (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 64)
+    ///             (func (export "run") (param i32 i32 i32 i32) (result i32)
+    ///                 (i32.store8 (i32.const 0) (i32.const 0))
+    ///                 (i32.store (i32.const 4) (local.get 2))
+    ///                 (i32.store (i32.const 8) (local.get 3))
+    ///                 i32.const 0))
+    ///         (core instance $i (instantiate $m))
+    ///         (func $run (param "entry" string) (param "input" (list u8)) (result (result (list u8) (error (list u8))))
+    ///             (canon lift (core func $i "run") (memory $i "memory") (realloc (func $i "realloc"))))
+    ///         (instance $entry (export "run" (func $run)))
+    ///         (export "hart:exec/entry@0.1.0" (instance $entry)))
+    /// "#)?;
+    /// let outcome = host.task(&echo, "echo", b"hi".to_vec()).start()?.wait()?;
+    /// assert_eq!(outcome.returned, Some(Ok(b"hi".to_vec())));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn task(
+        &self,
+        component: &Component<T>,
+        entry: impl Into<String>,
+        input: Vec<u8>,
+    ) -> RunBuilder<T> {
+        let entry = entry.into();
+        RunBuilder::new(self, component, Target::Task { entry, input })
+    }
+
     /// A new tenant: a group of runs that share a weight and limits.
     pub fn tenant(&self) -> TenantBuilder {
         TenantBuilder::new(self.inner().runtime.clone())

@@ -183,3 +183,8 @@ pub(super) fn text_of<'t>(
     }
     text
 }
+
+/// Where `key` is, or else its section.
+pub(super) fn place(section: Section<'_, '_>, key: &str) -> usize {
+    section.value(key).map_or(section.at, |v| v.span().start)
+}

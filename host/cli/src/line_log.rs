@@ -1,10 +1,7 @@
-//! The access log: a line for each request. A thread writes them, so that no worker waits for a disk or a pipe.
+//! A log of requests or jobs: a line for each. A thread writes them, so that no worker waits for a disk or a pipe.
 
-use super::access_line::line;
-use super::args::LogFormat;
 use crate::failure::Failure;
 use crate::output::to_stderr;
-use hart_host::AccessRecord;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -22,8 +19,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Where lines go. Clones share it.
 #[derive(Clone)]
-pub(super) struct AccessLog {
-    format: LogFormat,
+pub(crate) struct LineLog {
     entries: SyncSender<Entry>,
     shared: Arc<Shared>,
 }
@@ -44,51 +40,58 @@ enum Entry {
 
 enum Output {
     Stdout,
+    Stderr,
     File(File),
 }
 
-impl AccessLog {
-    /// Opens `path`, and starts the thread.
+impl LineLog {
+    /// Opens `path`, which `option` has given, and starts the thread. Messages call it the `name` log.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub(super) fn open(path: &Path, format: LogFormat) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, option: &str, name: &'static str) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
             Failure::usage(format!(
-                "cannot be written: {error}; choose another file with --access-log"
+                "cannot be written: {error}; choose another file with {option}"
             ))
             .at(path)
         };
         let output = open(path).map_err(failed)?;
+        Self::start(output, path, name).map_err(failed)
+    }
+
+    /// One that goes to standard error.
+    ///
+    /// # Errors
+    /// No thread for it.
+    pub(crate) fn to_stderr(name: &'static str) -> io::Result<Self> {
+        Self::start(Output::Stderr, Path::new(""), name)
+    }
+
+    fn start(output: Output, path: &Path, name: &'static str) -> io::Result<Self> {
         let (entries, written) = mpsc::sync_channel(MOST);
         let shared = Arc::<Shared>::default();
         let (of_thread, path_of_thread) = (shared.clone(), path.to_path_buf());
         thread::Builder::new()
-            .name("hart-access-log".into())
-            .spawn(move || write(output, &path_of_thread, &written, &of_thread))
-            .map_err(failed)?;
-        Ok(Self {
-            format,
-            entries,
-            shared,
-        })
+            .name(format!("hart-{name}-log"))
+            .spawn(move || write(output, &path_of_thread, name, &written, &of_thread))?;
+        Ok(Self { entries, shared })
     }
 
     /// Has a line written, or counts it where too many wait. It never waits itself.
-    pub(super) fn record(&self, record: &AccessRecord) {
-        let line = line(self.format, record);
+    pub(crate) fn write(&self, line: String) {
         if self.entries.try_send(Entry::Line(line)).is_err() {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Opens the file again before the next line.
-    pub(super) fn reopen(&self) {
+    pub(crate) fn reopen(&self) {
         self.shared.reopen.store(true, Ordering::Relaxed);
     }
 
     /// Waits until what was recorded is written, for a short time at most.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         let end = Instant::now() + GRACE;
         let (mark, is_written) = mpsc::channel();
         let mut entry = Entry::Mark(mark);
@@ -111,14 +114,14 @@ fn open(path: &Path) -> io::Result<Output> {
     Ok(Output::File(options.create(true).append(true).open(path)?))
 }
 
-fn write(mut output: Output, path: &Path, entries: &Receiver<Entry>, shared: &Shared) {
+fn write(mut output: Output, path: &Path, name: &str, entries: &Receiver<Entry>, shared: &Shared) {
     let mut has_failed = false;
     for entry in entries {
         if shared.reopen.swap(false, Ordering::Relaxed) {
             match open(path) {
                 Ok(opened) => output = opened,
                 Err(error) => to_stderr(&format!(
-                    "hart: the access log {} cannot be opened again: {error}; the old file is used\n",
+                    "hart: the {name} log {} cannot be opened again: {error}; the old file is used\n",
                     path.display()
                 )),
             }
@@ -126,7 +129,7 @@ fn write(mut output: Output, path: &Path, entries: &Receiver<Entry>, shared: &Sh
         let line = match entry {
             Entry::Line(line) => line,
             Entry::Mark(mark) => {
-                tell_lost(shared);
+                tell_lost(name, shared);
                 let _ = mark.send(());
                 continue;
             }
@@ -138,6 +141,10 @@ fn write(mut output: Output, path: &Path, entries: &Receiver<Entry>, shared: &Sh
                     .write_all(line.as_bytes())
                     .and_then(|()| stdout.flush())
             }
+            Output::Stderr => {
+                to_stderr(&line);
+                Ok(())
+            }
             Output::File(file) => file.write_all(line.as_bytes()),
         };
         match written {
@@ -146,22 +153,22 @@ fn write(mut output: Output, path: &Path, entries: &Receiver<Entry>, shared: &Sh
                 shared.lost.fetch_add(1, Ordering::Relaxed);
                 if !has_failed {
                     to_stderr(&format!(
-                        "hart: the access log cannot be written: {error}; its lines are lost until it can\n"
+                        "hart: the {name} log cannot be written: {error}; its lines are lost until it can\n"
                     ));
                 }
                 has_failed = true;
                 continue;
             }
         }
-        tell_lost(shared);
+        tell_lost(name, shared);
     }
 }
 
-fn tell_lost(shared: &Shared) {
+fn tell_lost(name: &str, shared: &Shared) {
     let lines = match shared.lost.swap(0, Ordering::Relaxed) {
         0 => return,
-        1 => "1 line of the access log was".to_owned(),
-        lost => format!("{lost} lines of the access log were"),
+        1 => format!("1 line of the {name} log was"),
+        lost => format!("{lost} lines of the {name} log were"),
     };
     to_stderr(&format!(
         "hart: {lines} left out: its file or pipe was full or too slow\n"

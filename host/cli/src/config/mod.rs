@@ -1,7 +1,8 @@
 //! The configuration file: many apps in one process.
 
 mod keys;
-pub(super) mod plan;
-pub(super) mod problem;
-pub(super) mod read;
+pub(crate) mod plan;
+pub(crate) mod problem;
+pub(crate) mod read;
 mod section;
+mod work;

@@ -1,19 +1,24 @@
 //! Reads a configuration file, and finds all that is wrong with it.
 
 use super::keys::{APP, TLS, TOP};
-use super::plan::{AppPlan, Plan, TlsFiles, Top};
+use super::plan::{AppPlan, LogFormat, Plan, Purpose, TlsFiles, Top};
 use super::problem::{Problem, Problems};
-use super::section::{Section, text_of};
+use super::section::{Section, place, text_of};
+use super::work::{object, work_of};
 use crate::grants::{Grants, read_dir};
 use crate::limits;
-use crate::serve::args::{LogFormat, at_least_one};
-use crate::units::{count, positive_duration, size};
+use crate::units::{at_least_one, count, positive_duration, size};
 use hart_host::{AllowedHost, DirAccess, Limits};
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 /// What `text`, the content of `file`, says, as far as it makes sense; and what does not. Apps begin as `base`.
-pub(crate) fn read(file: &Path, text: &str, base: &AppPlan) -> (Plan, Vec<Problem>) {
+pub(crate) fn read(
+    file: &Path,
+    text: &str,
+    base: &AppPlan,
+    purpose: Purpose,
+) -> (Plan, Vec<Problem>) {
     let mut problems = Problems::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
@@ -33,8 +38,11 @@ pub(crate) fn read(file: &Path, text: &str, base: &AppPlan) -> (Plan, Vec<Proble
     };
     let directory = file.parent().unwrap_or(Path::new(""));
     let top = top(root, directory, &mut problems);
-    let apps = apps(root, directory, base, &mut problems);
-    (Plan { top, apps }, problems.finish())
+    let work = root.section("work", "[work]", &mut problems);
+    let work = work.map(|section| work_of(section, directory, &mut problems));
+    let work = work.unwrap_or_default();
+    let apps = apps(root, directory, base, purpose, &mut problems);
+    (Plan { top, work, apps }, problems.finish())
 }
 
 fn top(root: Section<'_, '_>, directory: &Path, problems: &mut Problems<'_>) -> Top {
@@ -92,6 +100,7 @@ fn apps(
     root: Section<'_, '_>,
     directory: &Path,
     base: &AppPlan,
+    purpose: Purpose,
     problems: &mut Problems<'_>,
 ) -> Vec<AppPlan> {
     let Some(value) = root.value("app") else {
@@ -118,7 +127,7 @@ fn apps(
             title: "[[app]]",
             at,
         };
-        let app = app(section, directory, base, problems);
+        let app = app(section, directory, base, purpose, problems);
         if !app.name.is_empty() && apps.iter().any(|other| other.name == app.name) {
             let name = &app.name;
             problems.add(
@@ -126,7 +135,9 @@ fn apps(
                 format!("another app is called `{name}` too; give this one another name"),
             );
         }
-        if let Some(other) = apps.iter().find(|other| has_same_place(other, &app)) {
+        if purpose == Purpose::Serve
+            && let Some(other) = apps.iter().find(|other| has_same_place(other, &app))
+        {
             let text = format!(
                 "the app `{}` has the same host and path; give one of them another path",
                 other.name
@@ -136,11 +147,6 @@ fn apps(
         apps.push(app);
     }
     apps
-}
-
-/// Where `key` is, or else its section.
-fn place(section: Section<'_, '_>, key: &str) -> usize {
-    section.value(key).map_or(section.at, |v| v.span().start)
 }
 
 fn has_same_place(one: &AppPlan, other: &AppPlan) -> bool {
@@ -153,11 +159,13 @@ fn app(
     app: Section<'_, '_>,
     directory: &Path,
     base: &AppPlan,
+    purpose: Purpose,
     problems: &mut Problems<'_>,
 ) -> AppPlan {
     app.check(APP, problems);
+    let object = object(app, purpose, problems);
     for key in ["name", "component"] {
-        if app.value(key).is_none() {
+        if app.value(key).is_none() && !(key == "component" && app.value("object").is_some()) {
             problems.add(
                 app.at,
                 format!("[[app]] has no `{key}`; write {key} = \"..\""),
@@ -168,6 +176,7 @@ fn app(
     AppPlan {
         name: app.parsed("name", problems, name).unwrap_or_default(),
         component: component.unwrap_or_default(),
+        object,
         line: problems.line(place(app, "component")),
         host: app.parsed("host", problems, host),
         path: app
@@ -290,13 +299,19 @@ fn path(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys::WORK;
     use std::collections::BTreeSet;
 
-    const EXAMPLE: &str = include_str!("../../../template/hart.toml.in");
-    const SCHEMA: &str = include_str!("../../../template/hart.schema.json");
+    const EXAMPLE: &str = include_str!("../../template/hart.toml.in");
+    const SCHEMA: &str = include_str!("../../template/hart.schema.json");
 
     fn problems(text: &str) -> Vec<String> {
-        let (_, found) = read(Path::new("hart.toml"), text, &AppPlan::default());
+        let (_, found) = read(
+            Path::new("hart.toml"),
+            text,
+            &AppPlan::default(),
+            Purpose::Serve,
+        );
         found
             .iter()
             .map(|problem| problem.show(Path::new("hart.toml")))
@@ -329,6 +344,7 @@ mod tests {
         let app = &top["app"]["items"]["properties"];
         assert_eq!(keys(top), names(TOP));
         assert_eq!(keys(&top["tls"]["properties"]), names(TLS));
+        assert_eq!(keys(&top["work"]["properties"]), names(WORK));
         assert_eq!(keys(app), names(APP));
         assert_eq!(keys(&app["limits"]["properties"]), names(&limits::names()));
     }
@@ -342,6 +358,7 @@ mod tests {
         let app = example["app"][0].as_table().unwrap();
         assert_eq!(keys(&example), names(TOP));
         assert_eq!(keys(example["tls"].as_table().unwrap()), names(TLS));
+        assert_eq!(keys(example["work"].as_table().unwrap()), names(WORK));
         assert_eq!(keys(app), names(APP));
         assert_eq!(
             keys(app["limits"].as_table().unwrap()),
@@ -349,7 +366,16 @@ mod tests {
         );
         // Only files that it names are not there.
         for problem in problems(&text) {
-            let of_files = ["`component`", "`cert`", "`key`", "`dirs`"];
+            let of_files = [
+                "`component`",
+                "`cert`",
+                "`key`",
+                "`credentials`",
+                "`tls-ca`",
+                "`tls-cert`",
+                "`tls-key`",
+                "`dirs`",
+            ];
             assert!(
                 of_files.iter().any(|key| problem.contains(key)),
                 "{problem}"

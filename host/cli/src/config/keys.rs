@@ -4,6 +4,7 @@
 pub(super) const TOP: &[&str] = &[
     "addr",
     "tls",
+    "work",
     "access-log",
     "access-log-format",
     "admin",
@@ -18,10 +19,24 @@ pub(super) const TOP: &[&str] = &[
 /// In `[tls]`.
 pub(super) const TLS: &[&str] = &["cert", "key"];
 
+/// In `[work]`.
+pub(super) const WORK: &[&str] = &[
+    "server",
+    "stream",
+    "lease",
+    "deliveries",
+    "credentials",
+    "tls-ca",
+    "tls-cert",
+    "tls-key",
+];
+
 /// In `[[app]]`. What `[app.limits]` has are the keys of `-W`, and `[app.env]`, `[app.config]` and `[app.keyvalue]` have any.
 pub(super) const APP: &[&str] = &[
     "name",
     "component",
+    "object",
+    "digest",
     "host",
     "path",
     "weight",

@@ -1,0 +1,238 @@
+//! What one can do with jobs that were submitted: list them, cancel them, submit those that failed again.
+
+use std::time::Duration;
+
+use async_nats::Request;
+use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{DeleteMessageErrorKind, LastRawMessageErrorKind};
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+
+use super::error::WorkError;
+use super::names::{REASON, check};
+use super::queue::Queue;
+use super::result::JobResult;
+
+/// How a worker is waited for that may have a job.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// What the server says of a message that is not there: in one way or another.
+const GONE: [u64; 2] = [10_043, 10_057];
+
+/// The jobs of an app, as far as the queue knows of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct AppJobs {
+    /// The app.
+    pub app: String,
+    /// How many jobs no worker has yet.
+    pub waiting: u64,
+    /// How many a worker has.
+    pub running: u64,
+    /// The ids of all of these, in no particular order.
+    pub ids: Vec<String>,
+    /// The ids of those that failed, of the last week: the dead letters.
+    pub dead: Vec<String>,
+    /// A worker has taken jobs of this app, now or earlier.
+    pub has_worker: bool,
+}
+
+/// What a cancel has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cancelled {
+    /// A worker ends the job; its result will say so.
+    Running,
+    /// It waited, and is gone; its result says so.
+    Waiting,
+    /// There is no such job: it has ended, or never was.
+    Nothing,
+}
+
+impl Queue {
+    /// All jobs that wait or run, and those that failed, by app.
+    ///
+    /// # Errors
+    ///
+    /// A server that does not answer, or does not let this client look.
+    pub async fn jobs(&self) -> Result<Vec<AppJobs>, WorkError> {
+        self.ensure().await?;
+        let names = &self.names;
+        let mut apps: Vec<AppJobs> = Vec::new();
+        for (stream, subjects, is_dead) in [
+            (&names.jobs, names.work("*", "*"), false),
+            (&names.dead, names.dead("*", "*"), true),
+        ] {
+            let failed = |error: &dyn std::fmt::Display| {
+                WorkError::server(&format!("the stream {stream} cannot be read"), error)
+            };
+            let found = self.context.get_stream_no_info(stream).await;
+            let found = found.map_err(|error| failed(&error))?;
+            let infos = found.info_with_subjects(subjects).await;
+            let infos = infos.map_err(|error| failed(&error))?;
+            let subjects: Vec<(String, usize)> =
+                infos.try_collect().await.map_err(|error| failed(&error))?;
+            for (subject, _) in subjects {
+                let Some((app, id)) = names.parts(&subject.as_str().into()).map(owned) else {
+                    continue;
+                };
+                let app = named(&mut apps, &app);
+                match is_dead {
+                    true => app.dead.push(id),
+                    false => app.ids.push(id),
+                }
+            }
+        }
+        let jobs = self.context.get_stream_no_info(&names.jobs).await;
+        let jobs = jobs.map_err(|error| WorkError::server("the jobs cannot be read", error))?;
+        let consumers: Vec<_> = jobs
+            .consumers()
+            .try_collect()
+            .await
+            .map_err(|error| WorkError::server("the apps cannot be read", error))?;
+        for consumer in consumers {
+            let app = named(&mut apps, &consumer.name);
+            app.has_worker = true;
+            app.running = consumer.num_ack_pending as u64;
+        }
+        for app in &mut apps {
+            app.waiting = (app.ids.len() as u64).saturating_sub(app.running);
+        }
+        apps.sort_by(|one, other| one.app.cmp(&other.app));
+        Ok(apps)
+    }
+
+    /// Whether a worker has ever taken jobs of `app` from this queue.
+    ///
+    /// # Errors
+    ///
+    /// A server that does not answer, or does not let this client look.
+    pub async fn has_worker(&self, app: &str) -> Result<bool, WorkError> {
+        check("app", app)?;
+        let jobs = self.context.get_stream_no_info(&self.names.jobs).await;
+        let jobs = jobs.map_err(|error| WorkError::server("the jobs cannot be read", error))?;
+        Ok(jobs.consumer_info(app).await.is_ok())
+    }
+
+    /// Ends a job, whether it waits or runs. One that a worker is about to take may run all the same; its result is that it
+    /// was cancelled.
+    ///
+    /// # Errors
+    ///
+    /// A server that does not answer or refuses something.
+    pub async fn cancel(&self, app: &str, id: &str) -> Result<Cancelled, WorkError> {
+        check("app", app)?;
+        check("job", id)?;
+        let request = Request::new().payload(Bytes::new()).timeout(Some(ANSWER));
+        let subject = self.names.cancel(app, id);
+        // No worker has it, or there is none at all.
+        if self.client.send_request(subject, request).await.is_ok() {
+            return Ok(Cancelled::Running);
+        }
+        let subject = self.names.work(app, id);
+        let Some(job) = self.last(&self.names.jobs, &subject).await? else {
+            return Ok(Cancelled::Nothing);
+        };
+        let result = JobResult::cancelled();
+        let mut headers = result.headers();
+        headers.insert(NATS_MESSAGE_ID, format!("{app}.{id}.{}", job.sequence));
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
+        let stored = self
+            .publish(self.names.result(app, id), headers, Bytes::new())
+            .await;
+        match stored {
+            Ok(()) => {}
+            // It has just ended.
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                return Ok(Cancelled::Nothing);
+            }
+            Err(error) => return Err(WorkError::server("the result is not stored", error)),
+        }
+        self.delete(&self.names.jobs, job.sequence).await?;
+        Ok(Cancelled::Waiting)
+    }
+
+    /// Submits a job that failed again, under its id: from its dead letter, which goes, as its result does.
+    ///
+    /// # Errors
+    ///
+    /// No such dead letter; a server that does not answer or refuses something.
+    pub async fn retry(&self, app: &str, id: &str) -> Result<(), WorkError> {
+        check("app", app)?;
+        check("job", id)?;
+        let dead = self.names.dead(app, id);
+        let Some(letter) = self.last(&self.names.dead, &dead).await? else {
+            return Err(WorkError::Invalid(format!(
+                "there is no dead letter of the job {id} of `{app}`; `hart jobs list` shows those that there are"
+            )));
+        };
+        let result = self.names.result(app, id);
+        if let Some(result) = self.last(&self.names.results, &result).await? {
+            self.delete(&self.names.results, result.sequence).await?;
+        }
+        let mut headers = async_nats::HeaderMap::new();
+        for (name, values) in letter.headers.iter() {
+            let name_of: &str = name.as_ref();
+            let of_job = name_of.starts_with("Hart-") && name_of != REASON;
+            for value in values.iter().filter(|_| of_job) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        // Another one than the job's first, which the server may still remember.
+        let message_id = format!("{app}.{id}.{}", letter.sequence);
+        headers.insert(NATS_MESSAGE_ID, message_id);
+        let stored = self.publish(self.names.work(app, id), headers, letter.payload);
+        stored
+            .await
+            .map_err(|error| WorkError::server("the job is not stored", error))?;
+        self.delete(&self.names.dead, letter.sequence).await
+    }
+
+    /// The last message of a subject.
+    async fn last(&self, stream: &str, subject: &str) -> Result<Option<StreamMessage>, WorkError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            WorkError::server(&format!("the stream {stream} cannot be read"), error)
+        };
+        let found = self.context.get_stream_no_info(stream).await;
+        let found = found.map_err(|error| failed(&error))?;
+        match found.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    pub(super) async fn delete(&self, stream: &str, sequence: u64) -> Result<(), WorkError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            WorkError::server(&format!("a message of {stream} is not deleted"), error)
+        };
+        let found = self.context.get_stream_no_info(stream).await;
+        let found = found.map_err(|error| failed(&error))?;
+        match found.delete_message(sequence).await {
+            Ok(_) => Ok(()),
+            // One that is gone already is as good.
+            Err(error) if matches!(error.kind(), DeleteMessageErrorKind::JetStream(why) if GONE.contains(&why.error_code().0)) => {
+                Ok(())
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+}
+
+fn owned((app, id): (&str, &str)) -> (String, String) {
+    (app.to_owned(), id.to_owned())
+}
+
+fn named<'a>(apps: &'a mut Vec<AppJobs>, name: &str) -> &'a mut AppJobs {
+    let place = apps.iter().position(|app| app.app == name);
+    let place = place.unwrap_or_else(|| {
+        apps.push(AppJobs {
+            app: name.to_owned(),
+            ..AppJobs::default()
+        });
+        apps.len() - 1
+    });
+    &mut apps[place]
+}

@@ -1,0 +1,155 @@
+//! What came of a job, and how it is written into a message and read from one.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+
+use super::names::{EXIT_CODE, REASON, STATUS};
+use crate::base::text;
+use crate::instance::ended::Outcome;
+use crate::instance::error::RunError;
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JobStatus {
+    /// The task returned.
+    Ok,
+    /// The task returned an error of its own, or exited with a code other than 0.
+    Error,
+    /// The task trapped or reached a limit, or the job could not be run at all. There is a dead letter.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+const STATUSES: [(JobStatus, &str); 4] = [
+    (JobStatus::Ok, "ok"),
+    (JobStatus::Error, "error"),
+    (JobStatus::Failed, "failed"),
+    (JobStatus::Cancelled, "cancelled"),
+];
+
+/// What came of a job.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct JobResult {
+    /// How it ended.
+    pub status: JobStatus,
+    /// What the task returned, its own error included.
+    pub bytes: Bytes,
+    /// The exit code that `hart run` would have: 0 where all went well.
+    pub exit_code: i32,
+    /// Why it did not end well, in one line; empty otherwise. Parts of it come from guests and from those who submit jobs,
+    /// with control characters escaped.
+    pub reason: String,
+}
+
+impl JobStatus {
+    /// Its name, as the header `Hart-Status` has it.
+    pub fn name(self) -> &'static str {
+        let named = STATUSES.iter().find(|(status, _)| *status == self);
+        named.map_or("failed", |(_, name)| name)
+    }
+}
+
+impl JobResult {
+    fn new(status: JobStatus, exit_code: i32, reason: &str) -> Self {
+        Self {
+            status,
+            bytes: Bytes::new(),
+            exit_code,
+            reason: text::line(reason),
+        }
+    }
+
+    pub(super) fn failed(exit_code: i32, reason: &str) -> Self {
+        Self::new(JobStatus::Failed, exit_code, reason)
+    }
+
+    pub(super) fn cancelled() -> Self {
+        Self::new(JobStatus::Cancelled, 130, "cancelled")
+    }
+
+    /// Of a run that has ended, cancelled or not.
+    pub(super) fn of(ended: Result<Outcome, RunError>) -> Self {
+        match ended {
+            Ok(Outcome {
+                returned: Some(Ok(bytes)),
+                ..
+            }) => Self {
+                bytes: bytes.into(),
+                ..Self::new(JobStatus::Ok, 0, "")
+            },
+            Ok(Outcome {
+                returned: Some(Err(bytes)),
+                ..
+            }) => Self {
+                reason: said(&bytes),
+                bytes: bytes.into(),
+                ..Self::new(JobStatus::Error, 1, "")
+            },
+            Ok(Outcome { exit_code: 0, .. }) => Self::new(JobStatus::Ok, 0, ""),
+            Ok(Outcome { exit_code, .. }) => Self::new(
+                JobStatus::Error,
+                exit_code,
+                &format!("the task exited with the code {exit_code}"),
+            ),
+            Err(RunError::Cancelled) => Self::cancelled(),
+            Err(error) => Self::failed(error.exit_code(), &error.to_string()),
+        }
+    }
+
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(STATUS, self.status.name());
+        headers.insert(EXIT_CODE, self.exit_code.to_string());
+        if !self.reason.is_empty() {
+            headers.insert(REASON, self.reason.as_str());
+        }
+        headers
+    }
+
+    /// The result of a message; `None` where it is none.
+    pub(super) fn read(headers: Option<&HeaderMap>, bytes: Bytes) -> Option<Self> {
+        let header = |name| headers?.get(name).map(|value| value.as_str());
+        let status = header(STATUS)?;
+        let (status, _) = STATUSES.iter().find(|(_, name)| *name == status)?;
+        Some(Self {
+            status: *status,
+            bytes,
+            exit_code: header(EXIT_CODE)?.parse().ok()?,
+            reason: text::line(header(REASON).unwrap_or_default()),
+        })
+    }
+}
+
+/// What a task's own error says, where it is one that the libraries for guests write: see `guest/README.md`.
+fn said(error: &[u8]) -> String {
+    let text = match error.split_first() {
+        Some((1 | 2, text)) => std::str::from_utf8(text).ok(),
+        _ => None,
+    };
+    text::line(text.unwrap_or("the task returned an error"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hunts a part of a result that does not arrive.
+    #[test]
+    fn what_is_written_is_read() {
+        for (status, _) in STATUSES {
+            let result = JobResult {
+                bytes: Bytes::from_static(b"x"),
+                ..JobResult::new(status, 134, "a\nb")
+            };
+            let read = JobResult::read(Some(&result.headers()), result.bytes.clone());
+            assert_eq!(read.unwrap(), result);
+            assert_eq!(result.reason, "a\\nb");
+        }
+        assert_eq!(JobResult::read(None, Bytes::new()), None);
+        assert_eq!(said(b"\x01no such file"), "no such file");
+        assert_eq!(said(b"\x00\xff"), "the task returned an error");
+    }
+}

@@ -1,0 +1,356 @@
+//! Jobs of a NATS stream, on two workers: `hart work`'s library, against what one writes without it, a pull consumer of
+//! async-nats whose messages are tasks of tokio's, each with a store of its own.
+//!
+//! Both take jobs that are there already, 64 at a time, store each result and wait for that, and then acknowledge the job.
+//! Needs a nats-server: `HART_NATS_SERVER`, or `nats-server`.
+//!
+//! | row | what |
+//! | --- | --- |
+//! | `work/noop` | tasks that return at once |
+//! | `work/1ms` | tasks that compute for about a millisecond |
+
+use crate::{
+    ground::Ticker,
+    measure::{Bench, Case, time},
+};
+use futures::{FutureExt as _, StreamExt as _};
+use hart_host::{
+    Cache, Component, Host, Preemption,
+    wasmtime::{
+        Engine, Store, UpdateDeadline,
+        component::{self, ComponentExportIndex, InstancePre, Linker},
+    },
+    work::{
+        App, Job, Queue,
+        async_nats::{
+            Client, HeaderMap,
+            jetstream::{
+                self,
+                consumer::{AckPolicy, pull},
+                stream::{Config, RetentionPolicy},
+            },
+        },
+    },
+};
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Arc, atomic::AtomicUsize, atomic::Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::{runtime::Runtime, sync::Semaphore};
+
+const SUITE: &str = "work";
+
+/// Workers of each side.
+const WORKERS: usize = 2;
+/// Jobs that each side has at once.
+const CONCURRENCY: usize = 64;
+/// The app.
+const APP: &str = "bench";
+
+/// Tasks that count down from the eight bytes of their input.
+const GUEST: &str = r#"(component
+    (core module $m
+        (memory (export "memory") 1)
+        (global $next (mut i32) (i32.const 64))
+        (func (export "realloc") (param i32 i32 i32) (param $size i32) (result i32)
+            (local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+            (global.set $next (i32.add (local.get $at) (local.get $size)))
+            (local.get $at))
+        (func (export "run") (param i32 i32) (param $input i32) (param i32) (result i32)
+            (local $turns i64)
+            (local.set $turns (i64.load (local.get $input)))
+            (block $done (loop $again
+                (br_if $done (i64.eqz (local.get $turns)))
+                (local.set $turns (i64.sub (local.get $turns) (i64.const 1)))
+                (br $again)))
+            (i64.store (i32.const 0) (i64.const 0))
+            (i32.store (i32.const 4) (local.get $input))
+            (i32.store (i32.const 8) (i32.const 8))
+            (i32.const 0)))
+    (core instance $i (instantiate $m))
+    (func $run (param "entry" string) (param "input" (list u8)) (result (result (list u8) (error (list u8))))
+        (canon lift (core func $i "run") (memory $i "memory") (realloc (func $i "realloc"))))
+    (instance $entry (export "run" (func $run)))
+    (export "hart:exec/entry@0.1.0" (instance $entry)))"#;
+
+/// A server that goes with this.
+struct Server {
+    child: Child,
+    store: PathBuf,
+    url: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let program = std::env::var_os("HART_NATS_SERVER").unwrap_or_else(|| "nats-server".into());
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = free.local_addr().expect("it has an address").port();
+        drop(free);
+        let store = std::env::temp_dir().join(format!("hart-bench-{}", std::process::id()));
+        let child = Command::new(&program)
+            .args([
+                "--jetstream",
+                "--addr",
+                "127.0.0.1",
+                "--port",
+                &port.to_string(),
+            ])
+            .arg("--store_dir")
+            .arg(&store)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let child = child.unwrap_or_else(|error| {
+            panic!(
+                "{}: {error}; name it with HART_NATS_SERVER",
+                program.display()
+            )
+        });
+        let url = format!("nats://127.0.0.1:{port}");
+        Self { child, store, url }
+    }
+
+    async fn connect(&self) -> Client {
+        let start = Instant::now();
+        loop {
+            match hart_host::work::async_nats::connect(&self.url).await {
+                Ok(client) => return client,
+                Err(error) if start.elapsed() > Duration::from_secs(10) => panic!("{error}"),
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.store);
+    }
+}
+
+pub(crate) fn run(bench: &mut Bench) {
+    let jobs = if bench.is_quick() { 500 } else { 5_000 };
+    let cases = [("noop", 0), ("1ms", 1)];
+    if !cases.iter().any(|(name, _)| bench.wants(SUITE, name)) {
+        return;
+    }
+    let server = Server::start();
+    let hart = Hart::start(&server);
+    let peer = Peer::start(&server);
+    let turns = peer.turns_of_a_millisecond();
+    for (name, milliseconds) in cases {
+        let input = (turns * milliseconds).to_le_bytes();
+        bench.compare(
+            &Case {
+                suite: SUITE,
+                name,
+                peer_name: "async-nats, tokio",
+            },
+            &mut || hart.run(jobs, input),
+            &mut || peer.run(jobs, input),
+        );
+    }
+}
+
+/// A host, whose components and engine the peer has as well.
+fn host() -> Host {
+    let builder = Host::builder().workers(WORKERS);
+    let host = builder.preemption(Preemption::epoch()).cache(Cache::Off);
+    host.build().expect("the defaults fit this machine")
+}
+
+struct Hart {
+    host: Host,
+    component: Component,
+    queue: Queue,
+}
+
+impl Hart {
+    fn start(server: &Server) -> Self {
+        let host = host();
+        let component = host.load(GUEST.as_bytes()).expect("the guest is valid");
+        let client = Self::tokio(&host).block_on(server.connect());
+        Self {
+            queue: Queue::new(client),
+            host,
+            component,
+        }
+    }
+
+    fn tokio(host: &Host) -> &tokio::runtime::Handle {
+        host.runtime().tokio().expect("it has threads")
+    }
+
+    fn run(&self, jobs: usize, input: [u8; 8]) -> Duration {
+        let tokio = Self::tokio(&self.host);
+        tokio.block_on(async {
+            let submit = |_| async {
+                let job = Job::new("count", input.to_vec());
+                self.queue.submit(APP, &job).await.expect("it is stored");
+            };
+            let submits = futures::stream::iter(0..jobs).map(submit);
+            submits.buffer_unordered(CONCURRENCY).collect::<()>().await;
+        });
+        let done = Arc::<AtomicUsize>::default();
+        let counted = done.clone();
+        time(|| {
+            tokio.block_on(async {
+                let app = App::new(&self.host, APP, &self.component).concurrency(CONCURRENCY);
+                let worker = self.host.worker(&self.queue).app(app);
+                let worker = worker.job_log(move |_| {
+                    counted.fetch_add(1, Relaxed);
+                });
+                let worker = worker.start().await.expect("the server is there");
+                while done.load(Relaxed) < jobs {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                worker.stop(Duration::from_secs(10)).await;
+            });
+        })
+    }
+}
+
+struct Peer {
+    runtime: Runtime,
+    _ticker: Ticker,
+    _host: Host,
+    task: Arc<Task>,
+    context: jetstream::Context,
+}
+
+/// What the peer calls for each job.
+struct Task {
+    pre: InstancePre<()>,
+    run: ComponentExportIndex,
+}
+
+impl Task {
+    async fn call(&self, entry: &str, input: &[u8]) -> Vec<u8> {
+        let mut store = Store::new(self.pre.engine(), ());
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        let instance = self.pre.instantiate_async(&mut store).await;
+        let instance = instance.expect("there is room for all");
+        let run = instance
+            .get_typed_func::<(&str, &[u8]), (Result<Vec<u8>, Vec<u8>>,)>(&mut store, &self.run)
+            .expect("it exports this");
+        let returned = run.call_async(&mut store, (entry, input)).await;
+        returned.expect("no trap").0.expect("no error")
+    }
+}
+
+/// The streams of the peer: those of hart, by other names.
+const JOBS: &str = "PEER";
+const RESULTS: &str = "PEER_RESULTS";
+
+impl Peer {
+    fn start(server: &Server) -> Self {
+        let host = host();
+        let engine: Engine = host.engine().clone();
+        let component = component::Component::new(&engine, GUEST).expect("the guest is valid");
+        let entry = component
+            .get_export_index(None, "hart:exec/entry@0.1.0")
+            .expect("it exports this");
+        let run = component
+            .get_export_index(Some(&entry), "run")
+            .expect("it exports this");
+        let pre = Linker::new(&engine)
+            .instantiate_pre(&component)
+            .expect("it imports nothing");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .enable_all()
+            .build()
+            .expect("threads can be made");
+        let context = runtime.block_on(async {
+            let context = jetstream::new(server.connect().await);
+            for (name, subject, retention) in [
+                (JOBS, "peer.work.*", RetentionPolicy::WorkQueue),
+                (RESULTS, "peer.result.*", RetentionPolicy::Limits),
+            ] {
+                let config = Config {
+                    name: name.into(),
+                    subjects: vec![subject.into()],
+                    retention,
+                    ..Config::default()
+                };
+                context.create_stream(config).await.expect("it is made");
+            }
+            context
+        });
+        Self {
+            _ticker: Ticker::start(engine, Duration::from_millis(1)),
+            runtime,
+            _host: host,
+            task: Arc::new(Task { pre, run }),
+            context,
+        }
+    }
+
+    /// How far a task counts in a millisecond.
+    fn turns_of_a_millisecond(&self) -> u64 {
+        const TURNS: u64 = 100_000_000;
+        let took = time(|| {
+            self.runtime
+                .block_on(self.task.call("count", &TURNS.to_le_bytes()))
+                .len()
+        });
+        (TURNS as f64 / took.as_secs_f64() / 1e3) as u64
+    }
+
+    fn run(&self, jobs: usize, input: [u8; 8]) -> Duration {
+        let context = &self.context;
+        self.runtime.block_on(async {
+            let submit = |job: usize| async move {
+                let subject = format!("peer.work.{job}-{}", fastrand::u64(..));
+                let payload = input.to_vec().into();
+                let sent = context.publish(subject, payload).await;
+                sent.expect("it is sent").await.expect("it is stored");
+            };
+            let submits = futures::stream::iter(0..jobs).map(submit);
+            submits.buffer_unordered(CONCURRENCY).collect::<()>().await;
+        });
+        time(|| self.runtime.block_on(self.consume(jobs)))
+    }
+
+    async fn consume(&self, jobs: usize) {
+        let config = pull::Config {
+            durable_name: Some(APP.into()),
+            ack_policy: AckPolicy::Explicit,
+            ..pull::Config::default()
+        };
+        let consumer = self.context.create_consumer_on_stream(config, JOBS).await;
+        let consumer = consumer.expect("it is made");
+        let batches = consumer.stream().max_messages_per_batch(CONCURRENCY);
+        let mut messages = batches.messages().await.expect("the server is there");
+        let room = Arc::new(Semaphore::new(CONCURRENCY));
+        for _ in 0..jobs {
+            let permit = room.clone().acquire_owned().await.expect("it is open");
+            let message = messages.next().await.expect("there are so many");
+            let message = message.expect("the server is there");
+            let (task, context) = (self.task.clone(), self.context.clone());
+            tokio::spawn(async move {
+                let returned = task.call("count", &message.payload).await;
+                let subject = message.subject.replace("work", "result");
+                let stored =
+                    context.publish_with_headers(subject, HeaderMap::new(), returned.into());
+                stored
+                    .await
+                    .expect("it is sent")
+                    .await
+                    .expect("it is stored");
+                message.ack().await.expect("it is sent");
+                drop(permit);
+            });
+        }
+        let all = u32::try_from(CONCURRENCY).expect("it is small");
+        room.acquire_many(all).map(drop).await;
+    }
+}
