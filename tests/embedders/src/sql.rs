@@ -13,9 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::Error;
 
 mod bindings {
-    use hart_host::wasmtime;
-
-    wasmtime::component::bindgen!({
+    hart_host::wasmtime::component::bindgen!({
         inline: "
             package example:sql;
             interface database {
@@ -25,6 +23,7 @@ mod bindings {
             world app { import database; }
         ",
         imports: { default: async | trappable },
+        wasmtime_crate: hart_host::wasmtime,
     });
 }
 
