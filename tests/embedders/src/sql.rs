@@ -264,7 +264,7 @@ mod tests {
             ("DELETE FROM towns", "readonly"),
             ("ATTACH '/etc/passwd' AS other", "too many attached"),
             ("SELECT hex(zeroblob(10000000))", "too big"),
-            ("SELECT nothing", "no such column"),
+            ("SELECT missing", "no such column"),
         ];
         for (query, said) in refused {
             let run = server.ask(&file.0, query, Limits::new()).unwrap();
