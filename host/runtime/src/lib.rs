@@ -92,7 +92,7 @@
 //! | [`Limits::input_bytes`] of one task | 16,777,216 (16 MiB) |
 //! | [`Limits::result_bytes`] of one task | 16,777,216 (16 MiB) |
 //! | [`Limits::output_bytes`] of a run | none; 16,777,216 (16 MiB) for each stream that is captured |
-//! | [`Limits::blocking_threads`] of a host | 16 for files, of which a run uses 4 at a time and a tenant 8; 4 more for name look-ups |
+//! | [`Limits::blocking_threads`] of a host | 16 for files, of which a run uses 4 at a time and a tenant 8; 4 more for name look-ups, 16 more for capabilities |
 //! | [`HostBuilder::instances`] | 1,000; a run holds at most 875 of them |
 //! | [`HostBuilder::memory_reserve`], with less of which further tasks wait | a 32nd of the memory there is, at most 268,435,456 bytes (256 MiB) |
 //! | a run's store of `wasi:keyvalue`, beside its memory | 65,536 keys, each of 4,096 bytes; 1,000 keys in one call |

@@ -13,9 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::Error;
 
 mod bindings {
-    use hart_host::wasmtime;
-
-    wasmtime::component::bindgen!({
+    hart_host::wasmtime::component::bindgen!({
         inline: "
             package example:sql;
             interface database {
@@ -25,6 +23,7 @@ mod bindings {
             world app { import database; }
         ",
         imports: { default: async | trappable },
+        wasmtime_crate: hart_host::wasmtime,
     });
 }
 
@@ -265,7 +264,7 @@ mod tests {
             ("DELETE FROM towns", "readonly"),
             ("ATTACH '/etc/passwd' AS other", "too many attached"),
             ("SELECT hex(zeroblob(10000000))", "too big"),
-            ("SELECT nothing", "no such column"),
+            ("SELECT missing", "no such column"),
         ];
         for (query, said) in refused {
             let run = server.ask(&file.0, query, Limits::new()).unwrap();

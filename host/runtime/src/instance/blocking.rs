@@ -69,7 +69,7 @@ pub(crate) fn block<R: Send + 'static>(
 ) -> impl Future<Output = R> + Send + 'static {
     async move {
         let run = &guest.run;
-        let loan = run.io.files.lend(run.id, &run.account).await;
+        let loan = run.io.own.lend(run.id, &run.account).await;
         let work = Blocking {
             meter: loan.meter().clone(),
             guest: guest.clone(),

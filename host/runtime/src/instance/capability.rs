@@ -181,9 +181,10 @@ impl<C: Capability> Granted<'_, C> {
     /// Does `operate` on a thread of the host's, at the run's expense: for what blocks, or computes for long. It is handed
     /// a [`Blocking`], by which it learns when to give up.
     ///
-    /// Those are the threads that wait for files: 16 of them, unless
-    /// [`Limits::blocking_threads`](crate::Limits::blocking_threads) says otherwise, of which a run has 4 at most. Further
-    /// operations wait for their turn. On a [simulated machine](crate::simulate) it is done on this thread.
+    /// There are 16 such threads, unless [`Limits::blocking_threads`](crate::Limits::blocking_threads) says otherwise, of
+    /// which a run has 4 at most and a tenant 8. Further operations wait for their turn; files have threads of their own. Give
+    /// runs whose guests say what is done a limit of CPU time, or all threads may be busy for as long as they like. On a
+    /// [simulated machine](crate::simulate) it is done on this thread.
     ///
     /// # Panics
     ///

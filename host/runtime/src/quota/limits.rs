@@ -89,7 +89,8 @@ pub struct Limits {
     pub output_bytes: Option<u64>,
     /// Threads that wait for file operations, for the whole host: [`Host`](crate::Host)s read it from their own limits. A
     /// run uses at most a quarter of them at a time, a tenant half, and each at least one; the rest of their operations
-    /// wait, in turn between runs. Name look-ups have a quarter as many threads of their own. Default 16.
+    /// wait, in turn between runs. Name look-ups have a quarter as many threads of their own, and
+    /// [capabilities](crate::Capability) as many. Default 16.
     pub blocking_threads: Option<u64>,
 }
 

@@ -42,14 +42,18 @@ pub(crate) struct Io {
     pub(crate) files: Arc<IoThreads>,
     /// Those that look up names. Apart, because a name server may take a minute to answer nothing.
     pub(crate) names: Arc<IoThreads>,
+    /// Those that do what capabilities of the embedder's block for. Apart, because that may compute for as long as its run
+    /// may, and nobody's files are to wait for it.
+    pub(crate) own: Arc<IoThreads>,
 }
 
 impl Io {
-    /// So many for files, and a quarter of that for names; none at all if that is 0.
+    /// So many for files, as many for capabilities, and a quarter of that for names; none at all if that is 0.
     pub(crate) fn new(files: usize) -> Arc<Self> {
         Arc::new(Self {
             files: IoThreads::new(files, Kind::Files),
             names: IoThreads::new(files.div_ceil(4), Kind::Names),
+            own: IoThreads::new(files, Kind::Own),
         })
     }
 }

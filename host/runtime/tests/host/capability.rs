@@ -10,8 +10,8 @@ use hart_host::http::Request;
 use hart_host::wasmtime::component::{ComponentType, Linker, Lower, Val};
 use hart_host::wasmtime::{self, format_err};
 use hart_host::{
-    Capability, Component, GuestState, Host, InstanceError, LimitKind, Limits, RunBuilder,
-    RunError, RunInfo,
+    Capability, Component, DirAccess, GuestState, Host, InstanceError, LimitKind, Limits,
+    RunBuilder, RunError, RunInfo,
 };
 use http_body_util::{BodyExt as _, Empty};
 
@@ -353,6 +353,26 @@ fn what_blocks_ends_with_its_run() {
     });
     assert!(told(lab.run(&["config leave"])).contains("0 1"));
     lab.nothing_is_left();
+}
+
+/// Hunts files that wait for what a capability does, where the host has one thread for each.
+#[test]
+fn what_blocks_holds_up_no_files() {
+    let limits = Limits::new().blocking_threads(1).timeout(HANG);
+    let one = builder().capability::<Values>().limits(limits);
+    let lab = Lab::on(one.build().unwrap());
+    let busy = lab.run(&["config spin"]).start().unwrap();
+    eventually("it blocks", || {
+        lab.books.blocking.load(Ordering::SeqCst) == 1
+    });
+    let directory = with_a_pipe("capability");
+    let reader = lab.host.load_file(hart_build::guest("reader")).unwrap();
+    let reads = lab.host.command(&reader).args(["reader", "/d/file"]);
+    let reads = reads.dir(&directory, "/d", DirAccess::ReadOnly);
+    reads.start().unwrap().wait().unwrap();
+    busy.cancel();
+    let _ = busy.wait();
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 /// Hunts work that costs nobody anything, and one run that has all threads.

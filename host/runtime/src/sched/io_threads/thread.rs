@@ -12,6 +12,8 @@ use crate::sched::kernel_slice;
 pub(super) enum Kind {
     /// Its calls await what blocks.
     Files,
+    /// The same, for what capabilities of the embedder's do.
+    Own,
     /// Its calls spawn tasks of tokio's which do: another thread drives these.
     Names,
 }
@@ -31,7 +33,7 @@ impl Thread {
         let clock = Arc::new(CpuClock::default());
         let (begins, ends) = (clock.clone(), clock.clone());
         let mut builder = match kind {
-            Kind::Files => Builder::new_current_thread(),
+            Kind::Files | Kind::Own => Builder::new_current_thread(),
             Kind::Names => {
                 let mut builder = Builder::new_multi_thread();
                 builder.worker_threads(1);
@@ -40,6 +42,7 @@ impl Thread {
         };
         let name = match kind {
             Kind::Files => "hart-files",
+            Kind::Own => "hart-blocking",
             Kind::Names => "hart-names",
         };
         let runtime = builder
