@@ -4,7 +4,7 @@
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
     accounts, apps, bad_input, environment, flags, help, invoke, languages, limits, modules,
-    network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, trace, wast,
+    network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, tiers, trace, wast,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -53,6 +53,11 @@ const OPTIONS: &[Row] = &[
         every_key_is_in_the_table,
     ),
     ("run", &["--profile"], flags::guests_are_profiled),
+    (
+        "run",
+        &["--tier"],
+        tiers::the_tier_is_the_one_that_was_asked_for,
+    ),
     (
         "run",
         &["--allow-precompiled"],
@@ -198,12 +203,23 @@ const OPTIONS: &[Row] = &[
         every_key_is_in_the_table,
     ),
     ("serve", &["--profile"], flags::streams_and_profiles),
+    // Read as for `run`; a server has no `--stats`.
+    (
+        "serve",
+        &["--tier"],
+        tiers::the_tier_is_the_one_that_was_asked_for,
+    ),
     (
         "compile",
         &["--optimize", "--codegen", "--debug", "--target", "--wasm"],
         flags::keys_of_the_compiler_change_its_code,
     ),
     ("compile", &["--profile"], flags::streams_and_profiles),
+    (
+        "compile",
+        &["--tier"],
+        tiers::the_tier_is_the_one_that_was_asked_for,
+    ),
     (
         "compile",
         &["--output", "--preempt"],
