@@ -212,8 +212,7 @@ impl<T: Send + 'static> HostBuilder<T> {
         self
     }
 
-    /// Which code components run that are loaded with no other word ([`Loader::tier`](crate::Loader::tier)).
-    /// Default: [`Tier::Auto`].
+    /// Which code components run, where [`Loader::tier`](crate::Loader::tier) says nothing. Default: [`Tier::Auto`].
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = tier;
         self
@@ -236,14 +235,12 @@ impl<T: Send + 'static> HostBuilder<T> {
     /// ```
     /// use hart_host::{Cache, Host};
     ///
-    /// // Guests are to start while this program's heap has room for them.
     /// let heap_left = || Some(900_u64 << 20);
     /// let host = Host::builder()
     ///     .cache(Cache::Off)
     ///     .memory_reserve(64 << 20)
     ///     .available_memory(heap_left)
     ///     .build()?;
-    /// # drop(host);
     /// # Ok::<(), hart_host::BuildError>(())
     /// ```
     pub fn available_memory<F>(mut self, available: F) -> Self
@@ -290,7 +287,6 @@ impl<T: Send + 'static> HostBuilder<T> {
     ///     })
     ///     .cache(Cache::Off)
     ///     .build()?;
-    /// # drop(host);
     /// # Ok::<(), hart_host::BuildError>(())
     /// ```
     pub fn config<F>(mut self, config: F) -> Self
