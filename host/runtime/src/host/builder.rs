@@ -362,8 +362,7 @@ impl<T: Send + 'static> HostBuilder<T> {
     /// # Errors
     ///
     /// [`BuildError::Setting`] for zero workers, instances or slice, a stack of no sensible size, and where the system does not allow even
-    /// one instance; [`BuildError::Engine`] if wasmtime
-    /// or the system refuses the pool; [`BuildError::Config`] as [`config`](Self::config) says; [`BuildError::Imports`] if a hook fails;
+    /// one instance; [`BuildError::Engine`] if wasmtime or the system refuses the pool; [`BuildError::Config`] as [`config`](Self::config) says; [`BuildError::Imports`] if a hook fails;
     /// [`BuildError::Thread`] if the system has no more threads.
     pub fn build(self) -> Result<Host<T>, BuildError> {
         let blocking = self.blocking_threads();
