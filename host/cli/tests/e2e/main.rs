@@ -33,6 +33,7 @@ mod serve;
 mod signals;
 mod sim;
 mod sim_requests;
+mod tiers;
 mod trace;
 mod wast;
 mod wordcount;

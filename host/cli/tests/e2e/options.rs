@@ -4,7 +4,8 @@
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
     accounts, apps, bad_input, environment, flags, help, invoke, languages, limits, modules,
-    network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, trace, wast, work,
+    network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, tiers, trace, wast,
+    work,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -53,6 +54,11 @@ const OPTIONS: &[Row] = &[
         every_key_is_in_the_table,
     ),
     ("run", &["--profile"], flags::guests_are_profiled),
+    (
+        "run",
+        &["--tier"],
+        tiers::the_tier_is_the_one_that_was_asked_for,
+    ),
     (
         "run",
         &["--allow-precompiled"],
@@ -361,6 +367,11 @@ const OPTIONS: &[Row] = &[
         "jobs follow",
         &["--text"],
         work::basics::a_task_in_rust_takes_a_text,
+    // Read as for `run`; a server has no `--stats`.
+    (
+        "serve",
+        &["--tier"],
+        tiers::the_tier_is_the_one_that_was_asked_for,
     ),
     (
         "compile",
@@ -368,6 +379,11 @@ const OPTIONS: &[Row] = &[
         flags::keys_of_the_compiler_change_its_code,
     ),
     ("compile", &["--profile"], flags::streams_and_profiles),
+    (
+        "compile",
+        &["--tier"],
+        tiers::the_tier_is_the_one_that_was_asked_for,
+    ),
     (
         "compile",
         &["--output", "--preempt"],

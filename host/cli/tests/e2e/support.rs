@@ -18,7 +18,7 @@ pub(crate) const SPINNER: &str = r#"(component
     (export "wasi:cli/run@0.2.0" (instance $run)))"#;
 
 /// How long anything may take before it counts as hanging: far more than it needs on a busy machine.
-const GUARD: Duration = Duration::from_secs(240);
+pub(crate) const GUARD: Duration = Duration::from_secs(240);
 
 /// A program that ended.
 #[derive(Debug)]

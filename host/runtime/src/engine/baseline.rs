@@ -95,10 +95,10 @@ pub(crate) fn adopt(code: &mut [u8]) -> Option<()> {
         return None;
     }
     // Winch does not know this flag, and says nothing.
-    let computes_alike = |(name, value): &(&str, FlagValue<'_>)| {
+    let is_canonical = |(name, value): &(&str, FlagValue<'_>)| {
         *name == "enable_nan_canonicalization" && matches!(value, FlagValue::Bool(true))
     };
-    if metadata.shared_flags.iter().any(computes_alike) {
+    if metadata.shared_flags.iter().any(is_canonical) {
         return None;
     }
     metadata.tunables.winch_callable = false;

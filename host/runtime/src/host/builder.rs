@@ -216,8 +216,7 @@ impl<T: Send + 'static> HostBuilder<T> {
         self
     }
 
-    /// Which code components run that are loaded with no other word ([`Loader::tier`](crate::Loader::tier)).
-    /// Default: [`Tier::Auto`].
+    /// Which code components run, where [`Loader::tier`](crate::Loader::tier) says nothing. Default: [`Tier::Auto`].
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = tier;
         self
@@ -240,14 +239,12 @@ impl<T: Send + 'static> HostBuilder<T> {
     /// ```
     /// use hart_host::{Cache, Host};
     ///
-    /// // Guests are to start while this program's heap has room for them.
     /// let heap_left = || Some(900_u64 << 20);
     /// let host = Host::builder()
     ///     .cache(Cache::Off)
     ///     .memory_reserve(64 << 20)
     ///     .available_memory(heap_left)
     ///     .build()?;
-    /// # drop(host);
     /// # Ok::<(), hart_host::BuildError>(())
     /// ```
     pub fn available_memory<F>(mut self, available: F) -> Self
@@ -294,7 +291,6 @@ impl<T: Send + 'static> HostBuilder<T> {
     ///     })
     ///     .cache(Cache::Off)
     ///     .build()?;
-    /// # drop(host);
     /// # Ok::<(), hart_host::BuildError>(())
     /// ```
     pub fn config<F>(mut self, config: F) -> Self
@@ -316,8 +312,7 @@ impl<T: Send + 'static> HostBuilder<T> {
     /// # Errors
     ///
     /// [`BuildError::Setting`] for zero workers, instances or slice, a stack of no sensible size, and where the system does not allow even
-    /// one instance; [`BuildError::Engine`] if wasmtime
-    /// or the system refuses the pool; [`BuildError::Config`] as [`config`](Self::config) says; [`BuildError::Imports`] if a hook fails;
+    /// one instance; [`BuildError::Engine`] if wasmtime or the system refuses the pool; [`BuildError::Config`] as [`config`](Self::config) says; [`BuildError::Imports`] if a hook fails;
     /// [`BuildError::Thread`] if the system has no more threads.
     pub fn build(self) -> Result<Host<T>, BuildError> {
         let blocking = self.blocking_threads();

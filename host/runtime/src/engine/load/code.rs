@@ -38,8 +38,8 @@ impl Unloaded<'_> {
             is_baseline,
         } = self.compiled(pool, how, linker, digest.as_ref())?;
         let (kind, needs) = (pool.kind, self.needs());
-        let mut linked = Linked::new(&component, linker, kind, needs, is_baseline)
-            .map_err(|error| unlinkable(error))?;
+        let mut linked =
+            Linked::new(&component, linker, kind, needs, is_baseline).map_err(unlinkable)?;
         if is_baseline && how.tier == Tier::Auto {
             let job = Job {
                 engine: pool.engine.clone(),
