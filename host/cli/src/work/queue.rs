@@ -8,7 +8,6 @@ use hart_host::work::Queue;
 use hart_host::work::async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use std::env::var;
 use std::error::Error as _;
-use std::fmt::Display;
 use std::path::PathBuf;
 
 /// Where a server is by default.
@@ -91,16 +90,11 @@ pub(crate) async fn connect(
     let credentials = plan.credentials.clone();
     let credentials = credentials.or_else(|| var("NATS_CREDS").ok().map(PathBuf::from));
     if let Some(file) = credentials {
-        options = options.credentials_file(&file).await.map_err(|error| {
-            // What it says may be a part of the file.
-            let why = match error.kind() {
-                std::io::ErrorKind::NotFound => "no such file; check the path",
-                std::io::ErrorKind::PermissionDenied => {
-                    "permission denied; make it readable for yourself"
-                }
-                _ => "no file of credentials; write one with `nsc generate creds`",
-            };
-            Failure::usage(why).at(&file)
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| Failure::usage(crate::load::read(&error)).at(&file))?;
+        // What the error says may be a part of the file.
+        options = options.credentials(&text).map_err(|_| {
+            Failure::usage("no file of credentials; write one with `nsc generate creds`").at(&file)
         })?;
     } else if let Some((user, password)) = from_url.or_else(from_environment) {
         options = options.user_and_password(user, password);
@@ -197,8 +191,12 @@ fn shown(address: &ServerAddr) -> String {
 }
 
 /// Why there is no connection, and the way out.
-fn refused(address: &str, kind: ConnectErrorKind, cause: &dyn Display) -> Failure {
+fn refused(address: &str, kind: ConnectErrorKind, cause: &str) -> Failure {
     let why = match kind {
+        // That is what it is called where the client does not trust the server, too.
+        ConnectErrorKind::Io if cause.contains("certificate") => {
+            format!("no TLS with it ({cause}); check --tls-ca, --tls-cert and --tls-key")
+        }
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             "it does not accept who we are; check --creds, or NATS_USER and NATS_PASSWORD"
                 .to_owned()
