@@ -55,9 +55,10 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
         to_stderr(&lines.map(|line| line + "\n").collect::<String>());
         return Ok(USAGE);
     }
-    let cache = match args.no_cache || tuning.has_no_cache() {
-        true => Cache::Off,
-        false => Cache::User,
+    let is_kept = !args.no_cache && !tuning.has_no_cache();
+    let cache = match is_kept {
+        true => Cache::User,
+        false => Cache::Off,
     };
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
         tuning.apply(builder.cache(cache))
@@ -71,7 +72,13 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
     let mut apps = Vec::new();
     for app in plan.apps.iter().filter(|app| app.object.is_none()) {
         let bytes = setup::file(app, args.allow_precompiled)?;
-        apps.push(setup::app(&host, app, &bytes, args.allow_precompiled)?);
+        apps.push(setup::app(
+            &host,
+            app,
+            &bytes,
+            args.allow_precompiled,
+            is_kept,
+        )?);
     }
     let tokio = host
         .runtime()
@@ -87,7 +94,13 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
         for app in &plan.apps {
             if let Some(object) = &app.object {
                 let bytes = setup::object(&connected.queue, object).await?;
-                apps.push(setup::app(&host, app, &bytes, args.allow_precompiled)?);
+                apps.push(setup::app(
+                    &host,
+                    app,
+                    &bytes,
+                    args.allow_precompiled,
+                    is_kept,
+                )?);
             }
         }
         let mut builder = host.worker(&connected.queue);

@@ -92,7 +92,7 @@ pub(super) async fn object(queue: &Queue, object: &ObjectPlan) -> Result<Vec<u8>
     comes.map_err(|_| late())?.map_err(|error| explain(&error))
 }
 
-/// The app of a component.
+/// The app of a component. `is_kept` says whether there is a cache.
 ///
 /// # Errors
 /// One that cannot be loaded, or lacks what it imports.
@@ -101,10 +101,11 @@ pub(super) fn app(
     plan: &AppPlan,
     bytes: &[u8],
     allow_precompiled: bool,
+    is_kept: bool,
 ) -> Result<App, Failure> {
     let name = plan.object.as_ref().map(|object| Path::new(&object.name));
     let file = name.unwrap_or(&plan.component);
-    let component = load::load(host, file, bytes, allow_precompiled, false)?;
+    let component = load::load(host, file, bytes, allow_precompiled, false, is_kept)?;
     plan.grants
         .check(&component)
         .map_err(|failure| failure.at(file))?;

@@ -367,9 +367,15 @@ const OPTIONS: &[Row] = &[
         "jobs follow",
         &["--text"],
         work::basics::a_task_in_rust_takes_a_text,
-    // Read as for `run`; a server has no `--stats`.
+    ),
+    // Read as for `run`; a server and a worker have no `--stats`.
     (
         "serve",
+        &["--tier"],
+        tiers::the_tier_is_the_one_that_was_asked_for,
+    ),
+    (
+        "work",
         &["--tier"],
         tiers::the_tier_is_the_one_that_was_asked_for,
     ),
