@@ -1,6 +1,5 @@
 //! What the embedder's code does on the host's threads for a guest.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -63,25 +62,23 @@ impl Drop for Leaves {
 }
 
 /// Does `operate` on a thread that is lent to the guest's run.
-pub(crate) fn block<R: Send + 'static>(
+pub(crate) async fn block<R: Send + 'static>(
     guest: Arc<Guest>,
     operate: impl FnOnce(Blocking) -> R + Send + 'static,
-) -> impl Future<Output = R> + Send + 'static {
-    async move {
-        let run = &guest.run;
-        let loan = run.io.own.lend(run.id, &run.account).await;
-        let work = Blocking {
-            meter: loan.meter().clone(),
-            guest: guest.clone(),
-            left: Arc::default(),
-        };
-        let _leaves = Leaves(work.left.clone());
-        loan.block(move || {
-            let done = operate(work.clone());
-            // What it has used since its last look counts for limits, too.
-            let _ = work.check();
-            done
-        })
-        .await
-    }
+) -> R {
+    let run = &guest.run;
+    let loan = run.io.own.lend(run.id, &run.account).await;
+    let work = Blocking {
+        meter: loan.meter().clone(),
+        guest: guest.clone(),
+        left: Arc::default(),
+    };
+    let _leaves = Leaves(work.left.clone());
+    loan.block(move || {
+        let done = operate(work.clone());
+        // What it has used since its last look counts for limits, too.
+        let _ = work.check();
+        done
+    })
+    .await
 }

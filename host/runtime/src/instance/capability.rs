@@ -168,7 +168,7 @@ impl<C: Capability> Granted<'_, C> {
                     "the run was not granted {name}: grant it with `RunBuilder::grant`"
                 ));
             };
-            let run = run.downcast().ok().expect("a capability has one type");
+            let run = run.downcast().expect("a capability has one type");
             C::state(&run)
         })
     }

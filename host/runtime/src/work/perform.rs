@@ -11,9 +11,8 @@ use futures::future::{Either, select};
 
 use super::app::Ready;
 use super::job::Job;
-use super::pull::tell;
 use super::result::JobResult;
-use super::settle::{Delivery, Settled};
+use super::settle::{Delivery, Settled, tell};
 use super::shared::{Counters, JobRecord, Shared};
 use crate::base::stats::RunStats;
 use crate::host::run::handle::Run;
@@ -32,6 +31,10 @@ pub(super) struct Performs<T: 'static> {
 const NO_ROOM: Duration = Duration::from_secs(1);
 
 /// What came of a run.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a job has one, which goes nowhere"
+)]
 enum Performed {
     /// With what its run used, if there was one.
     Ended(JobResult, Option<RunStats>),

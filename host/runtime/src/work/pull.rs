@@ -19,8 +19,8 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{Consumer, pull};
-use async_nats::jetstream::{AckKind, Message};
 use async_nats::{StatusCode, Subject, Subscriber};
 use futures::future::{Either, select};
 use futures::{FutureExt as _, StreamExt as _};
@@ -288,11 +288,4 @@ fn as_job(shared: &Shared, message: async_nats::Message) -> Message {
 fn connects(shared: &Shared) -> u64 {
     let statistics = shared.queue.client.statistics();
     statistics.connects.load(Ordering::Relaxed)
-}
-
-/// Sends something about a message that nothing depends on: where it is lost, the lease runs out.
-pub(super) async fn tell(message: &Message, kind: AckKind) {
-    if let Err(error) = message.ack_with(kind).await {
-        tracing::debug!("the server was not told of a job: {error}");
-    }
 }

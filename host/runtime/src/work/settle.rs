@@ -11,7 +11,6 @@ use bytes::Bytes;
 
 use super::job::Job;
 use super::names::REASON;
-use super::pull::tell;
 use super::queue::Queue;
 use super::result::{JobResult, JobStatus};
 use super::shared::Shared;
@@ -46,7 +45,7 @@ const HEADERS: usize = 8 << 10;
 
 impl<'a> Delivery<'a> {
     /// That of a message; back where it is none of this queue.
-    pub(super) fn of(shared: &'a Shared, message: Message) -> Result<Self, Message> {
+    pub(super) fn of(shared: &'a Shared, message: Message) -> Result<Self, Box<Message>> {
         let found = message.info().ok().and_then(|info| {
             let (app, id) = shared.queue.names.parts(&message.subject)?;
             Some((
@@ -57,7 +56,7 @@ impl<'a> Delivery<'a> {
             ))
         });
         let Some((app, id, sequence, delivered)) = found else {
-            return Err(message);
+            return Err(Box::new(message));
         };
         Ok(Self {
             shared,
@@ -192,5 +191,12 @@ impl<'a> Delivery<'a> {
         if let Err(error) = self.queue().client.send_request(reply, ack).await {
             tracing::debug!("the job {} may be delivered again: {error}", self.id);
         }
+    }
+}
+
+/// Sends something about a message that nothing depends on: where it is lost, the lease runs out.
+pub(super) async fn tell(message: &Message, kind: AckKind) {
+    if let Err(error) = message.ack_with(kind).await {
+        tracing::debug!("the server was not told of a job: {error}");
     }
 }
