@@ -57,7 +57,8 @@ pub(crate) fn a_job_that_nobody_ends_is_given_up() {
     let nats = Nats::start();
     let lab = nats.lab("lab");
     let line = [lab.to_str().unwrap(), "--lease", "3s", "--deliveries", "2"];
-    submit_many(&nats, "lab", "spin", 1);
+    let text = ["submit", "lab", "spin", "x", "--id", "0"];
+    nats.hart(&text).exits(0);
     for _ in 0..2 {
         let worker = nats.new_worker(&line);
         worker.wait_for_the_guest();
