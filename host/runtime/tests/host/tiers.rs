@@ -110,7 +110,9 @@ fn backtraces_name_the_same_functions() {
             panic!("a trap")
         };
         assert!(backtrace.contains("lab!run"), "{backtrace}");
-        let functions = backtrace.lines().filter_map(|line| line.split(" - ").nth(1));
+        let functions = backtrace
+            .lines()
+            .filter_map(|line| line.split(" - ").nth(1));
         functions.map(str::to_owned).collect::<Vec<_>>()
     });
     assert_eq!(told[0], told[1]);

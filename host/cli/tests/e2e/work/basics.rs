@@ -148,7 +148,14 @@ pub(crate) fn a_task_in_rust_takes_a_text() {
     let guest = hart_build::guest("greeter");
     let _worker = nats.worker(&[guest.to_str().unwrap()]);
     let line = [
-        "submit", "--text", "greeter", "greet", "World", "--id", "a", "--wait",
+        "submit",
+        "--text",
+        "greeter",
+        "greeter::greet",
+        "World",
+        "--id",
+        "a",
+        "--wait",
     ];
     assert_eq!(nats.hart(&line).exits(0).stdout, "Hello, World!");
     let followed = nats.hart(&["jobs", "follow", "--text", "greeter", "a"]);
@@ -166,9 +173,23 @@ pub(crate) fn a_task_gets_what_is_granted() {
     let more = ["--allow-http", "example.com", "-S", "config,config-var=a=b"];
     let line = [&[file][..], &granted, &more].concat();
     let _worker = nats.worker(&line);
-    let submit = ["submit", "--text", "greeter", "greet", "World", "--wait"];
+    let submit = [
+        "submit",
+        "--text",
+        "greeter",
+        "greeter::greet",
+        "World",
+        "--wait",
+    ];
     assert_eq!(nats.hart(&submit).exits(0).stdout, "Hi, World!");
-    let list = ["submit", "--text", "greeter", "list", "/data", "--wait"];
+    let list = [
+        "submit",
+        "--text",
+        "greeter",
+        "greeter::list",
+        "/data",
+        "--wait",
+    ];
     let listed = nats.hart(&list).exits(0).stdout;
     assert!(listed.contains("Cargo.toml"), "{listed}");
     let config = nats.scratch.write(
