@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 const EXAMPLES: &str = "\
 Examples:
-  hart submit resize thumbnail --file in.png            prints the job's id
-  hart submit resize thumbnail --file in.png --wait     prints what the task returns
-  hart submit --text greeter greeter::greet World --wait         a task in Rust that takes a String
-  hart submit --id order-17 shop bill --file order      once, however often it is submitted
+  hart submit resize thumbnail --file in.png               prints the job's id
+  hart submit resize thumbnail --file in.png --wait        prints what the task returns
+  hart submit --text greeter greeter::greet World --wait   a task in Rust that takes a String
+  hart submit --id order-17 shop bill --file order         once, however often it is submitted
 
 With --wait the exit code is the one that `hart run` would have: 0; 1 if the task returned an error, whose bytes are on
 standard output; 134 on a trap; 124 on a time limit; 130 if it was cancelled.";
