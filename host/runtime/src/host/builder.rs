@@ -69,7 +69,8 @@ impl HostBuilder {
 }
 
 impl<T: Send + 'static> HostBuilder<T> {
-    /// A host whose stores have data of the embedder's own, for its [`imports`](Self::imports): [`GuestState::data`].
+    /// A host whose stores have data of the embedder's own, for its [`imports`](Self::imports):
+    /// [`GuestState::data`](crate::GuestState::data).
     ///
     /// The root of a run has what [`RunBuilder::data`](crate::RunBuilder::data) says, or [`data`](Self::data). A task that
     /// a guest spawns has what `child_data` makes of that of the task which spawns it. It is called while that one calls
