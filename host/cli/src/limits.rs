@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::keys::{Applied, Group, Key, required};
 use crate::output::to_stdout;
-use crate::tuning::{self, Tuning};
+use crate::tuning::{self, Tuning, TuningArgs};
 use crate::units::{count, positive_duration, show_size, size};
 use clap::Args;
 use hart_host::{LimitKind, LimitReached, Limits};
@@ -263,11 +263,26 @@ pub(crate) fn limits(args: &LimitArgs) -> Result<Option<Limits>, Failure> {
 ///
 /// # Errors
 /// An unknown key, or a value that a key does not take.
-pub(crate) fn wasm(args: &LimitArgs) -> Result<Option<(Limits, Tuning)>, Failure> {
+fn wasm(args: &LimitArgs) -> Result<Option<(Limits, Tuning)>, Failure> {
     apply(args, None)
 }
 
-/// The same for test scripts. Their memory has no limit by default, as in `wasmtime wast`: a script may expect that a
+/// The same, and all that is said of the host; `None` as above.
+///
+/// # Errors
+/// As [`wasm`], and those of [`Tuning::new`].
+pub(crate) fn with_tuning(
+    args: &LimitArgs,
+    tuning: &TuningArgs,
+) -> Result<Option<(Limits, Tuning)>, Failure> {
+    let Some((limits, proposals)) = wasm(args)? else {
+        return Ok(None);
+    };
+    let tuning = Tuning::new(tuning)?;
+    Ok(tuning.map(|tuning| (limits, tuning.and(proposals))))
+}
+
+/// The same as [`wasm`] for test scripts. Their memory has no limit by default, as in `wasmtime wast`: a script may expect that a
 /// memory of 4 GiB grows, or how a guest fails without a limit.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use crate::refused::RefusedArgs;
 use crate::scheduling::SchedulingArgs;
 use crate::stats::{Report, StatsFormat};
 use crate::trace::TraceFile;
-use crate::tuning::{Tuning, TuningArgs};
+use crate::tuning::TuningArgs;
 use crate::{ended, later, limits, load, scheduling};
 use clap::Args;
 use hart_host::{
@@ -117,13 +117,9 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     }
     let interrupt = Interrupt::watch()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
-    let Some((limits, wasm)) = limits::wasm(&args.limits)? else {
+    let Some((limits, tuning)) = limits::with_tuning(&args.limits, &args.tuning)? else {
         return Ok(0);
     };
-    let Some(tuning) = Tuning::new(&args.tuning)? else {
-        return Ok(0);
-    };
-    let tuning = tuning.and(wasm);
     let Some(grants) = Grants::new(&args.grants)? else {
         return Ok(0);
     };
@@ -134,11 +130,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     };
     let path = Path::new(file);
     let arguments = ended::guest_arguments(path, args.argv0.as_deref(), arguments)?;
-    let cache = if args.no_cache || tuning.has_no_cache() {
-        Cache::Off
-    } else {
-        Cache::User
-    };
+    let cache = tuning.cache(args.no_cache);
     let is_kept = cache != Cache::Off;
     let leaves_code = is_kept && tuning.is_auto();
     let trace = args

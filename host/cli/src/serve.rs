@@ -17,7 +17,6 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::line_log::LineLog;
 use crate::output::to_stderr;
-use crate::tuning::Tuning;
 use crate::{limits, scheduling};
 use admin::Admin;
 use apps::{Apps, Settings};
@@ -44,13 +43,10 @@ const STOP: Duration = Duration::from_secs(10);
 pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     let interrupt = Interrupt::watch_server()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
-    let Some((limits, wasm)) = limits::wasm(&args.limits)? else {
+    let Some((limits, tuning)) = limits::with_tuning(&args.limits, &args.tuning)? else {
         return Ok(0);
     };
-    let Some(tuning) = Tuning::new(&args.tuning)? else {
-        return Ok(0);
-    };
-    let tuning = tuning.and(wasm).without_profile()?;
+    let tuning = tuning.without_profile()?;
     let Some(source) = setup::source(&args, limits)? else {
         return Ok(0);
     };
@@ -62,10 +58,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         to_stderr(&lines.map(|line| line + "\n").collect::<String>());
         return Ok(crate::failure::USAGE);
     }
-    let cache = match args.no_cache || tuning.has_no_cache() {
-        true => Cache::Off,
-        false => Cache::User,
-    };
+    let cache = tuning.cache(args.no_cache);
     let is_kept = cache != Cache::Off;
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
         tuning.apply(builder.cache(cache))
@@ -75,7 +68,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         is_kept,
         body_timeout: args.body_timeout,
         quiet_errors: top.quiet_errors,
-        log_prefix: match (args.no_logging_prefix, setup::is_config(&args)) {
+        log_prefix: match (args.no_logging_prefix, config::app::is_config(&args.file)) {
             (true, _) => LogPrefix::None,
             (false, false) => LogPrefix::Instance,
             (false, true) => LogPrefix::Named,

@@ -10,7 +10,6 @@ use crate::failure::{Failure, USAGE};
 use crate::interrupt::Interrupt;
 use crate::line_log::LineLog;
 use crate::output::to_stderr;
-use crate::tuning::Tuning;
 use crate::{limits, scheduling};
 pub(crate) use args::WorkArgs;
 use hart_host::work::Worker;
@@ -40,13 +39,10 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
     let interrupt = Interrupt::watch()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
-    let Some((limits, wasm)) = limits::wasm(&args.limits)? else {
+    let Some((limits, tuning)) = limits::with_tuning(&args.limits, &args.tuning)? else {
         return Ok(0);
     };
-    let Some(tuning) = Tuning::new(&args.tuning)? else {
-        return Ok(0);
-    };
-    let tuning = tuning.and(wasm).without_profile()?;
+    let tuning = tuning.without_profile()?;
     let Some((plan, problems)) = setup::plan(args, limits)? else {
         return Ok(0);
     };
@@ -55,11 +51,8 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
         to_stderr(&lines.map(|line| line + "\n").collect::<String>());
         return Ok(USAGE);
     }
-    let is_kept = !args.no_cache && !tuning.has_no_cache();
-    let cache = match is_kept {
-        true => Cache::User,
-        false => Cache::Off,
-    };
+    let cache = tuning.cache(args.no_cache);
+    let is_kept = cache != Cache::Off;
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
         tuning.apply(builder.cache(cache))
     })?;
@@ -69,16 +62,14 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
     };
     let errors = LineLog::to_stderr("error")
         .map_err(|error| Failure::new(1, format!("no thread for the log: {error}")))?;
+    let load = |app, bytes: &[u8]| {
+        let allow_precompiled = args.allow_precompiled;
+        setup::app(&host, app, bytes, allow_precompiled, is_kept)
+    };
     let mut apps = Vec::new();
     for app in plan.apps.iter().filter(|app| app.object.is_none()) {
         let bytes = setup::file(app, args.allow_precompiled)?;
-        apps.push(setup::app(
-            &host,
-            app,
-            &bytes,
-            args.allow_precompiled,
-            is_kept,
-        )?);
+        apps.push(load(app, &bytes)?);
     }
     let tokio = host
         .runtime()
@@ -94,13 +85,7 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
         for app in &plan.apps {
             if let Some(object) = &app.object {
                 let bytes = setup::object(&connected.queue, object).await?;
-                apps.push(setup::app(
-                    &host,
-                    app,
-                    &bytes,
-                    args.allow_precompiled,
-                    is_kept,
-                )?);
+                apps.push(load(app, &bytes)?);
             }
         }
         let mut builder = host.worker(&connected.queue);

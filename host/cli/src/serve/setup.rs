@@ -2,50 +2,29 @@
 
 use super::args::ServeArgs;
 use super::reload::Source;
+use crate::config::app::{is_config, of_command_line};
 use crate::config::plan::{AppPlan, TlsFiles, Top};
 use crate::failure::Failure;
-use crate::grants::Grants;
 use hart_host::Limits;
-
-/// Whether the file is one that names apps.
-pub(super) fn is_config(args: &ServeArgs) -> bool {
-    args.file.extension().is_some_and(|ext| ext == "toml")
-}
 
 /// Where the plan comes from; `None` where help was asked for, which has been printed.
 ///
 /// # Errors
 /// Grants that make no sense, or that nobody would know the app of.
 pub(super) fn source(args: &ServeArgs, limits: Limits) -> Result<Option<Source>, Failure> {
-    let Some(grants) = Grants::new(&args.grants)? else {
+    let Some(app) = of_command_line(&args.file, &args.grants, limits)? else {
         return Ok(None);
     };
-    let is_config = is_config(args);
-    if is_config && grants != Grants::default() {
-        return Err(Failure::usage(
-            "--dir, --env, --allow-http and -S would be for every app; write dirs, env, allow-http, network, \
-             config or keyvalue below the [[app]] that is to have them",
-        ));
-    }
-    let name = args.file.file_stem().unwrap_or(args.file.as_os_str());
     let app = AppPlan {
-        name: name.to_string_lossy().into_owned(),
-        component: args.file.clone(),
-        object: None,
-        line: 0,
-        host: None,
-        path: "/".into(),
-        weight: None,
-        limits: grants.limits(limits),
-        grants,
         concurrency: args.max_concurrent_requests,
         queue: Some(args.max_queued_requests),
         queue_timeout: Some(args.queue_timeout),
         body_limit: args.max_body_size,
         reuse: args.max_instance_reuse_count,
         idle_timeout: Some(args.idle_instance_timeout),
+        ..app
     };
-    Ok(Some(match is_config {
+    Ok(Some(match is_config(&args.file) {
         false => Source::Args(Box::new(app)),
         true => Source::File {
             file: args.file.clone(),

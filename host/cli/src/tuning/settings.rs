@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::units::switch;
 use hart_host::wasmtime::Config;
-use hart_host::{HostBuilder, PoolScan, Tier};
+use hart_host::{Cache, HostBuilder, PoolScan, Tier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,9 +79,12 @@ impl Tuning {
         }
     }
 
-    /// Whether `-C cache=n` was said.
-    pub(crate) fn has_no_cache(&self) -> bool {
-        self.no_cache
+    /// Where compiled code is kept; `is_off` says that `--no-cache` was given, which is the same as `-C cache=n`.
+    pub(crate) fn cache(&self, is_off: bool) -> Cache {
+        match is_off || self.no_cache {
+            true => Cache::Off,
+            false => Cache::User,
+        }
     }
 
     /// Whether what loads leave to be optimized is kept, and found by the next one.

@@ -1,11 +1,11 @@
 //! From the command line and the file to what is to be run.
 
 use super::args::WorkArgs;
+use crate::config::app::{is_config, of_command_line};
 use crate::config::plan::{AppPlan, ObjectPlan, Plan, Purpose};
 use crate::config::problem::Problem;
 use crate::config::read::read;
 use crate::failure::Failure;
-use crate::grants::Grants;
 use crate::{ended, load};
 use hart_host::work::{App, Queue, WorkError};
 use hart_host::{Host, Limits, LogPrefix};
@@ -23,26 +23,14 @@ pub(super) fn plan(
     args: &WorkArgs,
     limits: Limits,
 ) -> Result<Option<(Plan, Vec<Problem>)>, Failure> {
-    let Some(grants) = Grants::new(&args.grants)? else {
+    let Some(app) = of_command_line(&args.file, &args.grants, limits)? else {
         return Ok(None);
     };
-    let is_config = args.file.extension().is_some_and(|ext| ext == "toml");
-    if is_config && grants != Grants::default() {
-        return Err(Failure::usage(
-            "--dir, --env, --allow-http and -S would be for every app; write dirs, env, allow-http, network, \
-             config or keyvalue below the [[app]] that is to have them",
-        ));
-    }
-    let name = args.file.file_stem().unwrap_or(args.file.as_os_str());
     let app = AppPlan {
-        name: name.to_string_lossy().into_owned(),
-        component: args.file.clone(),
-        limits: grants.limits(limits),
-        grants,
         concurrency: args.max_concurrent_jobs,
-        ..AppPlan::default()
+        ..app
     };
-    let (mut plan, problems) = match is_config {
+    let (mut plan, problems) = match is_config(&args.file) {
         false => {
             let apps = vec![app];
             let plan = Plan {

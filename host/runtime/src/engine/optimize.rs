@@ -101,7 +101,8 @@ impl<S: 'static> Job<S> {
 pub(crate) fn kept(engine: &Engine, cache: &Entries, key: &Key) -> Option<Component> {
     let code = cache.find(key)?;
     // SAFETY: the entry is what `precompile_component` has made of these bytes with these settings: it says so, and
-    // nobody but us can write to the directory, or has written the file. The checksum finds accidents.
+    // nobody but us can write to the directory, or has written the file. The checksum finds accidents. Baseline code has
+    // keys of its own, and is kept only once it was adopted and found closed.
     match unsafe { Component::deserialize(engine, &code) } {
         Ok(component) => Some(component),
         Err(error) => {

@@ -293,6 +293,7 @@ impl<T: Send + 'static> Queue<T> {
             counts.failed.fetch_add(1, Ordering::Relaxed);
         })?;
         counts.done.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `Life::is`.
         life.has_served.store(true, Ordering::Release);
         Ok(deliver)
     }

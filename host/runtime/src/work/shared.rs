@@ -163,6 +163,7 @@ impl Shared {
     }
 
     pub(super) fn stop(&self) {
+        // Release: pairs with the Acquire in `stops`.
         self.stops.store(true, Ordering::Release);
         self.changed.notify();
     }
@@ -173,6 +174,7 @@ impl Shared {
 
     /// Ends all runs, whose jobs go back to the stream.
     pub(super) fn give_up(&self) {
+        // Release: pairs with the Acquire in `gives_up`.
         self.gives_up.store(true, Ordering::Release);
         let runs: Vec<_> = lock(&self.runs)
             .values()

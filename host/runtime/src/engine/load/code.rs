@@ -22,6 +22,8 @@ const WORTH: u64 = 1 << 20;
 struct Compiled {
     component: Component,
     is_baseline: bool,
+    /// What compiling it takes, where that was looked at.
+    cost: Option<Cost>,
 }
 
 impl Unloaded<'_> {
@@ -36,11 +38,13 @@ impl Unloaded<'_> {
         let Compiled {
             component,
             is_baseline,
+            cost,
         } = self.compiled(pool, how, linker, digest.as_ref())?;
         let (kind, needs) = (pool.kind, self.needs());
         let mut linked =
             Linked::new(&component, linker, kind, needs, is_baseline).map_err(unlinkable)?;
         if is_baseline && how.tier == Tier::Auto {
+            let cost = cost.map_or_else(|| Cost::of(&self.binary), Ok)?;
             let job = Job {
                 engine: pool.engine.clone(),
                 linker: linker.clone(),
@@ -48,7 +52,7 @@ impl Unloaded<'_> {
                 needs,
                 binary: self.binary.to_vec(),
                 threads: self.threads(
-                    &Cost::of(&self.binary)?,
+                    &cost,
                     How {
                         background: true,
                         ..how
@@ -83,10 +87,12 @@ impl Unloaded<'_> {
         let optimized = |component| Compiled {
             component,
             is_baseline: false,
+            cost: None,
         };
-        let for_now = |component| Compiled {
+        let for_now = |component, cost| Compiled {
             component,
             is_baseline: true,
+            cost,
         };
         if how.tier != Tier::Baseline
             && let Some(component) = find(&pool.engine)
@@ -95,7 +101,7 @@ impl Unloaded<'_> {
         }
         let baseline = self.baseline(pool, how.tier);
         if let Some(component) = baseline.and_then(find) {
-            return Ok(for_now(component));
+            return Ok(for_now(component, None));
         }
         let cost = Cost::of(&self.binary)?;
         let threads = self.threads(&cost, how)?;
@@ -109,7 +115,7 @@ impl Unloaded<'_> {
             if let Some((cache, key)) = key(engine) {
                 cache.keep(&key, &code);
             }
-            return Ok(for_now(component));
+            return Ok(for_now(component, Some(cost)));
         }
         let engine = &pool.engine;
         let Some((cache, key)) = key(engine) else {
@@ -167,7 +173,8 @@ impl Unloaded<'_> {
             tracing::debug!("baseline code is not for this host's settings");
             return Ok(None);
         }
-        // SAFETY: compiled just now. That the pool's engine may run it, says the module.
+        // SAFETY: compiled just now, for the pool's settings but for the compiler. That the pool's engine may run it all the
+        // same are steps 1 to 3 of `baseline`: `adopt` has seen to step 3, and what is not closed (step 2) is dropped unused.
         match unsafe { Component::deserialize(&pool.engine, &code) } {
             Ok(component) if baseline::is_closed(&component) => Ok(Some((code, component))),
             Ok(_) => Ok(None),
