@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::to_stderr;
-use hart_host::{Component, Host, LoadError};
+use hart_host::{Component, Host, LoadError, Tier};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::mpsc;
@@ -21,29 +21,35 @@ pub(crate) fn read_file(path: &Path, allow_precompiled: bool) -> Result<Vec<u8>,
     hart_host::read_component(path).map_err(|error| explain(&error).at(path))
 }
 
-/// Loads a component: `.wasm`, `.wat`, or, where that is allowed, `.cwasm`. `path` is where `bytes` were read. In the
-/// background, whatever else the host does goes first. `is_kept` says whether there is a cache.
+/// How a component is loaded.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    /// Whether it may be native code.
+    pub(crate) allow_precompiled: bool,
+    /// Whether what is compiled is cached.
+    pub(crate) is_kept: bool,
+    /// Whether whatever else the host does goes first.
+    pub(crate) background: bool,
+    /// Which code it runs, if that is not the host's choice.
+    pub(crate) tier: Option<Tier>,
+}
+
+/// Loads a component: `.wasm`, `.wat`, or, where that is allowed, `.cwasm`. `path` is where `bytes` were read.
 ///
 /// # Errors
 /// Whatever keeps the file from being a component that this host runs.
-pub(crate) fn load(
-    host: &Host,
-    path: &Path,
-    bytes: &[u8],
-    allow_precompiled: bool,
-    background: bool,
-    is_kept: bool,
-) -> Result<Component, Failure> {
-    let loaded = if allow_precompiled && Host::is_precompiled(bytes) {
+pub(crate) fn load(host: &Host, path: &Path, bytes: &[u8], how: How) -> Result<Component, Failure> {
+    let loaded = if how.allow_precompiled && Host::is_precompiled(bytes) {
         // SAFETY: nothing can check native code. The user vouches for this file with
         // `--allow-precompiled`, whose help says what that means.
         unsafe { host.load_precompiled(bytes) }
     } else {
-        let _progress = Progress::start(path, is_kept);
-        host.loader()
-            .core_modules(true)
-            .background(background)
-            .load(bytes)
+        let _progress = Progress::start(path, how.is_kept);
+        let mut loader = host.loader().core_modules(true).background(how.background);
+        if let Some(tier) = how.tier {
+            loader = loader.tier(tier);
+        }
+        loader.load(bytes)
     };
     loaded.map_err(|error| explain(&error).at(path))
 }

@@ -165,7 +165,13 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         }
         profile => profile.map(|file| (file, host.runtime().profile_guests())),
     };
-    let component = load::load(&host, path, &bytes, args.allow_precompiled, false, is_kept)?;
+    let how = load::How {
+        allow_precompiled: args.allow_precompiled,
+        is_kept,
+        background: false,
+        tier: None,
+    };
+    let component = load::load(&host, path, &bytes, how)?;
     if later::only_compiles() {
         component.wait_optimized();
         return Ok(0);

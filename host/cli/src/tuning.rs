@@ -35,6 +35,31 @@ pub(crate) enum TierArg {
     Optimized,
 }
 
+impl From<TierArg> for Tier {
+    fn from(tier: TierArg) -> Self {
+        match tier {
+            TierArg::Auto => Self::Auto,
+            TierArg::Baseline => Self::Baseline,
+            TierArg::Optimized => Self::Optimized,
+        }
+    }
+}
+
+/// The tier of this name, as `--tier` has them.
+///
+/// # Errors
+/// Another name.
+pub(crate) fn tier(name: &str) -> Result<Tier, String> {
+    let names = TierArg::value_variants().iter();
+    let tier = TierArg::from_str(name, false).map(Tier::from);
+    tier.map_err(|_| {
+        let names: Vec<_> = names
+            .filter_map(|tier| Some(tier.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        format!("`{name}` is no tier; use {}", names.join(", "))
+    })
+}
+
 /// Where a profile of guests goes by default, as in wasmtime.
 const PROFILE: &str = "wasmtime-guest-profile.json";
 
@@ -134,11 +159,7 @@ impl Tuning {
             });
         }
         if let Some(tier) = args.tier {
-            tuning.tier = Some(match tier {
-                TierArg::Auto => Tier::Auto,
-                TierArg::Baseline => Tier::Baseline,
-                TierArg::Optimized => Tier::Optimized,
-            });
+            tuning.tier = Some(tier.into());
         }
         match &args.profile {
             None => {}

@@ -1,6 +1,8 @@
-//! `hart wast FILES..`: component test scripts, on hart's own scheduler or on a simulated machine.
+//! `hart wast FILES..`: test scripts of components and core modules, on hart's own scheduler or on a simulated machine.
 
 mod args;
+mod core;
+mod core_values;
 mod ground;
 mod instance;
 mod report;
@@ -16,6 +18,7 @@ use crate::{limits, load, scheduling};
 use ground::Ground;
 use hart_host::{Cache, HostBuilder};
 use report::report;
+use script::How;
 use std::path::Path;
 
 /// Runs every script. Prints a line for each, what failed in it to standard error, and a closing
@@ -27,13 +30,17 @@ pub(crate) fn wast(args: &WastArgs) -> Result<u8, Failure> {
     let Some((limits, tuning)) = limits::limits_of_scripts(&args.limits)? else {
         return Ok(0);
     };
+    let how = How {
+        limits,
+        any_reason: args.ignore_error_messages,
+    };
     if args.sim {
         if !tuning.is_empty() {
             return Err(Failure::usage(
                 "--sim: machines that are simulated compile code in one way only; of -W they take limits",
             ));
         }
-        let machines = simulated::Machines::new(args, limits)?;
+        let machines = simulated::Machines::new(args, how)?;
         return Ok(all(&args.files, |path, shown, text| {
             machines.script(path, shown, text)
         }));
@@ -45,7 +52,7 @@ pub(crate) fn wast(args: &WastArgs) -> Result<u8, Failure> {
     })?;
     let ground = Ground::Workers(host);
     Ok(all(&args.files, |path, shown, text| {
-        let verdict = script::run(&ground, limits, path, text);
+        let verdict = script::run(&ground, how, path, text);
         report(shown, &verdict, "")
     }))
 }
@@ -57,15 +64,16 @@ pub(crate) fn fuzz(text: &str) {
     use std::time::Duration;
 
     thread_local! {
-        static GROUND: (Ground, Limits) = {
+        static GROUND: (Ground, How) = {
             let limits = Limits::new().timeout(Duration::from_millis(300)).memory(64 << 20);
             let host = Host::builder().workers(1).instances(50).cache(Cache::Off);
             let host = host.limits(limits).build().expect("a host");
-            (Ground::Workers(host), limits)
+            let how = How { limits, any_reason: false };
+            (Ground::Workers(host), how)
         };
     }
-    GROUND.with(|(ground, limits)| {
-        script::run(ground, *limits, Path::new("fuzz"), text);
+    GROUND.with(|(ground, how)| {
+        script::run(ground, *how, Path::new("fuzz"), text);
     });
 }
 

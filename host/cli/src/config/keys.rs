@@ -46,6 +46,7 @@ pub(super) const APP: &[&str] = &[
     "body-limit",
     "reuse",
     "idle-timeout",
+    "tier",
     "dirs",
     "env",
     "allow-http",

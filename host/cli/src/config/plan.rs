@@ -1,7 +1,7 @@
 //! What a server is to do, whether its command line says it or its file.
 
 use crate::grants::Grants;
-use hart_host::Limits;
+use hart_host::{Limits, Tier};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -87,6 +87,7 @@ pub(crate) struct AppPlan {
     pub(crate) body_limit: Option<u64>,
     pub(crate) reuse: Option<u32>,
     pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) tier: Option<Tier>,
 }
 
 /// A component in a bucket of a NATS server.

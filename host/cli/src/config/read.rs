@@ -7,6 +7,7 @@ use super::section::{Section, place, text_of};
 use super::work::{object, work_of};
 use crate::grants::{Grants, read_dir};
 use crate::limits;
+use crate::tuning::tier;
 use crate::units::{at_least_one, count, positive_duration, size};
 use hart_host::{AllowedHost, DirAccess, Limits};
 use std::path::{Path, PathBuf};
@@ -212,6 +213,7 @@ fn app(
         idle_timeout: app
             .parsed("idle-timeout", problems, positive_duration)
             .or(base.idle_timeout),
+        tier: app.parsed("tier", problems, tier),
     }
 }
 

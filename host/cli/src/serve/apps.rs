@@ -189,15 +189,13 @@ impl Apps {
                 (&*read.0, read.1)
             }
         };
-        let serves = !locked(&self.apps).is_empty();
-        let component = load::load(
-            &self.host,
-            &plan.component,
-            bytes,
+        let how = load::How {
             allow_precompiled,
-            serves,
-            self.settings.is_kept,
-        )?;
+            is_kept: self.settings.is_kept,
+            background: !locked(&self.apps).is_empty(),
+            tier: plan.tier,
+        };
+        let component = load::load(&self.host, &plan.component, bytes, how)?;
         plan.grants
             .check(&component)
             .map_err(|failure| failure.at(&plan.component))?;

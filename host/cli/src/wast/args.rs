@@ -13,10 +13,11 @@ Examples:
   hart wast --preempt fuel --slice 10000 tests/tasks.wast
   hart wast --sim --seeds 0..100 tests/tasks.wast   a hundred simulated orders of events
 
-Directives: component, component definition, component instance, register, invoke, assert_return,
-assert_trap, assert_exhaustion, assert_invalid, assert_malformed, assert_unlinkable. A component may
-import WASI, hart:exec/tasks, and the exported functions and core modules of a component that was
-registered before it.
+Directives: component and module, with definition and instance; register, invoke, get, assert_return,
+assert_trap, assert_exception, assert_exhaustion, assert_invalid, assert_malformed, assert_unlinkable.
+A component may import WASI, hart:exec/tasks, and the exported functions and core modules of a
+component that was registered before it; a core module what others export, and `spectest`. All core
+modules of a script are in one store.
 
 Exit codes: 0 if every file passed; 1 if one failed; 2 if one could not be read; 3 if the simulated
 machine found a bug in the scheduler.";
@@ -44,6 +45,10 @@ pub(crate) struct WastArgs {
         help_heading = "Simulation"
     )]
     pub(crate) faults: Option<Faults>,
+
+    /// What is to be invalid, malformed or unlinkable may be so for any reason: texts of errors differ between runtimes
+    #[arg(long)]
+    pub(crate) ignore_error_messages: bool,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -169,7 +169,7 @@ fn start<T: Send + 'static>(
 }
 
 /// Why a run that was to go on has ended.
-fn ended(ground: &Ground, run: Run) -> wasmtime::Error {
+pub(super) fn ended(ground: &Ground, run: Run) -> wasmtime::Error {
     let ended = match ground.wait(run) {
         Ok(ended) => ended,
         Err(broken) => return broken,

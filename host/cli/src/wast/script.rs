@@ -1,5 +1,7 @@
 //! One script: its directives, in order, and what they leave for the ones after them.
 
+use super::core::{Core, EXCEPTION};
+use super::core_values::{self, Value};
 use super::ground::Ground;
 use super::instance::{Instance, Link};
 use super::values;
@@ -8,10 +10,20 @@ use hart_host::Limits;
 use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
+use wasmtime::Module;
 use wasmtime::component::Val;
 use wast::parser::{self, ParseBuffer};
 use wast::token::{Id, Span};
-use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, Wat};
+use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet};
+
+/// How scripts are run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// Those of every instance.
+    pub(super) limits: Limits,
+    /// Whether what is to be rejected may be rejected for any reason.
+    pub(super) any_reason: bool,
+}
 
 /// What became of a script.
 #[derive(Debug, Default)]
@@ -26,7 +38,7 @@ pub(super) struct Verdict {
 ///
 /// A directive that fails does not keep the ones after it from being run. A script that cannot be
 /// parsed is one failure.
-pub(super) fn run(ground: &Ground, limits: Limits, path: &Path, text: &str) -> Verdict {
+pub(super) fn run(ground: &Ground, how: How, path: &Path, text: &str) -> Verdict {
     let mut verdict = Verdict::default();
     let buffer = match ParseBuffer::new(text) {
         Ok(buffer) => buffer,
@@ -38,9 +50,11 @@ pub(super) fn run(ground: &Ground, limits: Limits, path: &Path, text: &str) -> V
     };
     let mut context = Context {
         ground,
-        limits,
+        how,
         definitions: HashMap::new(),
+        core: None,
         instances: Vec::new(),
+        last: None,
         names: HashMap::new(),
         links: Vec::new(),
     };
@@ -52,7 +66,7 @@ pub(super) fn run(ground: &Ground, limits: Limits, path: &Path, text: &str) -> V
         }
         if ground.has_failed() {
             // Its tasks stand in the middle of something: nothing may be cancelled under them.
-            std::mem::forget(std::mem::take(&mut context.instances));
+            std::mem::forget((context.core.take(), std::mem::take(&mut context.instances)));
             break;
         }
     }
@@ -80,16 +94,59 @@ type Reason = String;
 
 struct Context<'a> {
     ground: &'a Ground,
-    limits: Limits,
-    /// Valid components by name; the last one under no name as well. They are linked, and so compiled
+    how: How,
+    /// Valid components and modules by name; the last one under no name as well. They are linked, and so compiled
     /// once more, where they are instantiated: what they import may have been registered since.
     definitions: HashMap<Option<String>, Rc<[u8]>>,
-    /// Every instance; the last one is what `invoke` without a name means.
+    /// What core modules are in, once there is one.
+    core: Option<Core>,
+    /// Every instance of a component.
     instances: Vec<Instance>,
+    /// The instance that `invoke` without a name means.
+    last: Option<Place>,
     /// Their names.
-    names: HashMap<String, usize>,
+    names: HashMap<String, Place>,
     /// What later components may import.
     links: Vec<Link>,
+}
+
+/// Where an instance is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In [`Context::instances`].
+    Component(usize),
+    /// In [`Context::core`].
+    Core(usize),
+}
+
+/// What a call returned.
+enum Values {
+    Component(Vec<Val>),
+    Core(Vec<Value>),
+}
+
+impl Values {
+    fn show(&self) -> String {
+        match self {
+            Self::Component(values) => values::show(values),
+            Self::Core(values) => format!("{values:?}"),
+        }
+    }
+
+    /// Whether these were expected, or else what was.
+    fn check(&self, expected: &[WastRet<'_>]) -> Result<(), Reason> {
+        let (same, shown) = match self {
+            Self::Component(actual) => {
+                let expected = values::results(expected)?;
+                (values::all_same(&expected, actual), values::show(&expected))
+            }
+            Self::Core(actual) => (core_values::are(expected, actual)?, format!("{expected:?}")),
+        };
+        match same {
+            true => Ok(()),
+            false => Err(format!("expected {shown}, got {}", self.show())),
+        }
+    }
 }
 
 impl Context<'_> {
@@ -113,30 +170,27 @@ impl Context<'_> {
             WastDirective::Register {
                 name: link, module, ..
             } => {
-                let index = self.index(module)?;
-                self.links.push(self.instances[index].link(link));
+                match self.place(module)? {
+                    Place::Component(index) => self.links.push(self.instances[index].link(link)),
+                    Place::Core(index) => {
+                        let ground = self.ground;
+                        let linked = self.core()?.link(ground, index, link);
+                        linked.map_err(|error| format!("{error:#}"))?;
+                    }
+                }
                 Ok(())
             }
             WastDirective::Invoke(call) => self.invoke(&call).map(drop),
             WastDirective::AssertReturn { exec, results, .. } => {
-                let expected = values::results(&results)?;
-                let actual = self.execute(exec)?;
-                if values::all_same(&expected, &actual) {
-                    return Ok(());
-                }
-                Err(format!(
-                    "expected {}, got {}",
-                    values::show(&expected),
-                    values::show(&actual)
-                ))
+                self.execute(exec)?.check(&results)
             }
             WastDirective::AssertTrap { exec, message, .. } => {
                 let outcome = self.execute(exec);
-                trapped("a trap", message, outcome.map(|v| values::show(&v)))
+                trapped("a trap", message, outcome.map(|v| v.show()))
             }
             WastDirective::AssertExhaustion { call, message, .. } => {
                 let outcome = self.invoke(&call);
-                trapped("exhaustion", message, outcome.map(|v| values::show(&v)))
+                trapped("exhaustion", message, outcome.map(|v| v.show()))
             }
             WastDirective::AssertInvalid {
                 mut module,
@@ -146,7 +200,7 @@ impl Context<'_> {
                 let outcome = self
                     .validate(&mut module)
                     .map(|_| String::from("a valid one"));
-                rejected("an invalid component", message, outcome)
+                self.rejected("an invalid one", message, outcome)
             }
             WastDirective::AssertMalformed {
                 mut module,
@@ -156,77 +210,150 @@ impl Context<'_> {
                 let outcome = self
                     .validate(&mut module)
                     .map(|_| String::from("a valid one"));
-                rejected("a malformed component", message, outcome)
+                self.rejected("a malformed one", message, outcome)
             }
             WastDirective::AssertUnlinkable {
                 module, message, ..
             } => {
                 let outcome = self.execute(WastExecute::Wat(module));
                 let outcome = outcome.map(|_| String::from("an instance"));
-                rejected("an unlinkable component", message, outcome)
+                self.rejected("an unlinkable one", message, outcome)
+            }
+            WastDirective::AssertException { exec, .. } => {
+                let outcome = self.execute(exec).map(|v| v.show());
+                rejected("an exception", EXCEPTION, outcome)
             }
             _ => Err(String::from(
-                "this directive is for core modules; `hart wast` runs components only",
+                "this directive needs threads, stack switching or custom sections, which `hart wast` does not run",
             )),
         }
     }
 
-    /// Keeps a component under its name, if it is valid.
+    /// As [`rejected`], where the reason matters.
+    fn rejected(
+        &self,
+        what: &str,
+        message: &str,
+        outcome: Result<String, Reason>,
+    ) -> Result<(), Reason> {
+        match outcome {
+            Err(_) if self.how.any_reason => Ok(()),
+            outcome => rejected(what, message, outcome),
+        }
+    }
+
+    /// Keeps a component or module under its name, if it is valid.
     fn define(&mut self, source: &mut QuoteWat<'_>) -> Result<(), Reason> {
         let name = name(source.name());
-        let component: Rc<[u8]> = self.validate(source)?.into();
-        self.definitions.insert(None, component.clone());
-        self.definitions.insert(name, component);
+        let binary: Rc<[u8]> = self.validate(source)?.into();
+        self.definitions.insert(None, binary.clone());
+        self.definitions.insert(name, binary);
         Ok(())
     }
 
-    /// The bytes of a component that the engine accepts, or the engine's own words where it does not.
-    fn validate(&self, source: &mut QuoteWat<'_>) -> Result<Vec<u8>, Reason> {
+    /// The bytes of a component or module that the engine accepts, or the engine's own words where it does not.
+    fn validate(&mut self, source: &mut QuoteWat<'_>) -> Result<Vec<u8>, Reason> {
         let bytes = encode(source)?;
-        let engine = self.ground.engine_for(&bytes);
-        match wasmtime::component::Component::from_binary(engine, &bytes) {
-            Ok(_) => Ok(bytes),
+        let valid = if is_module(&bytes) {
+            Module::from_binary(self.core()?.engine(), &bytes).map(drop)
+        } else {
+            let engine = self.ground.engine_for(&bytes);
+            wasmtime::component::Component::from_binary(engine, &bytes).map(drop)
+        };
+        match valid {
+            Ok(()) => Ok(bytes),
             Err(error) => Err(format!("{error:#}")),
         }
     }
 
-    fn instantiate(&mut self, name: Option<String>, component: &[u8]) -> Result<(), Reason> {
-        let instance = Instance::new(self.ground, component, &self.links, self.limits)
-            .map_err(|error| format!("{error:#}"))?;
-        if let Some(name) = name {
-            // As in wasmtime: a name in the script is one to import as well.
-            self.links.push(instance.link(&name));
-            self.names.insert(name, self.instances.len());
+    /// What core modules are in.
+    fn core(&mut self) -> Result<&mut Core, Reason> {
+        if self.core.is_none() {
+            let core = Core::start(self.ground, self.how.limits);
+            self.core = Some(core.map_err(|error| format!("{error:#}"))?);
         }
-        self.instances.push(instance);
+        Ok(self.core.as_mut().expect("it is there now"))
+    }
+
+    fn instantiate(&mut self, name: Option<String>, binary: &[u8]) -> Result<(), Reason> {
+        let place = if is_module(binary) {
+            let index = self.core_instance(binary)?;
+            if let Some(name) = &name {
+                let (ground, core) = (self.ground, self.core()?);
+                let linked = core.link(ground, index, name);
+                linked.map_err(|error| format!("{error:#}"))?;
+            }
+            Place::Core(index)
+        } else {
+            let instance = Instance::new(self.ground, binary, &self.links, self.how.limits)
+                .map_err(|error| format!("{error:#}"))?;
+            if let Some(name) = &name {
+                // As in wasmtime: a name in the script is one to import as well.
+                self.links.push(instance.link(name));
+            }
+            self.instances.push(instance);
+            Place::Component(self.instances.len() - 1)
+        };
+        if let Some(name) = name {
+            self.names.insert(name, place);
+        }
+        self.last = Some(place);
         Ok(())
     }
 
-    fn execute(&mut self, what: WastExecute<'_>) -> Result<Vec<Val>, Reason> {
-        match what {
-            WastExecute::Invoke(call) => self.invoke(&call),
-            WastExecute::Wat(source) => {
-                let component = encode(&mut QuoteWat::Wat(source))?;
-                Instance::new(self.ground, &component, &self.links, self.limits)
-                    .map(|_| Vec::new())
-                    .map_err(|error| format!("{error:#}"))
-            }
-            WastExecute::Get { .. } => Err(String::from("components have no globals to get")),
-        }
-    }
-
-    fn invoke(&mut self, call: &WastInvoke<'_>) -> Result<Vec<Val>, Reason> {
-        let arguments = values::arguments(&call.args)?;
-        let index = self.index(call.module)?;
-        self.instances[index]
-            .call(self.ground, call.name, arguments)
+    fn core_instance(&mut self, binary: &[u8]) -> Result<usize, Reason> {
+        let ground = self.ground;
+        let core = self.core()?;
+        Module::from_binary(core.engine(), binary)
+            .and_then(|module| core.instantiate(ground, module))
             .map_err(|error| format!("{error:#}"))
     }
 
-    fn index(&self, id: Option<Id<'_>>) -> Result<usize, Reason> {
+    fn execute(&mut self, what: WastExecute<'_>) -> Result<Values, Reason> {
+        match what {
+            WastExecute::Invoke(call) => self.invoke(&call),
+            WastExecute::Wat(source) => {
+                let binary = encode(&mut QuoteWat::Wat(source))?;
+                if is_module(&binary) {
+                    self.core_instance(&binary)?;
+                } else {
+                    Instance::new(self.ground, &binary, &self.links, self.how.limits)
+                        .map_err(|error| format!("{error:#}"))?;
+                }
+                Ok(Values::Core(Vec::new()))
+            }
+            WastExecute::Get { module, global, .. } => match self.place(module)? {
+                Place::Component(_) => Err(String::from("components have no globals to get")),
+                Place::Core(index) => {
+                    let (ground, core) = (self.ground, self.core()?);
+                    let got = core.get(ground, index, global);
+                    got.map(Values::Core).map_err(|error| format!("{error:#}"))
+                }
+            },
+        }
+    }
+
+    fn invoke(&mut self, call: &WastInvoke<'_>) -> Result<Values, Reason> {
+        let ground = self.ground;
+        let result = match self.place(call.module)? {
+            Place::Component(index) => {
+                let arguments = values::arguments(&call.args)?;
+                let results = self.instances[index].call(ground, call.name, arguments);
+                results.map(Values::Component)
+            }
+            Place::Core(index) => {
+                let arguments = core_values::arguments(&call.args)?;
+                let results = self.core()?.call(ground, index, call.name, arguments);
+                results.map(Values::Core)
+            }
+        };
+        result.map_err(|error| format!("{error:#}"))
+    }
+
+    fn place(&self, id: Option<Id<'_>>) -> Result<Place, Reason> {
         match id {
             Some(id) => self.names.get(id.name()).copied(),
-            None => self.instances.len().checked_sub(1),
+            None => self.last,
         }
         .ok_or_else(|| format!("no instance {}", show(id)))
     }
@@ -244,15 +371,12 @@ fn show(id: Option<Id<'_>>) -> String {
 }
 
 fn encode(source: &mut QuoteWat<'_>) -> Result<Vec<u8>, Reason> {
-    if matches!(
-        source,
-        QuoteWat::Wat(Wat::Module(_)) | QuoteWat::QuoteModule(..)
-    ) {
-        return Err(String::from(
-            "a core module; `hart wast` runs components only",
-        ));
-    }
     source.encode().map_err(|error| error.message())
+}
+
+/// Whether this is a core module, and no component.
+fn is_module(binary: &[u8]) -> bool {
+    binary.starts_with(b"\0asm\x01\0\0\0")
 }
 
 /// A trap was to come, with a reason that contains `message`, or that means the same: where wasmtime's own runner is not

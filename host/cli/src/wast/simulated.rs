@@ -3,12 +3,11 @@
 use super::args::WastArgs;
 use super::ground::Ground;
 use super::report::{FAILED, report};
-use super::script;
+use super::script::{self, How};
 use crate::failure::Failure;
 use crate::output::{to_stderr, to_stdout};
 use crate::simulation::{ORACLE, progress, quote};
 use crate::units;
-use hart_host::Limits;
 use hart_sim::{Config, Faults, Seeds, Session};
 use std::io::IsTerminal;
 use std::path::Path;
@@ -16,7 +15,7 @@ use std::path::Path;
 /// The machines that the options describe.
 pub(super) struct Machines<'a> {
     args: &'a WastArgs,
-    limits: Limits,
+    how: How,
     range: std::ops::Range<u64>,
     seeds: Seeds,
     slice: u64,
@@ -25,7 +24,7 @@ pub(super) struct Machines<'a> {
 impl<'a> Machines<'a> {
     /// # Errors
     /// Faults that scripts do not expect, and a slice that is none.
-    pub(super) fn new(args: &'a WastArgs, limits: Limits) -> Result<Self, Failure> {
+    pub(super) fn new(args: &'a WastArgs, how: How) -> Result<Self, Failure> {
         let faults = args.faults.unwrap_or(Faults::none());
         if faults.harm_guests() {
             return Err(Failure::usage(format!(
@@ -47,7 +46,7 @@ impl<'a> Machines<'a> {
         let range = args.seeds.as_ref().map_or(0..1, |seeds| seeds.0.clone());
         Ok(Self {
             args,
-            limits,
+            how,
             seeds: Seeds::new(range.clone()).faults(faults),
             range,
             slice,
@@ -106,7 +105,7 @@ impl<'a> Machines<'a> {
         let session = Session::new(config, self.slice)
             .map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
         let ground = Ground::simulated(session);
-        let verdict = script::run(&ground, self.limits, path, text);
+        let verdict = script::run(&ground, self.how, path, text);
         Ok((verdict, ground.finish()))
     }
 
@@ -125,6 +124,9 @@ impl<'a> Machines<'a> {
         }
         for limit in &self.args.limits.limits {
             option("-W", limit);
+        }
+        if self.how.any_reason {
+            words.push("--ignore-error-messages".to_owned());
         }
         words.push(quote(&path.to_string_lossy()));
         words.join(" ")

@@ -93,7 +93,13 @@ pub(super) fn app(
 ) -> Result<App, Failure> {
     let name = plan.object.as_ref().map(|object| Path::new(&object.name));
     let file = name.unwrap_or(&plan.component);
-    let component = load::load(host, file, bytes, allow_precompiled, false, is_kept)?;
+    let how = load::How {
+        allow_precompiled,
+        is_kept,
+        background: false,
+        tier: plan.tier,
+    };
+    let component = load::load(host, file, bytes, how)?;
     plan.grants
         .check(&component)
         .map_err(|failure| failure.at(file))?;

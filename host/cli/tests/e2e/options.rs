@@ -422,6 +422,11 @@ const OPTIONS: &[Row] = &[
     ),
     (
         "wast",
+        &["--ignore-error-messages"],
+        wast::messages_are_taken_as_wasmtime_takes_them,
+    ),
+    (
+        "wast",
         &["--sim", "--seeds", "--faults"],
         wast::a_script_that_fails_under_a_seed_is_replayed,
     ),

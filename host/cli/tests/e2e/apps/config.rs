@@ -130,6 +130,7 @@ name = "c"
 component = "none.wasm"
 path = "/c"
 queue-timeout = "10"
+tier = "fast"
 "#,
     );
     let checked = hart(["serve", "--check", &bad.to_string_lossy()]).exits(2);
@@ -140,6 +141,7 @@ queue-timeout = "10"
         (8, "broken.wasm"),
         (12, "none.wasm"),
         (14, "not a duration"),
+        (15, "use auto, baseline, optimized"),
     ];
     assert_eq!(lines.len(), expected.len(), "{checked:#?}");
     for (line, (number, says)) in lines.iter().zip(expected) {
