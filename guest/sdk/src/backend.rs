@@ -19,7 +19,7 @@ mod chosen;
 mod chosen;
 
 #[cfg(all(target_family = "wasm", not(feature = "sequential")))]
-pub(crate) use chosen::exit;
-#[cfg(all(target_family = "wasm", not(feature = "sequential")))]
 pub use chosen::run_entry;
 pub(crate) use chosen::{Prepared, RawTask, close, parallelism, spawn, wait_any, yield_now};
+#[cfg(all(target_family = "wasm", not(feature = "sequential")))]
+pub(crate) use chosen::{exit, spawn_named};

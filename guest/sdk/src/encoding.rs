@@ -45,6 +45,19 @@ impl<T: Portable> Wire<T> {
     }
 }
 
+impl Wire<Vec<u8>> {
+    /// Bytes as they are: all that there are.
+    const fn bytes() -> Self {
+        Self {
+            append: |value, mut bytes| {
+                bytes.extend_from_slice(value);
+                Ok(bytes)
+            },
+            take: |bytes| Ok((bytes.to_vec(), &[])),
+        }
+    }
+}
+
 impl<T> Wire<T> {
     /// Puts `value` behind `bytes`.
     pub(crate) fn append(&self, value: &T, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
@@ -94,6 +107,16 @@ impl<T, E> Clone for Returned<T, E> {
 }
 
 impl<T, E> Copy for Returned<T, E> {}
+
+impl Returned<Vec<u8>, Vec<u8>> {
+    /// For tasks whose encoding is not known here.
+    pub(crate) const fn bytes() -> Self {
+        Self {
+            value: Wire::bytes(),
+            error: Some(Wire::bytes()),
+        }
+    }
+}
 
 impl<T, E> Returned<T, E> {
     /// What the task's instance does with what the task returned.
@@ -164,6 +187,22 @@ mod tests {
             value: Wire::new(),
             error: Some(Wire::new()),
         }
+    }
+
+    #[test]
+    fn bytes_stay_as_they_are() {
+        let bytes = Returned::bytes();
+        for sent in [vec![], vec![0], vec![1, 2, 3]] {
+            assert_eq!(bytes.encode(&Ok(sent.clone())), Ok(sent.clone()));
+            assert_eq!(bytes.decode(Ok(sent.clone())), Ok(sent.clone()));
+            let error = bytes.encode(&Err(sent.clone())).unwrap_err();
+            assert_eq!(
+                bytes.decode(Err(JoinError::Failed(error))),
+                Err(JoinError::Failed(sent))
+            );
+        }
+        let text = bytes.decode(Err(JoinError::Failed(text_error("no"))));
+        assert_eq!(text, Err(JoinError::Other("no".to_string())));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod called;
 pub mod concurrent;
 mod encoding;
 mod error;
+mod foreign;
 mod handle;
 mod local;
 #[cfg(not(target_family = "wasm"))]
@@ -20,6 +21,7 @@ mod time;
 pub use called::TaskFuture;
 pub use encoding::Portable;
 pub use error::{Failure, JoinError, SpawnError, TaskError};
+pub use foreign::spawn_foreign;
 pub use handle::{Handle, Join, wait_any};
 pub use hart_guest_macros::task;
 pub use local::{LocalHandle, Sleep, block_on, sleep, spawn_local};

@@ -383,9 +383,13 @@ fn every_state_and_event_and_origin_and_lane() {
                         from,
                         lane,
                     };
+                    cases += 1;
+                    // Under Miri each takes seconds: every fifth, so that each state meets each event, origin and lane.
+                    if cfg!(miri) && cases % 5 != 0 {
+                        continue;
+                    }
                     let checked = std::panic::catch_unwind(|| check(case));
                     assert!(checked.is_ok(), "{case:?}");
-                    cases += 1;
                 }
             }
         }

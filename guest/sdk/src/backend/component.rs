@@ -147,7 +147,20 @@ pub(crate) fn spawn(
     input: Vec<u8>,
     options: &Prepared,
 ) -> Result<RawTask, SpawnError> {
-    match tasks::spawn(entry.name, &input, options.0.as_ref()) {
+    spawn_prepared(entry.name, &input, options)
+}
+
+/// Of a task that this crate may know nothing of.
+pub(crate) fn spawn_named(
+    name: &str,
+    input: &[u8],
+    options: &Options,
+) -> Result<RawTask, SpawnError> {
+    spawn_prepared(name, input, &Prepared::from(options))
+}
+
+fn spawn_prepared(name: &str, input: &[u8], options: &Prepared) -> Result<RawTask, SpawnError> {
+    match tasks::spawn(name, input, options.0.as_ref()) {
         Ok(task) => Ok(RawTask(task)),
         Err(error) => Err(error.into()),
     }

@@ -1,14 +1,46 @@
 //! `--tier`: which code a guest runs, and what a short run leaves to be compiled.
 
+use crate::serve::Server;
 use crate::support::{Finished, GUARD, Running, Scratch, command};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// So much code that baseline code is worth it.
+fn functions() -> String {
+    let body = "(drop (i32.add (i32.const 123456789) (i32.const 987654321)))".repeat(1_000);
+    format!("(func {body})").repeat(100)
+}
+
+/// A service with it, in a module of which it makes no instance.
+fn large_service(scratch: &Scratch) -> PathBuf {
+    let mut service = std::fs::read(hart_build::guest("hello-http")).unwrap();
+    let module = wat::parse_str(format!("(module {})", functions())).unwrap();
+    // A component may have another section at its end. The number of a core module's is 1.
+    service.push(1);
+    let mut length = module.len();
+    while length >= 0x80 {
+        service.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    service.push(length as u8);
+    service.extend(module);
+    scratch.write("service.wasm", service)
+}
+
+/// The names of what is in the cache.
+fn cached(directory: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(directory.join("hart"));
+    let names = entries.into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    // Those of locks, and of what is being written, begin otherwise.
+    names.filter(|name| name.len() == 64).collect()
+}
+
 /// A program with so much code that baseline code is worth it.
 fn large(scratch: &Scratch) -> PathBuf {
-    let body = "(drop (i32.add (i32.const 123456789) (i32.const 987654321)))".repeat(1_000);
-    let functions = format!("(func {body})").repeat(100);
+    let functions = functions();
     let text = format!(
         r#"(component
             (core module $m {functions} (func (export "run") (result i32) (i32.const 0)))
@@ -70,4 +102,66 @@ pub(crate) fn a_short_run_leaves_optimized_code_for_the_next_one() {
         assert!(started.elapsed() < GUARD, "it is never optimized");
         thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Hunts a request that fails while better code takes the place of that which its service began with, and instances that
+/// are used again across that.
+#[test]
+pub(crate) fn a_service_answers_while_it_is_optimized() {
+    let scratch = Scratch::new();
+    let file = large_service(&scratch);
+    let mut serve = command();
+    serve
+        .env("XDG_CACHE_HOME", scratch.path())
+        .args(["serve", "--addr", "127.0.0.1:0"])
+        .args(["--max-instance-reuse-count", "3"])
+        .arg(&file);
+    let server = Server::run(&mut serve);
+    let started = Instant::now();
+    // The baseline code was kept before it served.
+    while cached(scratch.path()).len() < 2 {
+        assert_eq!(server.text("/"), "Hello from hart");
+        assert!(started.elapsed() < GUARD, "it is never optimized");
+    }
+    for _ in 0..20 {
+        assert_eq!(server.text("/"), "Hello from hart");
+    }
+    server.signal(libc::SIGTERM);
+    let (code, _, said) = server.wait();
+    assert_eq!((code, &*said), (Some(0), ""));
+}
+
+/// Hunts a key of the file that is read and not handed on.
+#[test]
+fn each_app_has_the_tier_that_its_file_says() {
+    let scratch = Scratch::new();
+    large_service(&scratch);
+    let served = |name: &str, tiers: &[&str]| {
+        let mut config = String::new();
+        for tier in tiers {
+            config += &format!(
+                "[[app]]\nname = \"{tier}\"\ncomponent = \"service.wasm\"\npath = \"/{tier}\"\ntier = \"{tier}\"\n"
+            );
+        }
+        let file = scratch.write(&format!("{name}.toml"), config);
+        let cache = scratch.path().join(name);
+        std::fs::create_dir(&cache).unwrap();
+        let mut serve = command();
+        serve
+            .env("XDG_CACHE_HOME", &cache)
+            .args(["serve", "--addr", "127.0.0.1:0"])
+            .arg(file);
+        let server = Server::run(&mut serve);
+        for tier in tiers {
+            assert_eq!(server.text(&format!("/{tier}")), "Hello from hart");
+        }
+        drop(server);
+        cached(&cache)
+    };
+    let baseline = served("first", &["baseline"]);
+    let optimized = served("second", &["optimized"]);
+    assert_eq!((baseline.len(), optimized.len()), (1, 1));
+    assert_ne!(baseline, optimized);
+    let both = served("third", &["baseline", "optimized"]);
+    assert_eq!(both, &baseline | &optimized);
 }

@@ -186,7 +186,7 @@ fn options_of_simulated_scripts_are_checked() {
 /// Fault: messages that wasmtime's own runner takes and this one does not: its words about what is missing, and traps
 /// about which it is not particular.
 #[test]
-fn messages_are_taken_as_wasmtime_takes_them() {
+pub(crate) fn messages_are_taken_as_wasmtime_takes_them() {
     let scratch = Scratch::new();
     let stream = r#"(component
         (core module $libc (memory (export "m") 1))
