@@ -1,5 +1,6 @@
 //! The command line: its subcommands, and which of them is meant. What each takes stands in its own file.
 
+use crate::blame::BlameArgs;
 use crate::compile::CompileArgs;
 use crate::demo::DemoArgs;
 use crate::failure::{Failure, USAGE};
@@ -19,12 +20,13 @@ use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 
 /// The subcommands. A first argument that is none of these means `run`.
-pub(crate) const SUBCOMMANDS: [&str; 15] = [
+pub(crate) const SUBCOMMANDS: [&str; 16] = [
     "run",
     "serve",
     "work",
     "submit",
     "jobs",
+    "blame",
     "compile",
     "inspect",
     "wast",
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     Submit(SubmitArgs),
     /// List, follow, cancel or retry what was submitted
     Jobs(JobsArgs),
+    /// Find out whether one route of an HTTP server slows the others
+    Blame(BlameArgs),
     /// Compile a component ahead of time, into a .cwasm file
     Compile(CompileArgs),
     /// Print what a guest imports, exports and needs, and what it would be granted

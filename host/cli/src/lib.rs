@@ -4,6 +4,7 @@
 //! file finds out which one is meant, and nothing else writes errors or ends the process (signals
 //! excepted, see `interrupt`).
 
+mod blame;
 mod cli;
 mod compile;
 mod config;
@@ -75,6 +76,7 @@ fn start() -> Result<u8, Failure> {
         Command::Work(args) => work::work(&args),
         Command::Submit(args) => submit::submit(args),
         Command::Jobs(args) => jobs::jobs(&args),
+        Command::Blame(args) => blame::blame(&args),
         Command::Compile(args) => compile::compile(&args).map(|()| 0),
         Command::Wast(args) => wast::wast(&args),
         Command::Sim(args) => sim::sim(&args),

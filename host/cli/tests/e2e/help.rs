@@ -12,6 +12,7 @@ fn help_mentions_every_option() {
         "work",
         "submit",
         "jobs",
+        "blame",
         "compile",
         "wast",
         "sim",

@@ -9,6 +9,7 @@ mod support;
 mod accounts;
 mod apps;
 mod bad_input;
+mod blame;
 mod closed;
 mod compose;
 mod corrupt;

@@ -3,7 +3,7 @@
 
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
-    accounts, apps, bad_input, environment, flags, help, invoke, languages, limits, modules,
+    accounts, apps, bad_input, blame, environment, flags, help, invoke, languages, limits, modules,
     network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, tiers, trace, wast,
     work,
 };
@@ -378,6 +378,25 @@ const OPTIONS: &[Row] = &[
         "work",
         &["--tier"],
         tiers::the_tier_is_the_one_that_was_asked_for,
+    ),
+    (
+        "blame",
+        &[
+            "--load",
+            "--rate",
+            "--time",
+            "--timeout",
+            "--at-most",
+            "--picture",
+            "--json",
+        ],
+        blame::who_stalls_others_is_named,
+    ),
+    // Nobody is asked that is not on this machine.
+    (
+        "blame",
+        &["--i-own-this-server"],
+        blame::what_cannot_be_blamed_is_said,
     ),
     (
         "compile",

@@ -36,7 +36,7 @@ const MOST: u64 = 512 << 20;
 const LEFT: u64 = MOST / 10 * 7;
 /// An entry that is used says so this often, at most: it costs a write.
 const NOTE: Duration = Duration::from_secs(3600);
-/// A file that is still being written after so long was left behind.
+/// A file that is still being written, or locked, after so long was left behind by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// How the names begin of files that are locked by who makes the entry. They are empty.
 const LOCK: &str = "making-";
@@ -218,11 +218,9 @@ impl Entries {
             if !metadata.is_file() {
                 continue;
             }
-            if file
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(UNFINISHED.as_bytes())
-            {
+            let name = file.file_name();
+            let begins = |with: &str| name.as_encoded_bytes().starts_with(with.as_bytes());
+            if begins(UNFINISHED) || begins(LOCK) {
                 if now.duration_since(used).is_ok_and(|age| age > ABANDONED) {
                     remove(&file.path());
                 }
@@ -292,6 +290,8 @@ mod tests {
         file("recent", 200 << 20, hours(2));
         file("unfinished-1-1", 1, hours(2));
         file("unfinished-2-1", 1, hours(0));
+        file("making-1", 0, hours(2));
+        file("making-2", 0, hours(0));
         let key = Key([7; KEY]);
         let new = key.name();
         entries.keep(&key, b"code");
@@ -300,7 +300,7 @@ mod tests {
             .map(|file| file.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(left, [&*new, "recent", "unfinished-2-1"]);
+        assert_eq!(left, [&*new, "making-2", "recent", "unfinished-2-1"]);
         assert_eq!(entries.find(&key).unwrap(), b"code");
         // One that is used becomes recent.
         let path = directory.join(&new);

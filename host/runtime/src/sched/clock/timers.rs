@@ -5,6 +5,9 @@
 //! lowest level on which its slot is not the present one, so all of the same slot are on one list, and what is on a level
 //! is later than all that is below it. When the time reaches a slot above the lowest level, what is in it moves down.
 //!
+//! A list is an array of places. Of a million deadlines hardly one is in the processor's cache: where they were linked with
+//! each other, each would have to be there before the next one could be looked for.
+//!
 //! Nothing is rounded: in the slot of the present, deadlines are compared as they are.
 
 use std::sync::{Arc, Weak};
@@ -33,8 +36,6 @@ const SLOTS: usize = 1 << DIGIT;
 const LEVELS: usize = (u64::BITS - UNIT).div_ceil(DIGIT) as usize;
 /// How many deadlines of a slot are looked at to find the first. Where there are more, the slot's own time does.
 const LOOKED_AT: usize = 32;
-/// No place.
-const NONE: u32 = u32::MAX;
 /// Places for so many are kept when none is left.
 const KEPT: usize = 1024;
 
@@ -42,9 +43,10 @@ pub(super) struct Timers {
     base: Instant,
     levels: [Level; LEVELS],
     places: Vec<Place>,
-    /// The first of the free places.
-    free: u32,
+    free: Vec<u32>,
     live: usize,
+    /// Room for the list that is being taken.
+    spare: Vec<u32>,
     sequence: u64,
     /// The unit up to which all that was due has been taken.
     now: u64,
@@ -52,17 +54,20 @@ pub(super) struct Timers {
     armed: u64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Default)]
 struct Level {
-    /// A bit for each slot that has a list.
+    /// A bit for each slot that has something on its list.
     occupied: u64,
-    lists: [List; SLOTS],
+    lists: Lists,
 }
 
-#[derive(Clone, Copy)]
-struct List {
-    first: u32,
-    last: u32,
+/// The places of each slot, in no order.
+struct Lists([Vec<u32>; SLOTS]);
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self([const { Vec::new() }; SLOTS])
+    }
 }
 
 struct Place {
@@ -71,28 +76,21 @@ struct Place {
     sequence: u64,
     /// None if it is free.
     target: Option<Weak<dyn Expire>>,
-    next: u32,
-    previous: u32,
+    /// Where it is on the list of its slot.
+    index: u32,
     level: u8,
     slot: u8,
 }
-
-const EMPTY: List = List {
-    first: NONE,
-    last: NONE,
-};
 
 impl Default for Timers {
     fn default() -> Self {
         Self {
             base: Instant::now(),
-            levels: [Level {
-                occupied: 0,
-                lists: [EMPTY; SLOTS],
-            }; LEVELS],
+            levels: std::array::from_fn(|_| Level::default()),
             places: Vec::new(),
-            free: NONE,
+            free: Vec::new(),
             live: 0,
+            spare: Vec::new(),
             sequence: 0,
             now: 0,
             armed: u64::MAX,
@@ -113,16 +111,13 @@ impl Timers {
             deadline,
             sequence: self.sequence,
             target: Some(target),
-            next: NONE,
-            previous: NONE,
+            index: 0,
             level: 0,
             slot: 0,
         };
-        let place = self.free;
-        let place = match self.places.get_mut(place as usize) {
-            Some(free) => {
-                self.free = free.next;
-                *free = new;
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place as usize] = new;
                 place
             }
             None => {
@@ -153,14 +148,12 @@ impl Timers {
     /// When to look again: the next deadline, or somewhat before it where there are many.
     pub(super) fn next(&mut self) -> Option<Instant> {
         let next = self.first_slot().map(|(level, slot)| {
-            let mut deadline = u64::MAX;
-            let mut place = self.levels[level].lists[slot].first;
-            for _ in 0..LOOKED_AT {
-                let Some(looked_at) = self.places.get(place as usize) else {
-                    return deadline;
-                };
-                deadline = deadline.min(looked_at.deadline);
-                place = looked_at.next;
+            let list = &self.levels[level].lists.0[slot];
+            if list.len() <= LOOKED_AT {
+                let deadlines = list
+                    .iter()
+                    .map(|place| self.places[*place as usize].deadline);
+                return deadlines.min().unwrap_or(u64::MAX);
             }
             let start = self.start(level, slot);
             // The present slot has begun: at its end all of it is due.
@@ -176,27 +169,31 @@ impl Timers {
         let mut due = Vec::new();
         let now = self.nanoseconds(now);
         let unit = now >> UNIT;
+        let mut taken = std::mem::take(&mut self.spare);
         while let Some((level, slot)) = self.first_slot() {
             let start = self.start(level, slot);
             if start > unit {
                 break;
             }
             self.now = self.now.max(start);
-            let mut place = self.take(level, slot);
-            while let Some(taken) = self.places.get(place as usize) {
-                let next = taken.next;
-                if taken.deadline <= now {
+            let Level { occupied, lists } = &mut self.levels[level];
+            *occupied &= !(1 << slot);
+            std::mem::swap(&mut taken, &mut lists.0[slot]);
+            for place in taken.drain(..) {
+                if self.places[place as usize].deadline <= now {
                     due.extend(self.release(place).and_then(|target| target.upgrade()));
                 } else {
                     self.link(place);
                 }
-                place = next;
             }
             if level == 0 && start == unit {
                 break;
             }
         }
         self.now = self.now.max(unit);
+        if taken.capacity() <= KEPT {
+            self.spare = taken;
+        }
         due
     }
 
@@ -229,55 +226,36 @@ impl Timers {
         let level = differ.checked_ilog2().unwrap_or(0) / DIGIT;
         let slot = (unit >> (DIGIT * level)) as usize % SLOTS;
         let Level { occupied, lists } = &mut self.levels[level as usize];
-        let list = &mut lists[slot];
+        let list = &mut lists.0[slot];
         (linked.level, linked.slot) = (level as u8, slot as u8);
-        (linked.previous, linked.next) = (list.last, NONE);
+        linked.index = list.len() as u32;
         *occupied |= 1 << slot;
-        match self.places.get_mut(list.last as usize) {
-            Some(last) => last.next = place,
-            None => list.first = place,
-        }
-        list.last = place;
+        list.push(place);
     }
 
     fn unlink(&mut self, place: u32) {
         let Place {
-            next,
-            previous,
-            level,
-            slot,
-            ..
+            index, level, slot, ..
         } = self.places[place as usize];
         let Level { occupied, lists } = &mut self.levels[usize::from(level)];
-        let list = &mut lists[usize::from(slot)];
-        match self.places.get_mut(previous as usize) {
-            Some(before) => before.next = next,
-            None => list.first = next,
+        let list = &mut lists.0[usize::from(slot)];
+        list.swap_remove(index as usize);
+        match list.get(index as usize) {
+            Some(moved) => self.places[*moved as usize].index = index,
+            None if list.is_empty() => *occupied &= !(1 << slot),
+            None => {}
         }
-        match self.places.get_mut(next as usize) {
-            Some(after) => after.previous = previous,
-            None => list.last = previous,
-        }
-        if list.first == NONE {
-            *occupied &= !(1 << slot);
-        }
-    }
-
-    /// Takes a whole list; its first place.
-    fn take(&mut self, level: usize, slot: usize) -> u32 {
-        let Level { occupied, lists } = &mut self.levels[level];
-        *occupied &= !(1 << slot);
-        std::mem::replace(&mut lists[slot], EMPTY).first
     }
 
     /// Frees a place that is on no list.
     fn release(&mut self, place: u32) -> Option<Weak<dyn Expire>> {
         let freed = &mut self.places[place as usize];
         let target = freed.target.take();
-        freed.next = std::mem::replace(&mut self.free, place);
+        self.free.push(place);
         self.live -= 1;
         if self.live == 0 && self.places.len() > KEPT {
-            (self.places, self.free) = (Vec::new(), NONE);
+            (self.places, self.free) = (Vec::new(), Vec::new());
+            self.levels = std::array::from_fn(|_| Level::default());
         }
         target
     }
