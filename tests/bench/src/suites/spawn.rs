@@ -14,6 +14,7 @@
 //! function has much: a ninth is `CompiledFunctionsTable::func_loc`, which finds the same functions again for every
 //! instance. Instances are not made on a fiber, and stacks are not cleared, so neither is there to be saved.
 
+mod cost;
 mod grounds;
 
 use crate::{
@@ -54,6 +55,7 @@ pub(crate) fn run(bench: &mut Bench) {
         let tasks = if bench.is_quick() { 40 } else { 400 };
         host(bench, &names, &big(), Call::Noop, tasks);
     }
+    cost::run(bench, SUITE);
     if wants(bench, "guest") {
         guest(bench);
     }
@@ -66,6 +68,11 @@ pub(crate) fn run(bench: &mut Bench) {
     if wants(bench, "yield") {
         yields(bench);
     }
+}
+
+/// See [`cost`].
+pub(crate) fn child(argument: &str) {
+    cost::child(argument);
 }
 
 /// The names of a case's rows.
