@@ -41,9 +41,12 @@ struct Arguments {
     /// Draws what the suites `latency` or `serve` found beside those who spin, as SVG.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// The peer of the suite `serve`: wasmtime 48 [default: that in PATH].
+    /// The peer of the suites `serve` and `startup`: wasmtime 48 [default: that in PATH].
     #[arg(long, value_name = "PATH")]
     wasmtime: Option<PathBuf>,
+    /// For the suite `startup`: a command, such as one in Python or JavaScript, whose first line is waited for.
+    #[arg(long, value_name = "FILE")]
+    guest: Vec<PathBuf>,
     /// A part of a suite that needs a process of its own.
     #[arg(long, hide = true)]
     child: Option<String>,
@@ -110,7 +113,9 @@ fn main() -> ExitCode {
             Suite::Serve => suites::serve::run(&mut bench, arguments.wasmtime.clone()),
             Suite::Sim => suites::sim::run(&mut bench),
             Suite::Spawn => suites::spawn::run(&mut bench),
-            Suite::Startup => suites::startup::run(&mut bench),
+            Suite::Startup => {
+                suites::startup::run(&mut bench, arguments.wasmtime.as_deref(), &arguments.guest);
+            }
             Suite::Timers => suites::timers::run(&mut bench),
             Suite::Work => suites::work::run(&mut bench),
         }

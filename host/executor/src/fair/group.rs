@@ -175,13 +175,13 @@ impl GroupState {
     }
 
     /// What its next turn is expected to take: a slice, or less if it has just woken and its polls are short. For the first
-    /// turn of a tenant's group it is less as well: its credit is little beside a slice that all of the tenant's groups
-    /// make longer.
+    /// turn of a tenant's group it is a little less: those of its groups that spin go on in steps as long as this, and
+    /// of two that are as far as each other it is to be the first.
     pub(super) fn request_units(&self, guard: &LaneGuard) -> Virtual {
         let slice = self.slice();
         let standing = self.standing(guard);
         let request = match standing.poll_time {
-            0 if self.tenant.is_some() => slice * 3 / 4,
+            0 if self.tenant.is_some() => slice - slice / 64,
             0 => slice,
             _ if !standing.woken => slice,
             poll_time => poll_time.min(slice),

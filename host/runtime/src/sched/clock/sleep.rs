@@ -15,6 +15,8 @@ use crate::sched::clock::timers::{Expire, TimerKey};
 pub(crate) struct Sleep {
     clock: Arc<Clock>,
     deadline: Instant,
+    /// Whether it is over before it begins.
+    is_empty: bool,
     bell: Arc<Bell>,
     key: Option<TimerKey>,
 }
@@ -29,6 +31,7 @@ impl Clock {
         let now = self.now();
         Sleep {
             deadline: now.checked_add(length).unwrap_or(now + FAR),
+            is_empty: length.is_zero(),
             clock: self.clone(),
             bell: Arc::default(),
             key: None,
@@ -46,14 +49,17 @@ impl Future for Sleep {
         let this = self.get_mut();
         // The bell may ring at any moment: whoever comes after it sees that the time has come.
         this.bell.0.register(cx.waker());
-        if this.clock.now() >= this.deadline {
-            return Poll::Ready(());
-        }
-        if this.key.is_none() {
+        if this.key.is_none() && !this.is_empty {
+            // Not over yet, most likely, and to look at the time takes as long as all the rest. If it is, the bell rings at
+            // once.
             let bell: Arc<dyn Expire> = this.bell.clone();
             this.key = Some(this.clock.at(this.deadline, Arc::downgrade(&bell)));
+            return Poll::Pending;
         }
-        Poll::Pending
+        match this.clock.now() >= this.deadline {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A process that does many tasks is compared with one that does fewer: what they have in common is not the tasks'. The
 //! count includes the guest's own code, and none of the system's.
 
-use super::grounds::{Call, Ground, Group, Runs, Tokio};
+use super::grounds::{Call, Ground, Group, Runs, Tokio, have_little_address_space};
 use crate::{
     child,
     measure::Bench,
@@ -98,6 +98,7 @@ fn each(side: &str, tool: &str, before: &str) -> f64 {
 
 /// The part of a process of its own: `SIDE:TASKS`.
 pub(super) fn child(argument: &str) {
+    have_little_address_space();
     let (side, tasks) = argument.split_once(':').expect("`each` wrote it");
     let tasks = tasks.parse().expect("`each` wrote it");
     let guest =

@@ -20,7 +20,10 @@ use hart_host::{
 };
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -119,11 +122,23 @@ fn with_wasi(engine: &Engine) -> Linker<State> {
     linker
 }
 
+/// Whether address space is short, as it is under valgrind.
+static IS_SMALL: AtomicBool = AtomicBool::new(false);
+
+/// From now on hosts have a pool of few slots.
+pub(super) fn have_little_address_space() {
+    IS_SMALL.store(true, Relaxed);
+}
+
 fn host(workers: usize) -> HostBuilder {
-    Host::builder()
+    let builder = Host::builder()
         .workers(workers)
         .preemption(Preemption::epoch())
-        .cache(Cache::Off)
+        .cache(Cache::Off);
+    match IS_SMALL.load(Relaxed) {
+        true => builder.instances(2 * WINDOW as u32),
+        false => builder,
+    }
 }
 
 /// Has at most a window of tasks at once; awaits the oldest.
