@@ -10,7 +10,7 @@
 //! Tasks come from a driver that is a task itself and has at most [`WINDOW`] of them at once.
 
 use hart_host::{
-    Cache, Component, Host, HostBuilder, Preemption,
+    Cache, Component, Host, HostBuilder, Preemption, Profile,
     wasmtime::{
         self, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
         UpdateDeadline,
@@ -125,7 +125,7 @@ fn with_wasi(engine: &Engine) -> Linker<State> {
 /// Whether address space is short, as it is under valgrind.
 static IS_SMALL: AtomicBool = AtomicBool::new(false);
 
-/// From now on hosts have a pool of few slots.
+/// From now on hosts have the dense pool, of few slots.
 pub(super) fn have_little_address_space() {
     IS_SMALL.store(true, Relaxed);
 }
@@ -136,7 +136,7 @@ fn host(workers: usize) -> HostBuilder {
         .preemption(Preemption::epoch())
         .cache(Cache::Off);
     match IS_SMALL.load(Relaxed) {
-        true => builder.instances(2 * WINDOW as u32),
+        true => builder.profile(Profile::Dense).instances(2 * WINDOW as u32),
         false => builder,
     }
 }
