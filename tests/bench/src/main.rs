@@ -3,6 +3,7 @@
 //! Both sides of a row run in this process, in turn, with the same work and the same workers; a row is
 //! the median of its rounds. A ratio above 1 means that hart is ahead.
 
+mod allocations;
 mod child;
 mod event_loop;
 mod ground;
@@ -142,7 +143,6 @@ fn part_of_a_suite(what: &str) {
         "startup" => suites::startup::peer(argument),
         "async" => suites::concurrent::memory::child(argument),
         "density" => suites::density::child(argument),
-        "starts" => suites::spawn::child(argument),
         part => unreachable!("there is no part {part}"),
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     machine::Machine,
     row::{Row, median},
 };
+use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 pub(crate) struct Bench {
@@ -136,6 +137,12 @@ impl Bench {
     pub(crate) fn pace(&mut self) -> Pace {
         *self.pace.get_or_insert_with(Threads::pace)
     }
+}
+
+/// The CPU time that this process has used.
+pub(crate) fn used() -> Duration {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
 }
 
 /// How long `work` takes.

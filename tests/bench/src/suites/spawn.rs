@@ -70,11 +70,6 @@ pub(crate) fn run(bench: &mut Bench) {
     }
 }
 
-/// See [`cost`].
-pub(crate) fn child(argument: &str) {
-    cost::child(argument);
-}
-
 /// The names of a case's rows.
 struct Names {
     /// On one worker and on two.

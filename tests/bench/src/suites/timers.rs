@@ -1,9 +1,8 @@
 //! A million timers at once: what it takes to arm them, to cancel them, and to let them fire.
 
-use crate::measure::{Bench, Case, time};
+use crate::measure::{Bench, Case, time, used};
 use futures::task::{ArcWake, waker};
 use hart_host::Runtime;
-use rustix::time::{ClockId, clock_gettime};
 use std::{
     future::Future,
     pin::Pin,
@@ -100,11 +99,6 @@ fn arm<F: Future + Unpin>(
         }
         sleep
     })
-}
-
-fn used() -> Duration {
-    let used = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
 }
 
 /// How many woke somebody.

@@ -10,7 +10,7 @@
 //! Tasks come from a driver that is a task itself and has at most [`WINDOW`] of them at once.
 
 use hart_host::{
-    Cache, Component, Host, HostBuilder, Preemption, Profile,
+    Cache, Component, Host, HostBuilder, Preemption,
     wasmtime::{
         self, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
         UpdateDeadline,
@@ -20,10 +20,7 @@ use hart_host::{
 };
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -122,23 +119,11 @@ fn with_wasi(engine: &Engine) -> Linker<State> {
     linker
 }
 
-/// Whether address space is short, as it is under valgrind.
-static IS_SMALL: AtomicBool = AtomicBool::new(false);
-
-/// From now on hosts have the dense pool, of few slots.
-pub(super) fn have_little_address_space() {
-    IS_SMALL.store(true, Relaxed);
-}
-
 fn host(workers: usize) -> HostBuilder {
-    let builder = Host::builder()
+    Host::builder()
         .workers(workers)
         .preemption(Preemption::epoch())
-        .cache(Cache::Off);
-    match IS_SMALL.load(Relaxed) {
-        true => builder.profile(Profile::Dense).instances(2 * WINDOW as u32),
-        false => builder,
-    }
+        .cache(Cache::Off)
 }
 
 /// Has at most a window of tasks at once; awaits the oldest.
