@@ -13,6 +13,7 @@ fn help_mentions_every_option() {
         "submit",
         "jobs",
         "compile",
+        "top",
         "wast",
         "sim",
         "new",
