@@ -99,7 +99,7 @@ path = "/noisy"
 concurrency = 1
 queue = 0
 [app.limits]
-timeout = "10s"
+timeout = "200s"
 "#
             ),
         );
@@ -283,7 +283,7 @@ fn shares_of_apps_and_runs_change() {
         ("/apps/quiet/share", r#"{"wait": 1}"#, 400, "wait"),
         ("/apps/quiet/share", "{}", 400, "nothing"),
         ("/apps/quiet/share", "", 400, "weight"),
-        ("/apps/other/share", share, 404, "noisy, quiet"),
+        ("/apps/other/share", share, 404, "quiet, noisy"),
         ("/runs/999999/share", share, 404, "/stats"),
         ("/runs/x/share", share, 404, "/stats"),
         ("/runs/999999/cancel", "", 404, "/stats"),
@@ -365,7 +365,7 @@ pub(crate) fn a_run_is_watched_and_ended() {
 #[test]
 pub(crate) fn one_picture_shows_apps_in_order() {
     let watched = Watched::start(&["--workers", "2"]);
-    let _spins = get_aside(&watched.server, "/noisy/spin");
+    let _spins = get_aside(&watched.server, "/noisy/spin/100000");
     let socket = watched.socket.to_string_lossy();
     let top = |more: &[&str]| {
         let line = ["top", &*socket, "--once", "--interval", "300ms"];

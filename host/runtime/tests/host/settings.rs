@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     admission, budget, builders, cache, capability, config, data, dense, ends, events, files,
-    handles, inner_runs, isolation, layers, limits, live, live_concurrent, loading,
-    metrics, pool,
+    handles, inner_runs, isolation, layers, limits, live, live_concurrent, loading, metrics, pool,
     preemption, replicas, stdio, tasks, tiers,
 };
 

@@ -171,7 +171,7 @@ impl Drop for Terminal {
 fn top_is_used_in_a_terminal() {
     let watched = Watched::start(&[]);
     let socket = &watched.socket;
-    let _spins = get_aside(&watched.server, "/noisy/spin");
+    let _spins = get_aside(&watched.server, "/noisy/spin/100000");
     let terminal = Terminal::start(socket);
     let screen = terminal.shows(&["noisy", "quiet", "REQ/S", "RUN ", "q leave"]);
     assert!(screen.lines().count() <= 24, "{screen}");
