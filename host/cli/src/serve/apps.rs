@@ -5,7 +5,6 @@ use crate::admin::{self, Load, SwapError};
 use crate::config::plan::AppPlan;
 use crate::failure::Failure;
 use crate::{ended, load};
-use hart_host::executor::group::DEFAULT_WEIGHT;
 use hart_host::{
     BuildError, Component, Host, LogPrefix, Route, Routes, RunBuilder, Service, Tenant,
 };
@@ -167,7 +166,7 @@ impl Apps {
         self.try_out(plan, &component, &tenant)
             .map_err(|failure| failure.at(&plan.component))?;
         if before.is_some_and(|app| app.plan.weight != plan.weight) {
-            let weight = plan.weight.unwrap_or(DEFAULT_WEIGHT);
+            let weight = plan.weight.unwrap_or(Tenant::DEFAULT_WEIGHT);
             tenant
                 .set_weight(weight)
                 .map_err(|error| of_app(plan, &error))?;

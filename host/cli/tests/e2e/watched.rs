@@ -188,7 +188,7 @@ fn limits_are_counted_by_their_names() {
     let scratch = Scratch::new();
     let socket = scratch.path().join("hart.sock");
     let lab = hart_build::guest("http-lab");
-    let options = ["--admin", &socket.to_string_lossy(), "-W", "timeout=200ms"];
+    let options = ["--admin", &socket.to_string_lossy(), "-W", "timeout=5s"];
     let server = Server::start(&options, &lab.to_string_lossy());
     assert_eq!(server.get("/sleep/60000").status, 504);
     until("the limit is counted", || {
@@ -331,15 +331,17 @@ pub(crate) fn a_run_is_watched_and_ended() {
         let line = ["top", &socket_name, "--once", "--interval", "300ms"];
         hart(line.iter().chain(more)).exits(0).stdout
     };
-    let view: Value = serde_json::from_str(&top(&["--json"])).unwrap();
+    let mut view = Value::Null;
+    // A busy machine may give it nothing for a while, or have another thread take the worker's place.
+    until("it is seen to compute", || {
+        view = serde_json::from_str(&top(&["--json"])).unwrap();
+        let workers = view["workers"].as_array().unwrap().iter();
+        let mut busy = workers.map(|worker| worker["utilization"].as_f64().unwrap());
+        view["runs"][0]["cpu"].as_f64().unwrap() > 0.0 && busy.any(|busy| busy > 0.0)
+    });
     let shown = &view["runs"][0];
     assert_eq!(shown["name"], "spin.wat");
-    assert!(shown["cpu"].as_f64().unwrap() > 0.0, "{view}");
     assert_eq!(shown["share"], 1.0);
-    assert!(
-        view["workers"][0]["utilization"].as_f64().unwrap() > 0.0,
-        "{view}"
-    );
 
     let id = shown["id"].clone();
     let share = post(

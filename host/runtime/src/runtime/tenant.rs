@@ -93,6 +93,9 @@ impl TenantBuilder {
 }
 
 impl Tenant {
+    /// The weight of a tenant that was given none.
+    pub const DEFAULT_WEIGHT: u32 = DEFAULT_WEIGHT;
+
     /// What its groups hold and have used together, so far.
     pub fn stats(&self) -> TenantStats {
         self.account.stats()

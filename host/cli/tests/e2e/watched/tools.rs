@@ -16,7 +16,7 @@ fn promtool_has_no_objections() {
     let watched = Watched::start(&[]);
     watched.server.text("/quiet/hello");
     watched.server.get("/quiet/trap");
-    let text = metrics(&watched.socket);
+    let text = metrics(&watched.socket) + "\n";
     let checked = Running::start(
         Command::new("promtool").args(["check", "metrics"]),
         text.as_bytes(),
