@@ -13,6 +13,7 @@ use crate::run::RunArgs;
 use crate::serve::ServeArgs;
 use crate::sim::SimArgs;
 use crate::submit::SubmitArgs;
+use crate::top::TopArgs;
 use crate::wast::WastArgs;
 use crate::wit::WitArgs;
 use crate::work::WorkArgs;
@@ -29,6 +30,7 @@ pub(crate) const SUBCOMMANDS: [&str; 16] = [
     "blame",
     "compile",
     "inspect",
+    "top",
     "wast",
     "sim",
     "new",
@@ -97,6 +99,8 @@ pub(crate) enum Command {
     Compile(CompileArgs),
     /// Print what a guest imports, exports and needs, and what it would be granted
     Inspect(InspectArgs),
+    /// Watch what runs, live, by the admin socket of `hart serve` or `hart run`
+    Top(TopArgs),
     /// Run component test scripts (.wast)
     Wast(WastArgs),
     /// Run a component on a simulated machine, the same way every time

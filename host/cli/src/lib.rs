@@ -4,6 +4,7 @@
 //! file finds out which one is meant, and nothing else writes errors or ends the process (signals
 //! excepted, see `interrupt`).
 
+mod admin;
 mod blame;
 mod cli;
 mod compile;
@@ -37,6 +38,7 @@ mod sim;
 mod simulation;
 mod stats;
 mod submit;
+mod top;
 mod trace;
 mod tuning;
 mod units;
@@ -80,6 +82,7 @@ fn start() -> Result<u8, Failure> {
         Command::Compile(args) => compile::compile(&args).map(|()| 0),
         Command::Wast(args) => wast::wast(&args),
         Command::Sim(args) => sim::sim(&args),
+        Command::Top(args) => top::top(&args),
         Command::New(args) => new::new(&args).map(|()| 0),
         Command::Wit(args) => wit::wit(&args).map(|()| 0),
         Command::Demo(args) => demo::demo(&args),

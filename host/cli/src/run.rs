@@ -1,5 +1,7 @@
 //! `hart run FILE [ARGS..]`.
 
+use crate::admin::Admin;
+use crate::admin::address::AdminAddress;
 use crate::failure::Failure;
 use crate::grants::{GrantArgs, Grants};
 use crate::interrupt::Interrupt;
@@ -85,6 +87,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE", help_heading = "Statistics")]
     pub(crate) trace: Option<PathBuf>,
 
+    /// Listen there for `hart top` and Prometheus (`GET /metrics`): on a Unix socket, or for reading on an
+    /// address of this machine, like 127.0.0.1:9100; may be repeated
+    #[arg(long, value_name = "PATH|ADDR:PORT", value_parser = AdminAddress::parse, help_heading = "Statistics")]
+    pub(crate) admin: Vec<AdminAddress>,
+
     /// Accept a .cwasm file: native code, which can do whatever hart itself can do
     #[arg(long, help_heading = "Files")]
     pub(crate) allow_precompiled: bool,
@@ -114,6 +121,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     if later::only_compiles() {
         // What the run itself has written stays.
         (args.trace, args.stats) = (None, None);
+        args.admin.clear();
     }
     let interrupt = Interrupt::watch()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
@@ -148,7 +156,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     // Most programs spawn nothing, and a small pool is made sooner.
     let instances = hart_host::instances_for(&bytes);
     let host = scheduling::host(&args.scheduling, instances, limits, |builder| {
-        let builder = tuning.apply(builder.cache(cache));
+        let builder = tuning.apply(builder.cache(cache).metrics(!args.admin.is_empty()));
         if trace.is_some() {
             builder.trace(Trace::DEFAULT_EVENTS)
         } else {
@@ -189,6 +197,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let builder = builder.name(name).args(arguments).stdin(grants.stdin());
     let builder = grants.grant(builder);
 
+    let _admin = Admin::start(&args.admin, &host, None)?;
     interrupt.begin();
     let started = Instant::now();
     let run = builder

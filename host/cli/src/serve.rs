@@ -1,7 +1,6 @@
 //! `hart serve FILE`: answers HTTP requests with a component, or with the many that a file names.
 
 mod access_line;
-mod admin;
 mod apps;
 mod args;
 mod check;
@@ -12,13 +11,13 @@ mod stamp;
 mod stop;
 mod tls;
 
+use crate::admin::{self, Admin};
 use crate::config;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::line_log::LineLog;
 use crate::output::to_stderr;
 use crate::{limits, scheduling};
-use admin::Admin;
 use apps::{Apps, Settings};
 pub(crate) use args::ServeArgs;
 use hart_host::{Cache, Limits, LogPrefix, Server};
@@ -61,7 +60,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     let cache = tuning.cache(args.no_cache);
     let is_kept = cache != Cache::Off;
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
-        tuning.apply(builder.cache(cache))
+        tuning.apply(builder.cache(cache).metrics(!top.admin.is_empty()))
     })?;
     let settings = Settings {
         allow_precompiled: args.allow_precompiled,
@@ -121,10 +120,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     }
     // Before anybody can see that it serves: from then on a signal lets requests end.
     interrupt.begin();
-    let admin = match &top.admin {
-        Some(path) => Some(Admin::start(path, apps.clone())?),
-        None => None,
-    };
+    let watched: Arc<dyn admin::Apps> = apps.clone();
+    let admin = Admin::start(&top.admin, &host, Some(watched))?;
     let reloader = Reloader::start(source, plan.top, apps.clone(), top.watch)
         .map_err(|error| Failure::new(1, format!("cannot watch for changes: {error}")))?;
     let server = builder

@@ -54,7 +54,7 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
     let cache = tuning.cache(args.no_cache);
     let is_kept = cache != Cache::Off;
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
-        tuning.apply(builder.cache(cache))
+        tuning.apply(builder.cache(cache).metrics(args.health.is_some()))
     })?;
     let log = match &args.job_log {
         Some(path) => Some(LineLog::open(path, "--job-log", "job")?),
@@ -116,7 +116,7 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
         connected.stream
     ));
     let worker = Arc::new(worker);
-    let health = Health::new(worker.clone(), connected.queue);
+    let health = Health::new(worker.clone(), connected.queue, host.clone());
     if let Some(addr) = args.health {
         health.listen(addr)?;
     }

@@ -1,5 +1,6 @@
 //! What a server is to do, whether its command line says it or its file.
 
+use crate::admin::address::AdminAddress;
 use crate::grants::Grants;
 use hart_host::{Limits, Tier};
 use std::net::SocketAddr;
@@ -40,7 +41,7 @@ pub(crate) struct Top {
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) access_log: Option<PathBuf>,
     pub(crate) access_log_format: Option<LogFormat>,
-    pub(crate) admin: Option<PathBuf>,
+    pub(crate) admin: Vec<AdminAddress>,
     pub(crate) watch: bool,
     pub(crate) grace: Option<Duration>,
     pub(crate) connections: Option<usize>,
@@ -107,7 +108,10 @@ impl Top {
             tls: self.tls.or(file.tls),
             access_log: self.access_log.or(file.access_log),
             access_log_format: self.access_log_format.or(file.access_log_format),
-            admin: self.admin.or(file.admin),
+            admin: match self.admin.is_empty() {
+                true => file.admin,
+                false => self.admin,
+            },
             watch: self.watch || file.watch,
             grace: self.grace.or(file.grace),
             connections: self.connections.or(file.connections),

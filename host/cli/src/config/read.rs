@@ -5,6 +5,7 @@ use super::plan::{AppPlan, LogFormat, Plan, Purpose, TlsFiles, Top};
 use super::problem::{Problem, Problems};
 use super::section::{Section, place, text_of};
 use super::work::{object, work_of};
+use crate::admin::address::AdminAddress;
 use crate::grants::{Grants, read_dir};
 use crate::limits;
 use crate::tuning::tier;
@@ -64,9 +65,12 @@ fn top(root: Section<'_, '_>, directory: &Path, problems: &mut Problems<'_>) -> 
             "json" => Ok(LogFormat::Json),
             _ => Err(format!("`{text}` is no format; write common or json")),
         }),
-        admin: root
-            .text("admin", problems)
-            .map(|path| directory.join(path)),
+        admin: {
+            root.texts("admin", problems, AdminAddress::parse)
+                .into_iter()
+        }
+        .map(|address| address.within(directory))
+        .collect(),
         watch: root.switch("watch", problems),
         grace: root.parsed("grace", problems, positive_duration),
         connections: root.parsed("max-concurrent-connections", problems, at_least_one),

@@ -146,6 +146,19 @@ impl<'t, 'i> Section<'t, 'i> {
         all
     }
 
+    /// A text, or a list of them.
+    pub(super) fn texts<T>(
+        &self,
+        key: &str,
+        problems: &mut Problems<'_>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        match self.value(key) {
+            Some(value) if value.get_ref().as_array().is_some() => self.list(key, problems, parse),
+            _ => self.parsed(key, problems, parse).into_iter().collect(),
+        }
+    }
+
     /// A table within it.
     pub(super) fn section(
         &self,

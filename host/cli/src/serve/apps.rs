@@ -1,10 +1,13 @@
 //! The apps of a server, and how one of them is exchanged while it answers.
 
 use super::stamp::{Stamp, read_settled};
+use crate::admin::{self, Load, SwapError};
 use crate::config::plan::AppPlan;
 use crate::failure::Failure;
 use crate::{ended, load};
-use hart_host::{Component, Host, LogPrefix, Route, Routes, RunBuilder, Service, Tenant};
+use hart_host::{
+    BuildError, Component, Host, LogPrefix, Route, Routes, RunBuilder, Service, Tenant,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,20 +53,6 @@ pub(super) struct Changed {
     pub(super) failures: Vec<(AppPlan, Failure)>,
 }
 
-/// Why an app was not swapped.
-pub(super) enum SwapError {
-    /// There is none of this name. These there are.
-    NoApp(Vec<String>),
-    Failed(Failure),
-}
-
-/// How much an app has to do.
-pub(super) struct Load {
-    pub(super) name: String,
-    pub(super) running: usize,
-    pub(super) waiting: usize,
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -83,18 +72,6 @@ impl Apps {
     /// Where requests go, now and later.
     pub(super) fn routes(&self) -> Arc<Routes> {
         self.routes.clone()
-    }
-
-    pub(super) fn load(&self) -> Vec<Load> {
-        let load = |app: &App| {
-            let (running, waiting) = app.service.load();
-            Load {
-                name: app.plan.name.clone(),
-                running,
-                waiting,
-            }
-        };
-        locked(&self.apps).iter().map(load).collect()
     }
 
     /// As they are now.
@@ -137,24 +114,6 @@ impl Apps {
         changed
     }
 
-    /// Gives the app `name` another component, or, without one, loads its file again.
-    ///
-    /// # Errors
-    /// No such app, or a component that cannot take its place.
-    pub(super) fn swap(&self, name: &str, component: Option<&[u8]>) -> Result<(), SwapError> {
-        let _one_at_a_time = locked(&self.changing);
-        let mut apps = locked(&self.apps).clone();
-        let Some(place) = apps.iter().position(|app| app.plan.name == name) else {
-            let names = apps.into_iter().map(|app| app.plan.name);
-            return Err(SwapError::NoApp(names.collect()));
-        };
-        let old = &apps[place];
-        let app = self.make(&old.plan, Some(old), component);
-        apps[place] = app.map_err(SwapError::Failed)?;
-        self.set(apps);
-        Ok(())
-    }
-
     fn set(&self, apps: Vec<App>) {
         let route = |app: &App| Route {
             host: app.plan.host.clone(),
@@ -175,8 +134,8 @@ impl Apps {
     ) -> Result<App, Failure> {
         let tenant = match before {
             // What it has used goes on counting.
-            Some(app) if app.plan.weight == plan.weight => app.tenant.clone(),
-            _ => self.tenant(plan)?,
+            Some(app) => app.tenant.clone(),
+            None => self.tenant(plan)?,
         };
         let allow_precompiled = self.settings.allow_precompiled;
         let read;
@@ -204,6 +163,12 @@ impl Apps {
             .map_err(|failure| failure.at(&plan.component))?;
         self.try_out(plan, &component, &tenant)
             .map_err(|failure| failure.at(&plan.component))?;
+        if before.is_some_and(|app| app.plan.weight != plan.weight) {
+            let weight = plan.weight.unwrap_or(Tenant::DEFAULT_WEIGHT);
+            tenant
+                .set_weight(weight)
+                .map_err(|error| of_app(plan, &error))?;
+        }
         Ok(App {
             plan: plan.clone(),
             tenant,
@@ -217,9 +182,7 @@ impl Apps {
         if let Some(weight) = plan.weight {
             builder = builder.weight(weight);
         }
-        builder
-            .build()
-            .map_err(|error| Failure::usage(format!("the app `{}`: {error}", plan.name)))
+        builder.build().map_err(|error| of_app(plan, &error))
     }
 
     fn service(
@@ -277,6 +240,44 @@ impl Apps {
         let ended = run.start().and_then(hart_host::Run::wait);
         ended.map(drop).map_err(|error| ended::explain(&error))
     }
+}
+
+impl admin::Apps for Apps {
+    fn load(&self) -> Vec<Load> {
+        let load = |app: &App| {
+            let (running, waiting) = app.service.load();
+            Load {
+                name: app.plan.name.clone(),
+                running,
+                waiting,
+            }
+        };
+        locked(&self.apps).iter().map(load).collect()
+    }
+
+    fn swap(&self, name: &str, component: Option<&[u8]>) -> Result<(), SwapError> {
+        let _one_at_a_time = locked(&self.changing);
+        let mut apps = locked(&self.apps).clone();
+        let Some(place) = apps.iter().position(|app| app.plan.name == name) else {
+            let names = apps.into_iter().map(|app| app.plan.name);
+            return Err(SwapError::NoApp(names.collect()));
+        };
+        let old = &apps[place];
+        let app = self.make(&old.plan, Some(old), component);
+        apps[place] = app.map_err(SwapError::Failed)?;
+        self.set(apps);
+        Ok(())
+    }
+
+    fn tenant(&self, name: &str) -> Option<Tenant> {
+        let apps = locked(&self.apps);
+        let app = apps.iter().find(|app| app.plan.name == name);
+        app.map(|app| app.tenant.clone())
+    }
+}
+
+fn of_app(plan: &AppPlan, error: &BuildError) -> Failure {
+    Failure::usage(format!("the app `{}`: {error}", plan.name))
 }
 
 fn granted(run: RunBuilder, plan: &AppPlan, tenant: &Tenant) -> RunBuilder {

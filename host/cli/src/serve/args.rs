@@ -1,5 +1,6 @@
 //! What `hart serve` takes.
 
+use crate::admin::address::AdminAddress;
 use crate::config::plan::LogFormat;
 use crate::grants::GrantArgs;
 use crate::limits::LimitArgs;
@@ -63,9 +64,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Server")]
     pub(crate) access_log_format: Option<LogFormat>,
 
-    /// Listen on this Unix socket for `GET /apps`, and for `POST /apps/NAME` with a new component
-    #[arg(long, value_name = "PATH", help_heading = "Server")]
-    pub(crate) admin: Option<PathBuf>,
+    /// Listen there for `hart top`, Prometheus (`GET /metrics`) and new versions (`POST /apps/NAME`): on a
+    /// Unix socket, or for reading on an address of this machine, like 127.0.0.1:9100; may be repeated
+    #[arg(long, value_name = "PATH|ADDR:PORT", value_parser = AdminAddress::parse, help_heading = "Server")]
+    pub(crate) admin: Vec<AdminAddress>,
 
     /// Load a component, or the .toml file, anew when its file changes
     #[arg(long, help_heading = "Server")]

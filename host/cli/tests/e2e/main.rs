@@ -37,5 +37,6 @@ mod sim_requests;
 mod tiers;
 mod trace;
 mod wast;
+mod watched;
 mod wordcount;
 mod work;

@@ -5,7 +5,7 @@ use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
     accounts, apps, bad_input, blame, environment, flags, help, invoke, languages, limits, modules,
     network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, tiers, trace, wast,
-    work,
+    watched, work,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -47,6 +47,12 @@ const OPTIONS: &[Row] = &[
         pool::statistics_show_the_settings_and_options_change_them,
     ),
     ("run", &["--trace"], trace::real_runs_are_drawn),
+    ("run", &["--admin"], watched::a_run_is_watched_and_ended),
+    (
+        "top",
+        &["--once", "--json", "--interval", "--sort", "--filter"],
+        watched::one_picture_shows_apps_in_order,
+    ),
     ("run", &["--argv0"], modules::a_program_for_wasi_0_1_runs),
     (
         "run",

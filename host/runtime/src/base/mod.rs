@@ -6,6 +6,8 @@ pub(crate) mod beside;
 pub(crate) mod block;
 pub(crate) mod contained;
 pub(crate) mod error;
+pub(crate) mod histogram;
+pub(crate) mod seconds;
 pub(crate) mod setting;
 pub(crate) mod signal;
 pub(crate) mod stats;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What one worker did since the host started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorkerStats {
     /// The worker's number, from 0.
@@ -20,10 +22,13 @@ pub struct WorkerStats {
     pub joins: u64,
     /// Times it went to sleep.
     pub parks: u64,
+    /// CPU time that its thread has used, since the thread began. 0 where the system does not tell.
+    #[serde(with = "crate::base::seconds")]
+    pub cpu_time: Duration,
 }
 
 /// What a host did and what it holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HostStats {
     /// One entry per worker.
@@ -45,7 +50,7 @@ pub struct HostStats {
 }
 
 /// The pool of instances.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PoolStats {
     /// Places in all.
@@ -69,7 +74,7 @@ pub struct PoolStats {
 }
 
 /// What a run used, readable while it runs and afterwards.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunStats {
     /// The run's number.
@@ -78,17 +83,25 @@ pub struct RunStats {
     pub name: String,
     /// The name of its tenant, if it has one.
     pub tenant: Option<String>,
+    /// Its weight: within its tenant, if it has one.
+    pub weight: u32,
+    /// How much of a core it may use by its own rate, in thousandths.
+    pub cpu_rate: Option<u32>,
     /// CPU time of all its tasks.
+    #[serde(with = "crate::base::seconds")]
     pub cpu_time: Duration,
     /// Units of fuel that its tasks used, where fuel is metered: exact for those that have ended, in whole slices
     /// for those that run or were killed, and for tasks whose stores are the embedder's own.
     pub fuel: u64,
     /// Time its tasks waited in queues for a core, after they became runnable.
+    #[serde(with = "crate::base::seconds")]
     pub wait_time: Duration,
     /// Time they waited to go on after a core was taken from them, or they gave it up, while they ran.
+    #[serde(with = "crate::base::seconds")]
     pub preempted_time: Duration,
     /// Time in which none of them could run because the CPU rate was used up. It is part of what they
     /// waited.
+    #[serde(with = "crate::base::seconds")]
     pub throttled_time: Duration,
     /// Polls of its tasks.
     pub polls: u64,

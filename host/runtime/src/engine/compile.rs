@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use cranelift_codegen::timing::{Pass, Profiler, set_thread_profiler};
 
+use crate::base::histogram::Buckets;
 use crate::base::sync::lock;
 use crate::engine::error::LoadError;
 use crate::sched::priority;
@@ -56,6 +57,8 @@ pub(crate) struct Patience {
     pub(crate) canceller: LoadCanceller,
     pub(crate) timeout: Option<Duration>,
     pub(crate) until: Option<Instant>,
+    /// Where it is counted how long compilations took.
+    pub(crate) took: Option<Arc<Buckets>>,
 }
 
 impl Patience {
@@ -65,7 +68,14 @@ impl Patience {
             timeout,
             // One that no clock reaches is none.
             until: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            took: None,
         }
+    }
+
+    /// Counts in `took` how long compilations take.
+    pub(crate) fn counts(mut self, took: Option<Arc<Buckets>>) -> Self {
+        self.took = took;
+        self
     }
 
     /// Whether to go on.
@@ -93,6 +103,7 @@ impl Patience {
         compile: impl FnOnce() -> wasmtime::Result<T> + Send + 'static,
     ) -> Result<wasmtime::Result<T>, LoadError> {
         self.wait_for_others()?;
+        let started = Instant::now();
         let job = Arc::new(Job {
             shared: self.canceller.shared.clone(),
             state: Mutex::new(State {
@@ -122,6 +133,9 @@ impl Patience {
         loop {
             let mut state = lock(&job.state);
             if let Some(done) = state.done.take() {
+                if let Some(took) = &self.took {
+                    took.add_time(started.elapsed());
+                }
                 return done.map_err(|_| {
                     LoadError::Invalid("the compiler failed on it; please report this".into())
                 });

@@ -20,12 +20,15 @@ use crate::instance::events::{Hooks, OwnHook};
 use crate::instance::program::{Child, ChildData};
 use crate::instance::registry::Registry;
 use crate::instance::warm::WarmInstances;
+use crate::metrics::figures::HostFigures;
+use crate::metrics::lag::probe;
 use crate::quota::limits::Limits;
 use crate::quota::memory_pressure::{Available, Pressure};
 use crate::quota::process_limits::ProcessLimits;
 use crate::quota::relief::Relief;
 use crate::runtime::builder::RuntimeBuilder;
 use crate::runtime::handle::Runtime;
+use crate::sched::core::Core;
 use crate::sched::io_threads::Io;
 use crate::sched::machine::Machine;
 use crate::sched::preemption::Preemption;
@@ -45,6 +48,7 @@ pub struct HostBuilder<T: 'static = ()> {
     memory_reserve: Option<u64>,
     available_memory: Option<Available>,
     backtrace_details: bool,
+    metrics: bool,
     config: Vec<Box<OwnConfig>>,
     pub(super) imports: Vec<Imports<T>>,
     pub(super) async_imports: Vec<Imports<T>>,
@@ -129,6 +133,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             memory_reserve: None,
             available_memory: None,
             backtrace_details: false,
+            metrics: false,
             config: Vec::new(),
             imports: Vec::new(),
             async_imports: Vec::new(),
@@ -302,6 +307,14 @@ impl<T: Send + 'static> HostBuilder<T> {
         self
     }
 
+    /// Whether figures are collected for [`Host::metrics`]: of requests and runs, compilations, and how late workers are.
+    /// Default: no. Without them a host counts nothing for it. With them a request adds to some fifteen counters of its
+    /// app, and a task of the host's own is polled ten times a second.
+    pub fn metrics(mut self, metrics: bool) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
     /// Records what workers do, for [`Runtime::trace`]; see [`RuntimeBuilder::trace`].
     pub fn trace(mut self, events: usize) -> Self {
         self.runtime = self.runtime.trace(events);
@@ -411,6 +424,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             child_data: self.child_data,
             alarm: Mutex::default(),
             hooks: Hooks::new(self.hooks).map(Arc::new),
+            figures: self.metrics.then(|| figures(inner)),
             warm,
         });
         // A runtime has one host, which is made here.
@@ -422,6 +436,16 @@ impl<T: Send + 'static> HostBuilder<T> {
             }),
         })
     }
+}
+
+/// The figures of a host, and what measures how late its workers are.
+fn figures(core: &Arc<Core>) -> Arc<HostFigures> {
+    let figures = Arc::new(HostFigures::new(core.clock.clone()));
+    // A simulated machine has no time of its own to be late in.
+    if core.machine.is_none() {
+        core.spawn_aside("lag", probe(core.clock.clone(), figures.lag.clone()));
+    }
+    figures
 }
 
 impl<T> fmt::Debug for HostBuilder<T> {

@@ -20,6 +20,7 @@ use crate::instance::program::ChildData;
 use crate::instance::registry::Registry;
 use crate::instance::store::Component;
 use crate::instance::warm::WarmInstances;
+use crate::metrics::figures::HostFigures;
 use crate::quota::kill::Kill;
 use crate::quota::limits::Limits;
 use crate::quota::memory_pressure::Pressure;
@@ -112,6 +113,8 @@ pub(crate) struct HostInner<T: 'static> {
     pub(crate) alarm: Mutex<Option<Arc<dyn Expire>>>,
     /// The embedder's, for what happens.
     pub(crate) hooks: Option<Arc<Hooks>>,
+    /// What is counted for whoever watches, if somebody does.
+    pub(crate) figures: Option<Arc<HostFigures>>,
     /// Instances that wait to be used again.
     pub(crate) warm: Arc<WarmInstances<T>>,
 }

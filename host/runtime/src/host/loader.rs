@@ -161,7 +161,9 @@ impl<'a, T: Send + 'static> Loader<'a, T> {
 
     fn begin<'b>(&self, bytes: &'b [u8]) -> Result<(Unloaded<'b>, Patience), LoadError> {
         self.host.open()?;
-        let patience = Patience::new(&self.canceller, self.timeout);
+        let figures = self.host.inner().figures.as_ref();
+        let took = figures.map(|figures| figures.compile.clone());
+        let patience = Patience::new(&self.canceller, self.timeout).counts(took);
         patience.check()?;
         let unloaded = Unloaded::new(bytes, self.max_memory, self.core_modules)?;
         patience.check()?;

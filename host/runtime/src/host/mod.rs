@@ -8,6 +8,7 @@ mod compiled;
 mod extensions;
 pub(crate) mod handle;
 pub(crate) mod loader;
+pub(crate) mod metrics;
 pub(crate) mod run;
 pub(crate) mod shutdown;
 pub mod simulate;

@@ -101,6 +101,7 @@ pub(crate) fn finish(guest: &Arc<Guest>, ended: Ended, slots: Option<SlotGuard<G
     }
     let end = TaskEnd::of(&ended);
     if let TaskEnd::Limit(limit) = end {
+        run.reached(limit);
         guest.tell(|task| Event::LimitReached { task, limit });
     }
     guest.tell(|task| Event::TaskEnded { task, end });

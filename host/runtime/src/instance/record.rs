@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use hart_executor::Group;
+
 use crate::base::signal::Signal;
 use crate::base::stats::RunStats;
 use crate::base::sync::lock;
@@ -16,6 +18,7 @@ use crate::instance::info::RunInfo;
 use crate::instance::keyvalue::store::KeyValue;
 use crate::instance::registry::{LiveRun, Registry};
 use crate::instance::run_slots::RunSlots;
+use crate::metrics::figures::RunFigures;
 use crate::quota::account::{Account, Need};
 use crate::quota::kill::Kill;
 use crate::quota::limits::{LimitKind, LimitReached};
@@ -48,6 +51,8 @@ pub(crate) struct RunRecord {
     /// Whether its tasks may wait for slots; see [`admission`](super::admission).
     pub(crate) waits: bool,
     pub(crate) warm: Arc<dyn Warm>,
+    /// Where it is counted what it has used, if it is.
+    pub(crate) figures: Option<Arc<RunFigures>>,
     pub(crate) state: State,
 }
 
@@ -126,6 +131,13 @@ impl RunRecord {
         }
     }
 
+    /// A limit ended a task of it, or refused something to it.
+    pub(crate) fn reached(&self, limit: LimitReached) {
+        if let Some(figures) = &self.figures {
+            figures.reached(limit.limit);
+        }
+    }
+
     // === impl RunRecord: the end ===
 
     pub(crate) fn set_root(&self, root: Arc<dyn Root>) {
@@ -158,6 +170,9 @@ impl RunRecord {
         }
         let captured = self.recipe.captured();
         let stats = self.account.stats(self.id);
+        if let Some(figures) = &self.figures {
+            figures.ended(&stats);
+        }
         self.tell(|run| Event::RunEnded { run, stats: &stats });
         let result = ended.for_owner(stats).map(|outcome| Outcome {
             stdout: captured.stdout,
@@ -196,6 +211,10 @@ impl LiveRun for RunRecord {
         if let Some(root) = root {
             root.kill(kill);
         }
+    }
+
+    fn group(&self) -> &Group {
+        &self.account.group
     }
 
     fn stats(&self) -> RunStats {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use hart_executor::Group;
+
 use crate::base::signal::Signal;
 use crate::base::stats::RunStats;
 use crate::base::sync::lock;
@@ -13,6 +15,9 @@ use crate::quota::kill::Kill;
 pub(crate) trait LiveRun: Send + Sync {
     /// Ends it.
     fn kill(&self, kill: Kill);
+
+    /// The group of its tasks.
+    fn group(&self) -> &Group;
 
     /// What it used so far.
     fn stats(&self) -> RunStats;
@@ -71,6 +76,11 @@ impl Registry {
     pub(crate) fn live_runs(&self) -> Vec<Arc<dyn LiveRun>> {
         let runs = lock(&self.runs);
         runs.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The run with this number, if it is not over.
+    pub(crate) fn live_run(&self, id: u64) -> Option<Arc<dyn LiveRun>> {
+        lock(&self.runs).get(&id).and_then(Weak::upgrade)
     }
 
     /// How many runs are not over.

@@ -141,6 +141,8 @@ impl Account {
             id,
             name: self.group.name().to_owned(),
             tenant: self.tenant.as_ref().map(|t| t.tenant.name().to_owned()),
+            weight: self.group.weight(),
+            cpu_rate: self.group.cpu_rate(),
             cpu_time: group.cpu_time,
             fuel: read(&self.fuel),
             wait_time: group.wait_time.saturating_sub(preempted),

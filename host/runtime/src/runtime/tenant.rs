@@ -93,9 +93,56 @@ impl TenantBuilder {
 }
 
 impl Tenant {
+    /// The weight of a tenant that was given none.
+    pub const DEFAULT_WEIGHT: u32 = DEFAULT_WEIGHT;
+
     /// What its groups hold and have used together, so far.
     pub fn stats(&self) -> TenantStats {
         self.account.stats()
+    }
+
+    /// Its weight.
+    pub fn weight(&self) -> u32 {
+        self.account.tenant.weight()
+    }
+
+    /// Changes its weight, from its groups' next turns on.
+    ///
+    /// ```
+    /// let host = hart_host::Host::builder().workers(1).build()?;
+    /// let tenant = host.tenant().name("acme").build()?;
+    /// tenant.set_weight(200)?;
+    /// tenant.set_cpu_rate(Some(1500))?;
+    /// assert_eq!((tenant.weight(), tenant.cpu_rate()), (200, Some(1500)));
+    /// assert!(tenant.set_weight(0).is_err());
+    /// # Ok::<(), hart_host::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Setting`] for a weight of zero.
+    pub fn set_weight(&self, weight: u32) -> Result<(), BuildError> {
+        check_weight(weight)?;
+        self.account.tenant.set_weight(weight);
+        Ok(())
+    }
+
+    /// How much of a core its groups may use together, in thousandths; `None` is no limit.
+    pub fn cpu_rate(&self) -> Option<u32> {
+        self.account.tenant.cpu_rate()
+    }
+
+    /// Changes how much of a core its groups may use together, in thousandths: 500 is half a core. `None` is no limit.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Setting`] for a rate of zero.
+    pub fn set_cpu_rate(&self, millicores: Option<u32>) -> Result<(), BuildError> {
+        if let Some(rate) = millicores {
+            check_rate(rate)?;
+        }
+        self.account.tenant.set_cpu_rate(millicores);
+        Ok(())
     }
 }
 

@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
-use hart_executor::Executor;
+use hart_executor::{Executor, Platform as _};
 use wasmtime::{Engine, EngineWeak};
 
 use crate::base::error::BuildError;
@@ -236,6 +237,8 @@ impl Core {
                 stats.polls = worker.polls;
                 stats.steals = worker.steals;
                 stats.parks = worker.parks;
+                let cpu = self.platform.cpu_time_of(worker.id);
+                stats.cpu_time = Duration::from_nanos(cpu.unwrap_or(0));
             }
         }
         // Numbers that nobody has had.

@@ -199,6 +199,7 @@ impl GuestBody {
 
 impl Drop for GuestBody {
     fn drop(&mut self) {
+        self.exchange.is_over();
         if let Some(run) = self.run.take() {
             run.cancel();
         }

@@ -187,7 +187,11 @@ impl<T: Send + 'static> ServiceBuilder<T> {
             idle: settings.idle,
         };
         let numbering = Numbering::new(&settings.instances, settings.prefix, &self.name);
-        let prepared = self.run.numbered(numbering).prepare(reused)?;
+        let mut prepared = self.run.numbered(numbering).prepare(reused)?;
+        let figures = prepared.host_figures().map(|all| all.app(&self.name));
+        if let Some(figures) = &figures {
+            prepared.count_for(figures.runs.clone());
+        }
         let clock = prepared.clock().clone();
         let queue = Queue::new(
             settings.concurrency,
@@ -201,6 +205,7 @@ impl<T: Send + 'static> ServiceBuilder<T> {
             queue,
             name: self.name,
             settings,
+            figures,
         }))
     }
 }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Instant;
 
 use futures::channel::oneshot;
 use http::Response;
 use wasmtime_wasi_http::WasiBody;
+
+use crate::metrics::figures::AppFigures;
 
 /// Why a request's body ended before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(super) enum BodyFault {
 /// One request and its response.
 #[derive(Default)]
 pub(super) struct Exchange {
+    /// Where it is counted, and when it came.
+    counted: Option<(Arc<AppFigures>, Instant)>,
     /// The guest ended before it had done what it was called for.
     broken: AtomicBool,
     /// A [`BodyFault`], if there is one.
@@ -29,6 +34,26 @@ const TOO_LARGE: u8 = 1;
 const SLOW: u8 = 2;
 
 impl Exchange {
+    /// One that is counted, if there are figures of its app.
+    pub(super) fn new(figures: Option<&Arc<AppFigures>>) -> Self {
+        Self {
+            counted: figures.map(|figures| (figures.clone(), figures.now())),
+            ..Self::default()
+        }
+    }
+
+    /// Where it is counted.
+    pub(super) fn figures(&self) -> Option<&AppFigures> {
+        self.counted.as_ref().map(|(figures, _)| &**figures)
+    }
+
+    /// The response is over.
+    pub(super) fn is_over(&self) {
+        if let Some((figures, start)) = &self.counted {
+            figures.has_responded(*start);
+        }
+    }
+
     /// Whether what the guest wrote may be only a part.
     pub(super) fn is_broken(&self) -> bool {
         // Acquire: pairs with the Release in `Watch::drop`, which comes before the guest's end of the body goes.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -24,6 +24,8 @@ use crate::base::stats::RunStats;
 use crate::host::run::handle::{Canceller, Run};
 use crate::host::run::prepared::Prepared;
 use crate::instance::lifecycle::{Held, Work};
+use crate::metrics::figures::{AppFigures, AppNow};
+use crate::metrics::snapshot::AppMetrics;
 use crate::sched::clock::pause::Pause;
 
 /// A component that answers HTTP requests. Cheap to clone.
@@ -43,6 +45,24 @@ pub(super) struct Inner<T: 'static> {
     pub(super) queue: Arc<Queue>,
     pub(super) name: String,
     pub(super) settings: Settings<T>,
+    /// Where requests are counted, if they are.
+    pub(super) figures: Option<Arc<AppFigures>>,
+}
+
+impl<T: Send + 'static> AppNow for Inner<T> {
+    fn tell(&self, metrics: &mut AppMetrics) {
+        let (running, waiting) = self.queue.count();
+        (metrics.running, metrics.waiting) = (running as u64, waiting as u64);
+        metrics.cpu_seconds = metrics.runs.cpu_seconds.sum;
+        if let Some(account) = self.prepared.tenant() {
+            let stats = account.stats();
+            metrics.weight = Some(account.tenant.weight());
+            metrics.cpu_rate = account.tenant.cpu_rate();
+            metrics.cpu_seconds = stats.cpu_time.as_secs_f64();
+            metrics.memory = stats.memory;
+            metrics.live_tasks = stats.live_tasks;
+        }
+    }
 }
 
 /// What a request has used so far: an extension of its response.
@@ -67,11 +87,43 @@ impl Drop for Cancels {
     }
 }
 
+/// Counts how the response to a request begins, or that its client goes away before that.
+struct Begins<'a>(Option<&'a Exchange>);
+
+impl Begins<'_> {
+    fn with(mut self, answered: &Result<Response<ResponseBody>, ServiceError>) {
+        let Some((exchange, figures)) = self.0.take().and_then(|e| Some((e, e.figures()?))) else {
+            return;
+        };
+        match answered {
+            Ok(response) => figures.responds(response.status().as_u16()),
+            Err(error) => {
+                figures.responds(error.status().as_u16());
+                exchange.is_over();
+                if matches!(error, ServiceError::Busy { .. }) {
+                    figures.refuses();
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Begins<'_> {
+    fn drop(&mut self) {
+        if let Some(figures) = self.0.and_then(Exchange::figures) {
+            figures.is_abandoned();
+        }
+    }
+}
+
 impl<T: Send + 'static> Service<T> {
     pub(super) fn new(inner: Inner<T>) -> Self {
-        Self {
-            inner: Arc::new(inner),
+        let inner = Arc::new(inner);
+        if let (Some(all), Some(figures)) = (inner.prepared.host_figures(), &inner.figures) {
+            let now: Weak<dyn AppNow> = Arc::downgrade(&(inner.clone() as Arc<dyn AppNow>));
+            all.serves(&inner.name, figures, now);
         }
+        Self { inner }
     }
 
     pub(super) fn settings(&self) -> &Settings<T> {
@@ -104,6 +156,22 @@ impl<T: Send + 'static> Service<T> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let exchange = Arc::new(Exchange::new(self.inner.figures.as_ref()));
+        let begins = Begins(Some(&exchange));
+        let answered = self.answer(request, &exchange).await;
+        begins.with(&answered);
+        answered
+    }
+
+    async fn answer<B>(
+        &self,
+        request: Request<B>,
+        exchange: &Arc<Exchange>,
+    ) -> Result<Response<ResponseBody>, ServiceError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let inner = &self.inner;
         let settings = &inner.settings;
         if request.body().size_hint().lower() > settings.body_limit {
@@ -117,7 +185,6 @@ impl<T: Send + 'static> Service<T> {
             retry_after: busy.retry_after,
         })?;
 
-        let exchange = Arc::new(Exchange::default());
         let (is_head, version) = (*request.method() == Method::HEAD, request.version());
         let (parts, body) = request.into_parts();
         let data = settings.data.as_ref().map(|make| make(&parts));
@@ -154,7 +221,7 @@ impl<T: Send + 'static> Service<T> {
                 });
             }
         };
-        response(answer, &exchange, &mut cancels, is_head, version)
+        response(answer, exchange, &mut cancels, is_head, version)
     }
 }
 

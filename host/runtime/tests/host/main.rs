@@ -31,6 +31,7 @@ mod live_memory;
 mod load;
 mod loading;
 mod look_ups;
+mod metrics;
 mod neighbours;
 mod pool;
 mod preemption;

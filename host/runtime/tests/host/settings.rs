@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     admission, budget, builders, cache, capability, config, data, dense, ends, events, files,
-    handles, inner_runs, isolation, layers, limits, live, live_concurrent, loading, pool,
+    handles, inner_runs, isolation, layers, limits, live, live_concurrent, loading, metrics, pool,
     preemption, replicas, stdio, tasks, tiers,
 };
 
@@ -86,6 +86,11 @@ const SETTINGS: &[Row] = &[
         "RunBuilder",
         &["grant"],
         capability::runs_have_what_they_are_granted_and_tasks_a_state_each,
+    ),
+    (
+        "HostBuilder",
+        &["metrics"],
+        metrics::figures_are_there_where_they_were_asked_for,
     ),
     ("HostBuilder", &["on"], events::hooks_are_told_what_happens),
     ("HostBuilder", &["data"], data::each_run_has_its_own_data),

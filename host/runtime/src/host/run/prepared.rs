@@ -21,6 +21,7 @@ use crate::instance::record::{RunRecord, State, info};
 use crate::instance::registry::LiveRun;
 use crate::instance::run_slots::RunSlots;
 use crate::instance::store::Component;
+use crate::metrics::figures::{HostFigures, RunFigures};
 use crate::quota::account::tenant::TenantAccount;
 use crate::quota::account::{Account, Need};
 use crate::quota::kill::Kill;
@@ -57,6 +58,8 @@ pub(crate) struct Prepared<T: 'static> {
     waits: Option<bool>,
     has_budgets: bool,
     depth: u32,
+    /// Where it is counted what its runs use, if it is.
+    figures: Option<Arc<RunFigures>>,
 }
 
 impl<T: Send + 'static> Prepared<T> {
@@ -122,8 +125,24 @@ impl<T: Send + 'static> Prepared<T> {
             waits: terms.waits,
             has_budgets: terms.has_budgets,
             depth,
+            figures: host.figures.as_ref().map(|figures| figures.runs.clone()),
             host,
         })
+    }
+
+    /// Its runs are those of an app, whose figures these are.
+    pub(crate) fn count_for(&mut self, figures: Arc<RunFigures>) {
+        self.figures = Some(figures);
+    }
+
+    /// Where the figures of apps are, if there are any.
+    pub(crate) fn host_figures(&self) -> Option<&HostFigures> {
+        self.host.figures.as_deref()
+    }
+
+    /// The tenant that its runs belong to.
+    pub(crate) fn tenant(&self) -> Option<&Arc<TenantAccount>> {
+        self.tenant.as_ref()
     }
 
     /// `data`, or what the host makes for runs that are given none.
@@ -202,7 +221,12 @@ impl<T: Send + 'static> Prepared<T> {
             bytes: input,
             ..Need::default()
         };
-        account.reserve(need).map_err(RunError::Limit)?;
+        account.reserve(need).map_err(|reached| {
+            if let Some(figures) = &self.figures {
+                figures.reached(reached.limit);
+            }
+            RunError::Limit(reached)
+        })?;
         account.holds_for_good(input);
 
         let mut own = TaskLimits::of(&limits);
@@ -236,6 +260,7 @@ impl<T: Send + 'static> Prepared<T> {
             slots: Arc::new(run_slots),
             waits: self.waits.unwrap_or_else(|| !is_in_pool()),
             warm: host.warm.clone(),
+            figures: self.figures.clone(),
             state: State::default(),
         });
         let traits = Traits {

@@ -35,6 +35,7 @@ fn cut<T: Ord>(asked: Option<T>, parent: Option<T>) -> Option<T> {
 /// A limit refuses `parent` a spawn: what it is told.
 pub(super) fn limit(parent: &Guest, reached: LimitReached) -> SpawnError {
     let limit = reached;
+    parent.run.reached(limit);
     parent.tell(|task| Event::LimitReached { task, limit });
     SpawnError::Limit(reached.to_string())
 }
