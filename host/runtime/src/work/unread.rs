@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
+use async_nats::jetstream::context::PublishError;
 use async_nats::{HeaderMap, Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -17,6 +18,8 @@ use super::error::WorkError;
 use super::names::REASON;
 use super::queue::Queue;
 use super::result::JobResult;
+use super::rules::{Action, Course, Event, Orders, Stored};
+use super::settle::look;
 use super::shared::Shared;
 
 /// The workers that share this work: the server tells one of them.
@@ -45,13 +48,14 @@ pub(super) async fn bury(shared: Arc<Shared>, mut advisories: Subscriber) {
         let Some(sequence) = advisory["stream_seq"].as_u64() else {
             continue;
         };
-        if let Err(error) = bury_one(&shared.queue, sequence).await {
+        if let Err(error) = bury_one(&shared, sequence).await {
             tracing::warn!("a job that no worker can read stays in the stream: {error}");
         }
     }
 }
 
-async fn bury_one(queue: &Queue, sequence: u64) -> Result<(), WorkError> {
+async fn bury_one(shared: &Shared, sequence: u64) -> Result<(), WorkError> {
+    let queue = &shared.queue;
     let names = &queue.names;
     let request = format!("STREAM.MSG.GET.{}", names.jobs);
     let found: Value = queue
@@ -65,20 +69,49 @@ async fn bury_one(queue: &Queue, sequence: u64) -> Result<(), WorkError> {
         return Ok(());
     };
     let message_id = format!("{app}.{id}.{sequence}");
-    let mut headers = HeaderMap::new();
-    headers.insert(NATS_MESSAGE_ID, message_id.as_str());
-    headers.insert(REASON, WHY);
-    let failed = |error: &dyn std::fmt::Display| WorkError::server("it is not stored", error);
-    let stored = queue
-        .publish(names.dead(app, id), headers, Bytes::new())
-        .await;
-    stored.map_err(|error| failed(&error))?;
-    let mut headers = JobResult::failed(2, WHY).headers();
-    headers.insert(NATS_MESSAGE_ID, message_id.as_str());
-    headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
-    // A result that is there stays.
-    let _ = queue
-        .publish(names.result(app, id), headers, Bytes::new())
-        .await;
-    queue.delete(&names.jobs, sequence).await
+    let failed = JobResult::failed(2, WHY);
+    let mut stored = None;
+    let mut course = Course::unread();
+    let mut action = course.begin(Orders::default());
+    loop {
+        let orders = Orders {
+            cancelled: false,
+            gives_up: shared.gives_up(),
+        };
+        let event = match action {
+            Action::Store(_) => {
+                let mut headers = failed.headers();
+                headers.insert(NATS_MESSAGE_ID, message_id.as_str());
+                headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
+                told(queue.publish(names.result(app, id), headers, Bytes::new()).await)
+            }
+            Action::StoreDead => {
+                let reason = stored.as_ref().unwrap_or(&failed).reason.as_str();
+                let mut headers = HeaderMap::new();
+                headers.insert(NATS_MESSAGE_ID, message_id.as_str());
+                headers.insert(REASON, reason);
+                told(queue.publish(names.dead(app, id), headers, Bytes::new()).await)
+            }
+            Action::Look => {
+                let (look, result) = look(queue.clone(), app.to_owned(), id.to_owned()).await;
+                stored = result;
+                Event::Looked(look)
+            }
+            Action::Again(wait) => {
+                shared.pause(wait).await;
+                Event::Waited
+            }
+            Action::Finish(_) => return queue.delete(&names.jobs, sequence).await,
+            // The worker ends, or it is about a run, which there is none of.
+            _ => return Ok(()),
+        };
+        action = course.on(event, orders);
+    }
+}
+
+fn told(stored: Result<Stored, PublishError>) -> Event {
+    Event::Stored(stored.unwrap_or_else(|error| {
+        tracing::warn!("a job that no worker can read is no dead letter yet: {error}");
+        Stored::Failed
+    }))
 }

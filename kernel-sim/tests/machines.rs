@@ -1,0 +1,101 @@
+//! Many seeds of several machines that take jobs from one stream: the promises hold, whatever goes wrong between them.
+
+use hart_sim::Faults;
+use hart_sim::machines::{Fault, Stats, Template};
+
+fn template(faults: Faults<Fault>) -> Template {
+    Template {
+        faults,
+        ..Template::default()
+    }
+}
+
+/// Runs the seeds; what all of them did.
+fn explore(faults: Faults<Fault>, seeds: std::ops::Range<u64>) -> Vec<Stats> {
+    let template = template(faults);
+    let run = |seed| {
+        let case = template.case(seed);
+        let outcome = case.run();
+        if let Some(failure) = &outcome.failure {
+            let (smaller, shown) = case.shrink(failure, 200);
+            panic!(
+                "seed {seed}: {failure}\nreplay: {}\nsmaller: {shown}\nreplay: {}",
+                case.command(),
+                smaller.command()
+            );
+        }
+        outcome.stats
+    };
+    seeds.map(run).collect()
+}
+
+fn sum(stats: &[Stats], of: impl Fn(&Stats) -> u64) -> u64 {
+    stats.iter().map(of).sum()
+}
+
+// Hunts a job that runs twice though nothing goes wrong; the counts see to it that something was explored.
+#[test]
+fn seeds_without_faults() {
+    let stats = explore(Faults::none(), 0..300);
+    assert!(sum(&stats, |stats| stats.runs) > 2_000);
+}
+
+#[test]
+fn seeds_with_light_faults() {
+    assert!(sum(&explore(Faults::light(), 300..600), |stats| stats.runs) > 2_000);
+}
+
+// Hunts lost jobs, second results and cancelled jobs that run on.
+#[test]
+fn a_thousand_seeds_with_heavy_faults() {
+    let stats = explore(Faults::heavy(), 0..1_000);
+    for (what, least, count) in [
+        ("runs", 15_000, sum(&stats, |stats| stats.runs)),
+        ("done", 5_000, sum(&stats, |stats| stats.done)),
+        ("failed", 1_000, sum(&stats, |stats| stats.failed)),
+        ("cancelled", 1_000, sum(&stats, |stats| stats.cancelled)),
+    ] {
+        assert!(count > least, "{count} {what}");
+    }
+}
+
+// Hunts anything that reaches a run from outside its seed: addresses, hash seeds, earlier runs.
+#[test]
+fn a_seed_does_the_same_every_time() {
+    let template = template(Faults::heavy());
+    let text = |seed| {
+        let log = template.case(seed).run_with_log().log;
+        log.iter().fold(String::new(), |text, record| {
+            format!("{text}{record}\n")
+        })
+    };
+    let once: Vec<_> = (0..20).map(text).collect();
+    for (seed, log) in (0..).zip(&once).collect::<Vec<_>>().into_iter().rev() {
+        assert_eq!(text(seed), *log);
+    }
+    let others: std::collections::HashSet<_> = once.iter().collect();
+    assert_eq!(others.len(), once.len());
+}
+
+// Hunts a replay command that does not say everything.
+#[test]
+fn a_case_is_what_its_command_says() {
+    let template = template(Faults::heavy());
+    for seed in 0..20 {
+        let case = template.case(seed);
+        let mut said = Template::default();
+        let text = case.to_string();
+        let mut words = text.split(' ');
+        while let (Some(option), Some(value)) = (words.next(), words.next()) {
+            match option {
+                "--seed" => assert_eq!(value, seed.to_string()),
+                "--machines" => said.machines = value.parse().ok(),
+                "--slots" => said.slots = value.parse().ok(),
+                "--jobs" => said.jobs = value.parse().ok(),
+                "--faults" => said.faults = value.parse().unwrap(),
+                other => panic!("{other} in {text}"),
+            }
+        }
+        assert_eq!(said.case(seed), case);
+    }
+}
