@@ -6,12 +6,7 @@ mod range;
 
 use clap::{Parser, Subcommand};
 use hart_sim::{Case, Faults, Schedule, Template, Workload, shrink};
-use std::{
-    ops::Range,
-    path::PathBuf,
-    process::ExitCode,
-    time::Instant,
-};
+use std::{ops::Range, path::PathBuf, process::ExitCode, time::Instant};
 
 /// Runs executor workloads on a simulated machine, under seeds; stops at the first failure.
 ///

@@ -65,9 +65,8 @@ fn a_seed_does_the_same_every_time() {
     let template = template(Faults::heavy());
     let text = |seed| {
         let log = template.case(seed).run_with_log().log;
-        log.iter().fold(String::new(), |text, record| {
-            format!("{text}{record}\n")
-        })
+        log.iter()
+            .fold(String::new(), |text, record| format!("{text}{record}\n"))
     };
     let once: Vec<_> = (0..20).map(text).collect();
     for (seed, log) in (0..).zip(&once).collect::<Vec<_>>().into_iter().rev() {

@@ -187,8 +187,7 @@ impl Ledger {
         let facts = self.job(job);
         let twice = on_machine(facts) > 0;
         let stored_at = facts.results.first().map(|(_, at)| *at);
-        let again =
-            matches!((stored_at, asked_at), (Some(stored), Some(asked)) if stored < asked);
+        let again = matches!((stored_at, asked_at), (Some(stored), Some(asked)) if stored < asked);
         facts.runs += 1;
         let runs = facts.runs;
         facts.live.push(Live {

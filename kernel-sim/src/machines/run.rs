@@ -113,7 +113,13 @@ impl World {
         for machine in 0..machines.len() {
             space.after(0, Wake::Trouble(Trouble::Boot(machine)));
         }
-        for fault in [Fault::Partition, Fault::Crash, Fault::Pause, Fault::Restart, Fault::Drain] {
+        for fault in [
+            Fault::Partition,
+            Fault::Crash,
+            Fault::Pause,
+            Fault::Restart,
+            Fault::Drain,
+        ] {
             troubles(setup, fault, &mut space);
         }
         space.after(QUIET, Wake::Trouble(Trouble::Quiet));

@@ -38,6 +38,8 @@ pub(crate) enum Wake {
 pub(crate) enum Timer {
     /// The worker looks at its connection.
     Look,
+    /// It looks for jobs that are delivered no more.
+    Overview,
     RunEnds {
         key: u64,
         run: u32,

@@ -2,7 +2,8 @@
 //! their job.
 //!
 //! - A job is delivered at least once. Its lease runs out, and it is delivered again, before those that never were; each time
-//!   counts. After so many deliveries the server says so, once, to one worker that is there, and delivers it no more.
+//!   counts. After so many deliveries the server says so, once, to one worker that is there, and delivers it no more. It
+//!   waits for no answer then; that it does not is seen once it gets another one, or waits for none at all.
 //! - What is said of a job is about its number in the stream, whichever delivery it was said for.
 //! - A message with an id that the server remembers is not stored again. A result that is not the first of its job is
 //!   refused.
@@ -24,6 +25,8 @@ pub(crate) struct Stream {
     last: u64,
     /// The last one that was delivered for the first time.
     cursor: u64,
+    /// Up to here no answer is waited for, as the server notes when it gets one.
+    ack_floor: u64,
     /// Until when jobs are not delivered again.
     leases: BTreeMap<u64, u64>,
     /// Jobs to deliver again.
@@ -66,6 +69,7 @@ impl Stream {
             jobs: BTreeMap::new(),
             last: 0,
             cursor: 0,
+            ack_floor: 0,
             leases: BTreeMap::new(),
             again: VecDeque::new(),
             requests: VecDeque::new(),
@@ -130,6 +134,8 @@ impl Stream {
                 }
                 self.leases.remove(&sequence);
                 self.again.retain(|again| *again != sequence);
+                let pending = self.leases.keys().chain(&self.again).min();
+                self.ack_floor = pending.map_or(self.cursor, |least| least - 1);
                 space.send(Node::Stream, from, Message::Told { request });
             }
             Message::Look { job, request } => {
@@ -155,6 +161,17 @@ impl Stream {
                 let found = self.jobs.iter().find(|(_, kept)| kept.job == job);
                 let sequence = found.map(|(sequence, _)| *sequence);
                 space.send(Node::Stream, from, Message::FoundJob { sequence, request });
+            }
+            Message::Overview { request } => {
+                let first = self.jobs.iter().next();
+                let overview = Message::Overviewed {
+                    delivered: self.cursor,
+                    ack_floor: self.ack_floor,
+                    pending: self.leases.len() + self.again.len(),
+                    first: first.map(|(sequence, kept)| (*sequence, kept.job)),
+                    request,
+                };
+                space.send(Node::Stream, from, overview);
             }
             Message::Cancel { job, request } => {
                 for machine in 0..self.connected.len() {

@@ -115,6 +115,17 @@ pub enum Message {
     CancelHeard { request: RequestNumber },
     /// A job was delivered as often as the stream does that.
     UsedUp { sequence: u64, job: JobNumber },
+    /// Which jobs are delivered no more?
+    Overview { request: RequestNumber },
+    /// The highest number that was delivered, the one up to which no answer is waited for, how many answers are, and the
+    /// first job that is there.
+    Overviewed {
+        delivered: u64,
+        ack_floor: u64,
+        pending: usize,
+        first: Option<(u64, JobNumber)>,
+        request: RequestNumber,
+    },
     /// What came of a job, to its submitter.
     Reply { job: JobNumber, found: Found },
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use hart_host::work::rules::{
-    ANSWER, Arrival, Course, Event, FAREWELL, Intake, LOOK, Look, Orders, Stored,
+    ANSWER, Arrival, Course, Event, FAREWELL, Intake, LOOK, Look, Orders, Stored, used_up_to,
 };
 
 use super::fault::Fault;
@@ -128,6 +128,7 @@ impl Worker {
         self.inbox = space.number();
         space.records(log::Event::Up { machine: self.me });
         self.wakes(Timer::Look, space);
+        self.wakes(Timer::Overview, space);
     }
 
     /// Loses all that it knows, and starts again some time later.
@@ -198,8 +199,15 @@ impl Worker {
                     self.cancels_runs(Some(job), space);
                 }
             }
-            Message::UsedUp { sequence, job } if self.stopped_at.is_none() => {
-                self.begins(job, sequence, None, space);
+            Message::UsedUp { sequence, job } => self.buries(job, sequence, space),
+            Message::Overviewed {
+                delivered,
+                ack_floor,
+                pending,
+                first: Some((sequence, job)),
+                ..
+            } if sequence <= used_up_to(delivered, ack_floor, pending) => {
+                self.buries(job, sequence, space);
             }
             _ => {}
         }
@@ -220,13 +228,23 @@ impl Worker {
                     return self.crashes(space);
                 }
             }
+            Timer::Overview => {
+                let request = space.number();
+                self.sends(Message::Overview { request }, space);
+                let lease = self.nanoseconds(Duration::from_nanos(space.terms.lease));
+                self.timer(lease, Timer::Overview, space);
+            }
             Timer::RunEnds {
                 key,
                 run,
                 is_cancelled,
             } => self.run_ends(key, run, is_cancelled, space),
             Timer::Tick { key, run } => {
-                if self.jobs.get(&key).is_some_and(|doing| doing.run == Some(run)) {
+                if self
+                    .jobs
+                    .get(&key)
+                    .is_some_and(|doing| doing.run == Some(run))
+                {
                     self.ticks(key, run, space);
                     self.goes_on(key, Event::Tick, space);
                 }
@@ -269,14 +287,16 @@ impl Worker {
         }
     }
 
+    /// Has a job that is delivered no more end, unless that is so already.
+    fn buries(&mut self, job: JobNumber, sequence: u64, space: &mut Space) {
+        let is_same = |doing: &Doing| doing.is_unread && doing.sequence == sequence;
+        if self.stopped_at.is_none() && !self.jobs.values().any(is_same) {
+            self.begins(job, sequence, None, space);
+        }
+    }
+
     /// Begins the course of a job; one that was not delivered is no longer delivered to anyone.
-    fn begins(
-        &mut self,
-        job: JobNumber,
-        sequence: u64,
-        delivered: Option<u64>,
-        space: &mut Space,
-    ) {
+    fn begins(&mut self, job: JobNumber, sequence: u64, delivered: Option<u64>, space: &mut Space) {
         let key = space.number();
         let course = match delivered {
             Some(delivered) => Course::new(delivered, space.terms.deliveries),
@@ -369,7 +389,10 @@ impl Worker {
 
     /// An answer does not come in time.
     fn unanswered(&mut self, request: RequestNumber, space: &mut Space) {
-        let doing = self.asked.get(&request).and_then(|key| self.jobs.get_mut(key));
+        let doing = self
+            .asked
+            .get(&request)
+            .and_then(|key| self.jobs.get_mut(key));
         let event = match doing {
             Some(doing) if doing.look == Some(request) => Event::Looked(Look::Unknown),
             Some(doing) => match doing.waits {

@@ -16,8 +16,8 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::{AckKind, Message};
 use async_nats::jetstream::consumer::{Consumer, pull};
+use async_nats::jetstream::{AckKind, Message};
 use async_nats::{StatusCode, Subject, Subscriber};
 use futures::future::{Either, select};
 use futures::{FutureExt as _, StreamExt as _};

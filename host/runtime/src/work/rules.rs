@@ -43,3 +43,15 @@ pub const SPARE: u32 = 3;
 
 /// How often a lease is extended: so many times in its length.
 pub const EXTENDS: u32 = 3;
+
+/// Which jobs the server no longer delivers though they are in the stream: all up to this number in it. `delivered` is the
+/// highest number that was delivered, and `ack_floor` the one up to which the server waits for no answer; it waits for
+/// `pending` answers.
+///
+/// The server says of each such job that it is delivered no more, but only once, to a worker that may die just then.
+pub fn used_up_to(delivered: u64, ack_floor: u64, pending: usize) -> u64 {
+    match pending {
+        0 => delivered,
+        _ => ack_floor,
+    }
+}

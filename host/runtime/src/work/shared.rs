@@ -151,6 +151,11 @@ impl Shared {
         }
     }
 
+    /// The apps that the worker does jobs of.
+    pub(super) fn apps(&self) -> impl Iterator<Item = &str> {
+        self.desks.keys().map(String::as_str)
+    }
+
     /// What the worker has of an app; `None` if it does no jobs of it.
     pub(super) fn desk(&self, app: &str) -> Option<&Arc<Desk>> {
         self.desks.get(app)

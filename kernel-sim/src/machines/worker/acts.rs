@@ -44,13 +44,13 @@ impl Worker {
             Action::Wait => {}
             Action::EndRun => self.cancels_runs(Some(job), space),
             Action::Store(verdict) => self.stores(key, verdict, space),
-            Action::StoreDead => self.asks(key, Asked::Store, space, |request| {
-                Message::StoreDead {
+            Action::StoreDead => {
+                self.asks(key, Asked::Store, space, |request| Message::StoreDead {
                     job,
                     sequence,
                     request,
-                }
-            }),
+                })
+            }
             Action::Again(wait) => {
                 doing.pauses = true;
                 self.sends(Message::Progress { sequence }, space);
