@@ -50,7 +50,7 @@ fn seeds_with_light_faults() {
 fn a_thousand_seeds_with_heavy_faults() {
     let stats = explore(Faults::heavy(), 0..1_000);
     for (what, least, count) in [
-        ("runs", 15_000, sum(&stats, |stats| stats.runs)),
+        ("runs", 10_000, sum(&stats, |stats| stats.runs)),
         ("done", 5_000, sum(&stats, |stats| stats.done)),
         ("failed", 1_000, sum(&stats, |stats| stats.failed)),
         ("cancelled", 1_000, sum(&stats, |stats| stats.cancelled)),
@@ -96,5 +96,87 @@ fn a_case_is_what_its_command_says() {
             }
         }
         assert_eq!(said.case(seed), case);
+    }
+}
+
+/// Mistakes are planted in workers, and must be found within 200 seeds.
+#[cfg(feature = "planted-faults")]
+mod planted {
+    use super::*;
+    use hart_sim::machines::{Oracle, Planted};
+
+    #[track_caller]
+    fn is_found(planted: Planted, faults: Faults<Fault>, by: &[Oracle]) {
+        let template = template(faults);
+        for seed in 0..200 {
+            let case = template.case(seed);
+            let Some(failure) = case.run_planted(planted).failure else {
+                continue;
+            };
+            println!("{planted:?}: seed {seed}: {failure}");
+            assert!(by.contains(&failure.oracle), "{failure}");
+            let sound = case.run().failure;
+            assert!(sound.is_none(), "found without the mistake: {sound:?}");
+            return;
+        }
+        panic!("{planted:?} was not found in 200 seeds");
+    }
+
+    #[test]
+    fn an_end_that_is_told_before_the_result_is_stored() {
+        is_found(Planted::AckBeforeStore, Faults::heavy(), &[Oracle::NotLost]);
+    }
+
+    #[test]
+    fn a_result_beside_another() {
+        is_found(Planted::AnyResult, Faults::heavy(), &[Oracle::OneResult]);
+    }
+
+    #[test]
+    fn a_lease_that_is_not_extended() {
+        is_found(Planted::NoLease, Faults::none(), &[Oracle::RunsAlone]);
+    }
+
+    #[test]
+    fn a_redelivery_without_a_look() {
+        is_found(
+            Planted::BlindRedelivery,
+            Faults::heavy(),
+            &[Oracle::NotAgain],
+        );
+    }
+
+    #[test]
+    fn a_job_that_is_begun_while_it_runs() {
+        is_found(Planted::RunsTwice, Faults::heavy(), &[Oracle::RunsOnce]);
+    }
+
+    #[test]
+    fn a_job_without_room() {
+        is_found(
+            Planted::NoRoom,
+            Faults::heavy(),
+            &[Oracle::Room, Oracle::RunsOnce],
+        );
+    }
+
+    #[test]
+    fn a_run_that_nobody_looks_after() {
+        is_found(Planted::NoLook, Faults::heavy(), &[Oracle::EndsEverywhere]);
+    }
+
+    #[test]
+    fn a_dead_letter_before_its_result() {
+        is_found(Planted::DeadFirst, Faults::heavy(), &[Oracle::DeadLetter]);
+    }
+
+    #[test]
+    fn a_submitter_who_is_told_another_result() {
+        is_found(Planted::OwnReply, Faults::heavy(), &[Oracle::Reply]);
+    }
+
+    #[test]
+    fn a_cancel_that_only_a_machine_knows() {
+        is_found(Planted::CancelForgotten, Faults::heavy(), &[Oracle::Cancel]);
     }
 }
