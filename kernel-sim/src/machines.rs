@@ -24,7 +24,6 @@ mod worker;
 pub use self::case::{Case, Outcome, Stats, Template};
 pub use self::fault::Fault;
 pub use self::log::{Event, Record};
-#[cfg(feature = "planted-faults")]
 pub use self::planted::Planted;
 pub use self::promises::{Failure, Oracle};
 pub use self::wire::{Found, JobNumber, Message, Node, RequestNumber};

@@ -100,7 +100,6 @@ fn a_case_is_what_its_command_says() {
 }
 
 /// Mistakes are planted in workers, and must be found within 200 seeds.
-#[cfg(feature = "planted-faults")]
 mod planted {
     use super::*;
     use hart_sim::machines::{Oracle, Planted};

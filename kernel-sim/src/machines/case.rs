@@ -113,7 +113,6 @@ impl Case {
     }
 
     /// Runs it with a mistake in its workers.
-    #[cfg(feature = "planted-faults")]
     pub fn run_planted(&self, planted: Planted) -> Outcome {
         self.run_as(Some(planted), false)
     }

@@ -116,23 +116,26 @@ impl Client {
                 self.confirmed(job, space);
             }
             (Step::AsksWorkers, _) => self.finds(job, true, space),
-            (Step::Finds { is_held }, Message::FoundJob { sequence, .. }) => match sequence {
-                None => self.confirmed(job, space),
-                Some(sequence) => {
-                    let found = Found {
-                        status: JobStatus::Cancelled,
-                        run: None,
-                    };
-                    let step = Step::Stores { is_held, sequence };
-                    self.ask(job, step, space, |request| Message::Store {
-                        job,
-                        sequence,
-                        found,
-                        is_first: true,
-                        request,
-                    });
-                }
-            },
+            (
+                Step::Finds { is_held },
+                Message::FoundJob {
+                    sequence: Some(sequence),
+                    ..
+                },
+            ) => {
+                let found = Found {
+                    status: JobStatus::Cancelled,
+                    run: None,
+                };
+                let step = Step::Stores { is_held, sequence };
+                self.ask(job, step, space, |request| Message::Store {
+                    job,
+                    sequence,
+                    found,
+                    is_first: true,
+                    request,
+                });
+            }
             (Step::Stores { is_held, sequence }, Message::Stored { is_there, .. }) => {
                 if is_held || is_there {
                     return self.confirmed(job, space);
@@ -142,6 +145,7 @@ impl Client {
                     request,
                 });
             }
+            // It is not there any more, or deleted.
             _ => self.confirmed(job, space),
         }
     }

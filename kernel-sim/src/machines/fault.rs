@@ -30,6 +30,13 @@ pub enum Fault {
     Full,
 }
 
+impl Fault {
+    /// Whether the lease of a job may run out while it is run.
+    pub(crate) fn breaks_leases(self) -> bool {
+        !matches!(self, Self::Drift | Self::Restart | Self::Drain | Self::Full)
+    }
+}
+
 impl Kind for Fault {
     const ALL: &'static [Self] = &[
         Self::Loss,

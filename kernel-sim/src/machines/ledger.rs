@@ -3,17 +3,18 @@
 use hart_host::work::JobStatus;
 use hart_host::work::rules::ANSWER;
 
+use super::fault::Fault;
 use super::plan::{Does, Plan, Terms};
 use super::promises::Oracle;
 use super::wire::{Found, JobNumber};
+use crate::faults::Faults;
 
 /// What happened to jobs.
 pub(crate) struct Ledger {
     jobs: Vec<Facts>,
     slots: usize,
     terms: Terms,
-    /// Nothing goes wrong, from the start.
-    is_faultless: bool,
+    faults: Faults<Fault>,
     runs: u32,
     /// The first promise that was broken.
     pub(crate) broken: Option<(Oracle, String)>,
@@ -43,7 +44,7 @@ struct Live {
 }
 
 impl Ledger {
-    pub(crate) fn new(plans: &[Plan], slots: usize, terms: Terms, is_faultless: bool) -> Self {
+    pub(crate) fn new(plans: &[Plan], slots: usize, terms: Terms, faults: Faults<Fault>) -> Self {
         let facts = plans.iter().map(|plan| Facts {
             plan: *plan,
             is_submitted: false,
@@ -59,7 +60,7 @@ impl Ledger {
             jobs: facts.collect(),
             slots,
             terms,
-            is_faultless,
+            faults,
             runs: 0,
             broken: None,
         }
@@ -184,8 +185,11 @@ impl Ledger {
         self.expect(Oracle::Room, busy < slots, || {
             format!("machine {machine} begins a run in addition to {busy}, with {slots} slots")
         });
+        let faults = self.faults;
+        let breaks_leases = faults.kinds().any(Fault::breaks_leases);
         let facts = self.job(job);
         let twice = on_machine(facts) > 0;
+        let is_elsewhere = !twice && !facts.live.is_empty();
         let stored_at = facts.results.first().map(|(_, at)| *at);
         let again = matches!((stored_at, asked_at), (Some(stored), Some(asked)) if stored < asked);
         facts.runs += 1;
@@ -195,7 +199,7 @@ impl Ledger {
             run,
             since: now,
         });
-        let alone = !self.is_faultless || runs == 1;
+        let alone = (runs == 1 || faults != Faults::none()) && (!is_elsewhere || breaks_leases);
         self.expect(Oracle::RunsOnce, !twice, || {
             format!("machine {machine} runs job {job} while it runs it")
         });

@@ -25,19 +25,3 @@ pub enum Planted {
     /// A cancel that a machine has heard is not stored.
     CancelForgotten,
 }
-
-impl Planted {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::AckBeforeStore,
-        Self::AnyResult,
-        Self::NoLease,
-        Self::BlindRedelivery,
-        Self::RunsTwice,
-        Self::NoRoom,
-        Self::NoLook,
-        Self::DeadFirst,
-        Self::OwnReply,
-        Self::CancelForgotten,
-    ];
-}

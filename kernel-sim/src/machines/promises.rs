@@ -22,7 +22,7 @@ pub enum Oracle {
     RunsOnce,
     /// A machine has no more jobs than slots.
     Room,
-    /// Where nothing goes wrong, a job is run once.
+    /// Where no lease can run out, a job is run by one machine at a time; where nothing goes wrong, once.
     RunsAlone,
     /// A job that has a result is not run when it is delivered again, unless the stream did not say so.
     NotAgain,
@@ -45,7 +45,9 @@ impl Oracle {
             Self::Reply => "a submitter is told the result that is stored",
             Self::RunsOnce => "a machine runs a job once at a time",
             Self::Room => "a machine has no more jobs than slots",
-            Self::RunsAlone => "a job is run once where nothing goes wrong",
+            Self::RunsAlone => {
+                "a job is run by one machine at a time where leases hold, and once where nothing goes wrong"
+            }
             Self::NotAgain => "a job that has a result is not run again",
             Self::Cancel => "a job whose cancel is confirmed has a result",
             Self::EndsEverywhere => "a job that has a result ends everywhere",

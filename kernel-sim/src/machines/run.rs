@@ -99,8 +99,7 @@ pub(crate) fn run(setup: &Setup) -> Ran {
 
 impl World {
     fn new(setup: &Setup) -> Self {
-        let is_faultless = setup.faults == Faults::none();
-        let ledger = Ledger::new(&setup.plans, setup.slots, setup.terms, is_faultless);
+        let ledger = Ledger::new(&setup.plans, setup.slots, setup.terms, setup.faults);
         let plans = (setup.terms, setup.plans.clone());
         let log = Log::new(setup.keeps_log);
         let (seed, machines) = (setup.seed, setup.machines);

@@ -192,12 +192,10 @@ impl Worker {
             }
             // What the event is does not matter: the course is over.
             Message::Told { request } => self.answered(request, Event::Waited, None, space),
-            Message::Cancel { job, request } => {
-                if self.intake.cancel(&id(job)) {
-                    let client = Message::CancelHeard { request };
-                    space.send(Node::Machine(self.me), Node::Client, client);
-                    self.cancels_runs(Some(job), space);
-                }
+            Message::Cancel { job, request } if self.intake.cancel(&id(job)) => {
+                let client = Message::CancelHeard { request };
+                space.send(Node::Machine(self.me), Node::Client, client);
+                self.cancels_runs(Some(job), space);
             }
             Message::UsedUp { sequence, job } => self.buries(job, sequence, space),
             Message::Overviewed {

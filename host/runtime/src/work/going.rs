@@ -25,6 +25,10 @@ pub(super) struct Going {
 }
 
 /// What happens while it goes on.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a job has one at a time, which goes nowhere"
+)]
 pub(super) enum Happens {
     Ended(Result<Outcome, RunError>),
     /// The lease is to be extended.

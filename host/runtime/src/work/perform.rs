@@ -57,9 +57,6 @@ impl<T: Send + 'static> Performs<T> {
     pub(super) async fn perform(&self, delivery: Delivery) {
         let _here = Here(&self.desk, &self.shared, &delivery.id);
         let start = Instant::now();
-        if delivery.delivered > 1 {
-            self.counters.redelivered.fetch_add(1, Ordering::Relaxed);
-        }
         let mut course = Course::new(delivery.delivered, self.shared.deliveries);
         let mut known = Known::default();
         let mut action = course.begin(self.orders(&delivery));
@@ -170,7 +167,10 @@ impl<T: Send + 'static> Performs<T> {
                     tell(&delivery.message, AckKind::Progress).await;
                     going.looks(delivery.look());
                 }
-                Action::EndRun => usage.cancel(),
+                Action::EndRun => {
+                    tracing::debug!("the job {} has a result: its run is ended", delivery.id);
+                    usage.cancel();
+                }
                 // The run goes on.
                 _ => {}
             }

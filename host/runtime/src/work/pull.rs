@@ -96,6 +96,12 @@ async fn arrives<T: Send + 'static>(
         Ok(delivery) => delivery,
         Err(message) => return tell(&message, AckKind::Term).await,
     };
+    if delivery.delivered > 1 {
+        performs
+            .counters
+            .redelivered
+            .fetch_add(1, Ordering::Relaxed);
+    }
     let arrival = lock(&performs.desk.intake).arrives(&delivery.id, delivery.sequence);
     match arrival {
         Arrival::Begins => {
