@@ -46,6 +46,7 @@ pub(crate) fn a_worker_runs_a_job_once_at_a_time() {
         "--health",
         &health,
     ]);
+    until("it listens", || TcpStream::connect(address).is_ok());
     let mut raw = nats.raw();
     raw.publish("hart.work.lab.long", SPIN, b"");
     until("it runs", || metric(address, "hart_jobs_running") == 1);
