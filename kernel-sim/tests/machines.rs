@@ -45,6 +45,14 @@ fn seeds_with_light_faults() {
     assert!(sum(&explore(Faults::light(), 300..600), |stats| stats.runs) > 2_000);
 }
 
+// Hunts a job that two machines run at once though its lease holds, and one that is given up for want of room.
+#[test]
+fn seeds_whose_leases_hold() {
+    explore(Faults::of([Fault::Drift, Fault::Full]), 0..200);
+    let stops = [Fault::Drift, Fault::Restart, Fault::Drain, Fault::Full];
+    explore(Faults::of(stops), 200..400);
+}
+
 // Hunts lost jobs, second results and cancelled jobs that run on.
 #[test]
 fn a_thousand_seeds_with_heavy_faults() {

@@ -35,6 +35,11 @@ impl Fault {
     pub(crate) fn breaks_leases(self) -> bool {
         !matches!(self, Self::Drift | Self::Restart | Self::Drain | Self::Full)
     }
+
+    /// Whether a job may be delivered so often that it is given up.
+    pub(crate) fn takes_deliveries(self) -> bool {
+        !matches!(self, Self::Drift | Self::Full)
+    }
 }
 
 impl Kind for Fault {

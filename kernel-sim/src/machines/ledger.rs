@@ -103,6 +103,7 @@ impl Ledger {
 
     pub(crate) fn result_stored(&mut self, job: JobNumber, found: Found, now: u64) {
         let deliveries = u64::from(self.terms.deliveries);
+        let may_be_given_up = self.faults.kinds().any(Fault::takes_deliveries);
         let facts = self.job(job);
         facts.results.push((found, now));
         let results = facts.results.len();
@@ -117,7 +118,7 @@ impl Ledger {
             (Some(_), Does::Spins) => false,
             (None, _) => match found.status {
                 JobStatus::Cancelled => facts.is_cancelled,
-                JobStatus::Failed => facts.delivered > deliveries,
+                JobStatus::Failed => facts.delivered > deliveries && may_be_given_up,
                 _ => false,
             },
         };

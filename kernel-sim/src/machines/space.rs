@@ -45,10 +45,7 @@ pub(crate) enum Timer {
         run: u32,
         is_cancelled: bool,
     },
-    Tick {
-        key: u64,
-        run: u32,
-    },
+    Tick(u64),
     /// A request has no answer.
     Answer(RequestNumber),
     Waited(u64),

@@ -237,16 +237,7 @@ impl Worker {
                 run,
                 is_cancelled,
             } => self.run_ends(key, run, is_cancelled, space),
-            Timer::Tick { key, run } => {
-                if self
-                    .jobs
-                    .get(&key)
-                    .is_some_and(|doing| doing.run == Some(run))
-                {
-                    self.ticks(key, run, space);
-                    self.goes_on(key, Event::Tick, space);
-                }
-            }
+            Timer::Tick(key) => self.ticks(key, space),
             Timer::Answer(request) => self.unanswered(request, space),
             Timer::Waited(key) => self.waited(key, space),
             Timer::Grace => {
@@ -318,6 +309,7 @@ impl Worker {
         let orders = self.orders(&doing);
         let doing = self.jobs.entry(key).or_insert(doing);
         let action = doing.course.begin(orders);
+        self.timer(self.tick(space), Timer::Tick(key), space);
         self.acts(key, action, space);
     }
 

@@ -1,18 +1,20 @@
 //! Does what the rules say with one job: from its message to what came of it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{AckKind, Message};
 use bytes::Bytes;
+use futures::future::{Either, select};
 
 use super::app::Ready;
 use super::desk::Desk;
 use super::going::{Going, Happens};
 use super::job::Job;
 use super::result::JobResult;
-use super::rules::{Action, Course, End, Event, Orders, Verdict};
+use super::rules::{Action, Course, EXTENDS, End, Event, Orders, Verdict};
 use super::settle::{Delivery, Looked, tell};
 use super::shared::{Counters, JobRecord, Shared};
 use super::status::JobStatus;
@@ -62,19 +64,20 @@ impl<T: Send + 'static> Performs<T> {
         let mut action = course.begin(self.orders(&delivery));
         let status = loop {
             let event = match action {
-                Action::Look => known.sees(delivery.look().await),
+                Action::Look => known.sees(self.keeps(&delivery, delivery.look()).await),
                 Action::Run => self.run(&delivery, &mut course, &mut known).await,
                 Action::Store(verdict) => {
                     let own = known.says(verdict, self.shared.deliveries);
-                    Event::Stored(delivery.store(own).await)
+                    Event::Stored(self.keeps(&delivery, delivery.store(own)).await)
                 }
                 Action::StoreDead => {
                     let reason = known.result().map(|result| result.reason.as_str());
-                    Event::Stored(delivery.store_dead(reason.unwrap_or_default()).await)
+                    let dead = delivery.store_dead(reason.unwrap_or_default());
+                    Event::Stored(self.keeps(&delivery, dead).await)
                 }
                 Action::Again(wait) => {
                     tell(&delivery.message, AckKind::Progress).await;
-                    self.shared.pause(wait).await;
+                    self.keeps(&delivery, self.shared.pause(wait)).await;
                     Event::Waited
                 }
                 Action::Finish(status) => break status,
@@ -116,6 +119,18 @@ impl<T: Send + 'static> Performs<T> {
                 duration,
                 usage,
             });
+        }
+    }
+
+    /// Extends the lease of a job until something has come.
+    async fn keeps<F: Future>(&self, delivery: &Delivery, awaited: F) -> F::Output {
+        let mut awaited = pin!(awaited);
+        loop {
+            let tick = pin!(self.shared.core.clock.sleep(self.shared.lease / EXTENDS));
+            match select(awaited.as_mut(), tick).await {
+                Either::Left((came, _)) => return came,
+                Either::Right(_) => tell(&delivery.message, AckKind::Progress).await,
+            }
         }
     }
 

@@ -100,16 +100,30 @@ impl Worker {
             };
             self.timer(plan.lasts, timer, space);
         }
-        self.ticks(key, run, space);
     }
 
-    /// Has the lease of a job extended in time, or late.
-    pub(super) fn ticks(&mut self, key: u64, run: u32, space: &mut Space) {
-        let mut interval = self.nanoseconds(Duration::from_nanos(space.terms.lease) / EXTENDS);
+    /// The lease of a job is to be extended, and the job may have ended elsewhere.
+    pub(super) fn ticks(&mut self, key: u64, space: &mut Space) {
+        let Some(doing) = self.jobs.get(&key) else {
+            return;
+        };
+        let is_over = matches!(doing.waits, Some((_, Asked::Finish)));
+        let sequence = doing.sequence;
+        if doing.run.is_some() {
+            self.goes_on(key, Event::Tick, space);
+        } else if !doing.is_unread && !is_over && space.planted != Some(Planted::NoLease) {
+            self.sends(Message::Progress { sequence }, space);
+        }
+        let mut interval = self.tick(space);
         if space.has(Fault::Slow) && one_in(&mut self.rng, 4) {
             interval *= self.rng.u64(2..6);
         }
-        self.timer(interval, Timer::Tick { key, run }, space);
+        self.timer(interval, Timer::Tick(key), space);
+    }
+
+    /// Between two extensions of a lease.
+    pub(super) fn tick(&self, space: &Space) -> u64 {
+        self.nanoseconds(Duration::from_nanos(space.terms.lease) / EXTENDS)
     }
 
     fn extends(&mut self, key: u64, space: &mut Space) {

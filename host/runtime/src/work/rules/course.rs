@@ -3,15 +3,18 @@
 //! # Protocol
 //!
 //! 1. A job that was delivered before may be done: the worker looks for its result first, and does not run it again.
-//! 2. While it runs, the lease is extended, and each time the worker looks for a result: the job may have been cancelled, or
-//!    done by another worker that got it because this one was too slow. Then the run is ended.
+//! 2. From the first action to the last, the lease is extended. While the job runs, the worker looks for a result each time:
+//!    the job may have been cancelled, or done by another worker that got it because this one was too slow. Then the run is
+//!    ended.
 //! 3. The result is stored first, as the first of its subject. Then the server is told that the job is over. A worker that
 //!    dies in between leaves a job that is delivered again and finds its result there.
 //! 4. What is stored is what counts. Where another result is there already, it is looked at, and what follows is about that
 //!    one.
 //! 5. A dead letter comes after the result, and only where the result says `failed`. Whoever finds such a result stores the
 //!    letter, too: the one who stored the result may have died before it did. The server drops a letter that is there.
-//! 6. Storing is tried again until it works. A worker that gives up gives the job back instead.
+//! 6. A job that finds no room for its run goes back, for other workers. That counts as a delivery, so the last worker that may
+//!    have the job keeps it until there is room.
+//! 7. Storing is tried again until it works. A worker that gives up gives the job back instead.
 
 use std::time::Duration;
 
@@ -244,7 +247,10 @@ impl Course {
                 self.turn(State::Stores(Verdict::Cancelled, JobStatus::Cancelled))
             }
             End::Cancelled | End::Closed => Action::GiveBack(None),
-            End::Full => Action::GiveBack(Some(NO_ROOM)),
+            End::Full if self.delivered < u64::from(self.deliveries) || orders.gives_up => {
+                Action::GiveBack(Some(NO_ROOM))
+            }
+            End::Full => Action::Again(NO_ROOM),
         }
     }
 

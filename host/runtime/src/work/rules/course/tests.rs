@@ -100,6 +100,18 @@ fn who_ended_a_run_decides_what_comes_of_it() {
     }
 }
 
+/// Hunts a job that is given up as there was no room for it.
+#[test]
+fn the_last_worker_keeps_a_job_that_finds_no_room() {
+    let full = Event::Ended(End::Full);
+    let mut course = Course::new(2, 2);
+    let _ = course.begin(NONE);
+    let _ = course.on(Event::Looked(Look::Nothing), NONE);
+    assert_eq!(course.on(full, NONE), Action::Again(NO_ROOM));
+    assert_eq!(course.on(Event::Waited, NONE), Action::Run);
+    assert_eq!(course.on(full, GIVES_UP), Action::GiveBack(Some(NO_ROOM)));
+}
+
 /// Hunts a dead letter beside a result that is none of a failure, and a failure without one.
 #[test]
 fn a_dead_letter_follows_what_is_stored() {
