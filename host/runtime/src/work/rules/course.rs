@@ -18,7 +18,7 @@
 
 use std::time::Duration;
 
-use super::NO_ROOM;
+use super::terms::NO_ROOM;
 use crate::work::status::JobStatus;
 
 /// How long the worker waits before it tries again, at first and at most.

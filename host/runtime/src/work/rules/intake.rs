@@ -15,7 +15,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{EXPIRY, NO_ROOM};
+use super::terms::{EXPIRY, NO_ROOM};
 
 /// How late the end of a request may be.
 const LATE: Duration = Duration::from_secs(5);
