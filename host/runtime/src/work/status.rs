@@ -16,6 +16,7 @@ pub enum JobStatus {
 
 impl JobStatus {
     /// All of them.
+    #[cfg(feature = "nats")]
     pub(crate) const ALL: [Self; 4] = [Self::Ok, Self::Error, Self::Failed, Self::Cancelled];
 
     /// Its name, as the header `Hart-Status` has it.
