@@ -1,6 +1,6 @@
 //! What goes wrong.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, marker::PhantomData, str::FromStr};
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,9 +30,20 @@ pub enum Fault {
     Pool,
 }
 
-impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
+/// Kinds of fault: those of a machine's harts, or those of several machines.
+pub trait Kind: Copy + 'static {
+    /// All of them, at most 16.
+    const ALL: &'static [Self];
+
+    /// Its name on the command line.
+    fn name(self) -> &'static str;
+
+    /// Its number, which no other has.
+    fn number(self) -> u16;
+}
+
+impl Kind for Fault {
+    const ALL: &'static [Self] = &[
         Self::Stall,
         Self::Slow,
         Self::Late,
@@ -46,8 +57,7 @@ impl Fault {
         Self::Pool,
     ];
 
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Stall => "stall",
             Self::Slow => "slow",
@@ -62,16 +72,27 @@ impl Fault {
             Self::Pool => "pool",
         }
     }
+
+    fn number(self) -> u16 {
+        self as u16
+    }
 }
 
 /// Which kinds of fault there are, and how many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Faults<K = Fault> {
     kinds: u16,
     light: bool,
+    of: PhantomData<K>,
 }
 
-impl Faults {
+impl<K: Kind> Default for Faults<K> {
+    fn default() -> Self {
+        Self::of([])
+    }
+}
+
+impl<K: Kind> Faults<K> {
     /// Nothing goes wrong.
     pub fn none() -> Self {
         Self::default()
@@ -87,35 +108,48 @@ impl Faults {
 
     /// Every kind, all the time.
     pub fn heavy() -> Self {
-        Self::of(Fault::ALL)
+        Self::of(K::ALL.iter().copied())
     }
 
     /// These kinds, all the time.
-    pub fn of(kinds: impl IntoIterator<Item = Fault>) -> Self {
-        let bits = kinds.into_iter().map(|kind| 1 << kind as u16);
+    pub fn of(kinds: impl IntoIterator<Item = K>) -> Self {
+        let bits = kinds.into_iter().map(|kind| 1 << kind.number());
         Self {
             kinds: bits.fold(0, |all, bit| all | bit),
             light: false,
+            of: PhantomData,
         }
     }
 
     /// Whether there are faults of this kind.
-    pub fn has(self, kind: Fault) -> bool {
-        self.kinds & (1 << kind as u16) != 0
+    pub fn has(self, kind: K) -> bool {
+        self.kinds & (1 << kind.number()) != 0
+    }
+
+    /// Whether each kind comes only now and then.
+    pub fn are_light(self) -> bool {
+        self.light
     }
 
     /// The same without one kind.
     #[must_use]
-    pub fn without(mut self, kind: Fault) -> Self {
-        self.kinds &= !(1 << kind as u16);
+    pub fn without(mut self, kind: K) -> Self {
+        self.kinds &= !(1 << kind.number());
         self
     }
 
     /// The kinds.
-    pub fn kinds(self) -> impl Iterator<Item = Fault> {
-        Fault::ALL.into_iter().filter(move |kind| self.has(*kind))
+    pub fn kinds(self) -> impl Iterator<Item = K> {
+        K::ALL.iter().copied().filter(move |kind| self.has(*kind))
     }
 
+    /// One in how many interrupts is late, messages are lost or allocations fail.
+    pub(crate) fn rarity(self) -> u64 {
+        if self.light { 200 } else { 12 }
+    }
+}
+
+impl Faults {
     /// Nanoseconds between two of the faults that come from outside, on average.
     pub(crate) fn interval(self) -> u64 {
         if self.light { 400_000 } else { 40_000 }
@@ -144,23 +178,15 @@ impl Faults {
         .into_iter()
         .any(|kind| self.has(kind))
     }
-
-    /// One in how many interrupts is late, or allocations fail.
-    pub(crate) fn rarity(self) -> u64 {
-        if self.light { 200 } else { 12 }
-    }
 }
 
-impl fmt::Display for Faults {
+impl<K: Kind> fmt::Display for Faults<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.kinds == 0 {
             return f.write_str("none");
         }
-        if *self == Self::heavy() {
-            return f.write_str("heavy");
-        }
-        if *self == Self::light() {
-            return f.write_str("light");
+        if self.kinds == Self::heavy().kinds {
+            return f.write_str(if self.light { "light" } else { "heavy" });
         }
         let mut separator = "";
         for kind in self.kinds() {
@@ -171,7 +197,7 @@ impl fmt::Display for Faults {
     }
 }
 
-impl FromStr for Faults {
+impl<K: Kind> FromStr for Faults<K> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -182,11 +208,12 @@ impl FromStr for Faults {
             _ => {}
         }
         let kind = |name: &str| {
-            Fault::ALL
-                .into_iter()
+            K::ALL
+                .iter()
+                .copied()
                 .find(|kind| kind.name() == name)
                 .ok_or_else(|| {
-                    let names: Vec<_> = Fault::ALL.iter().map(|kind| kind.name()).collect();
+                    let names: Vec<_> = K::ALL.iter().map(|kind| kind.name()).collect();
                     format!(
                         "no fault `{name}`: use none, light, heavy, or some of {}",
                         names.join(",")

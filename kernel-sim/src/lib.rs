@@ -7,6 +7,7 @@ mod cost;
 mod faults;
 mod guest;
 mod machine;
+pub mod machines;
 mod many;
 mod network;
 mod oracle;
@@ -29,7 +30,7 @@ pub use self::{
     case::{Case, Template},
     config::{Config, IN_DOMAIN, MAX_HARTS},
     cost::Cost,
-    faults::{Fault, Faults},
+    faults::{Fault, Faults, Kind},
     guest::{Guest, GuestError, GuestOutcome, Outside, SLICE, Simulated},
     machine::Machine,
     many::{Got, Many},

@@ -1,15 +1,12 @@
 //! Explores executor workloads on the simulated machine, and replays what failed.
 
 mod calibrate;
+mod explore;
+mod range;
 
 use clap::{Parser, Subcommand};
 use hart_sim::{Case, Faults, Schedule, Template, Workload, shrink};
-use std::{
-    ops::Range,
-    path::PathBuf,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{ops::Range, path::PathBuf, process::ExitCode, time::Instant};
 
 /// Runs executor workloads on a simulated machine, under seeds; stops at the first failure.
 ///
@@ -23,7 +20,7 @@ struct Args {
     #[arg(long, default_value_t = 0, conflicts_with = "seeds")]
     seed: u64,
     /// Seeds to run: `A..B`.
-    #[arg(long, value_parser = seeds, value_name = "A..B")]
+    #[arg(long, value_parser = range::seeds, value_name = "A..B")]
     seeds: Option<Range<u64>>,
     /// Goes on with further seeds for so many seconds.
     #[arg(long, value_name = "SECONDS", conflicts_with = "seeds")]
@@ -60,51 +57,36 @@ enum Command {
         /// Its arguments, such as `sort`.
         args: Vec<String>,
     },
-}
-
-fn seeds(text: &str) -> Result<Range<u64>, String> {
-    let wrong = || format!("`{text}` is no range of seeds: write it as 0..100");
-    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
-    let range = from.parse().map_err(|_| wrong())?..to.parse().map_err(|_| wrong())?;
-    if range.is_empty() {
-        return Err(format!(
-            "`{text}` has no seed in it: the first comes before the last"
-        ));
-    }
-    Ok(range)
+    /// Explore machines that take jobs from one stream, over a network, under seeds; stop at the first failure.
+    Machines(explore::Machines),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Command::Calibrate { guest, args }) = &args.command {
-        return match calibrate::calibrate(guest, args) {
+    match &args.command {
+        Some(Command::Calibrate { guest, args }) => match calibrate::calibrate(guest, args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("hart-sim: {}: {error}", guest.display());
                 ExitCode::from(2)
             }
-        };
+        },
+        Some(Command::Machines(machines)) => machines.explore(),
+        None => harts(&args),
     }
+}
+
+/// Runs workloads on one machine.
+fn harts(args: &Args) -> ExitCode {
     let mut template = Template::default();
     template.harts = args.harts.map(usize::from);
     template.in_domain = args.domain.map(usize::from);
     template.schedule = args.schedule;
     template.faults = args.faults;
     template.workload = args.workload.clone();
-    let end = args
-        .seconds
-        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let seeds = match (&args.seeds, end) {
-        (Some(seeds), _) => seeds.clone(),
-        (None, Some(_)) => args.seed..u64::MAX,
-        (None, None) => args.seed..args.seed.saturating_add(1),
-    };
     let began = Instant::now();
     let (mut runs, mut steps) = (0_u64, 0);
-    for seed in seeds {
-        if end.is_some_and(|end| Instant::now() >= end) {
-            break;
-        }
+    for seed in range::of(args.seeds.clone(), args.seed, args.seconds) {
         let case = template.case(seed);
         let outcome = case.run();
         runs += 1;

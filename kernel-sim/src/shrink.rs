@@ -8,7 +8,22 @@ use crate::{case::Case, oracle::Failure, workload::Workload};
 /// A smaller case is another run, so a race that needs one exact schedule may not survive it: then the case
 /// stays as it was.
 pub fn shrink(case: &Case, failure: &Failure, tries: usize) -> (Case, Failure) {
-    let mut best = (case.clone(), failure.clone());
+    let first = (case.clone(), failure.clone());
+    let fails = |smaller: &Case| {
+        let found = smaller.run().failure;
+        found.filter(|found| found.oracle == failure.oracle)
+    };
+    smallest(first, tries, candidates, fails)
+}
+
+/// The smallest case that `fails` as the first one does, by steps of `candidates`, in so many `tries`.
+pub(crate) fn smallest<C, F>(
+    first: (C, F),
+    tries: usize,
+    candidates: impl Fn(&C) -> Vec<C>,
+    fails: impl Fn(&C) -> Option<F>,
+) -> (C, F) {
+    let mut best = first;
     let mut left = tries;
     'again: loop {
         for smaller in candidates(&best.0) {
@@ -16,9 +31,7 @@ pub fn shrink(case: &Case, failure: &Failure, tries: usize) -> (Case, Failure) {
                 return best;
             }
             left -= 1;
-            if let Some(found) = smaller.run().failure
-                && found.oracle == failure.oracle
-            {
+            if let Some(found) = fails(&smaller) {
                 best = (smaller, found);
                 continue 'again;
             }

@@ -152,6 +152,14 @@ mod service;
 mod wasi;
 #[cfg(feature = "nats")]
 pub mod work;
+/// What workers of a stream decide. The workers themselves come with the feature `nats`.
+#[cfg(not(feature = "nats"))]
+pub mod work {
+    pub mod rules;
+    mod status;
+
+    pub use status::JobStatus;
+}
 
 pub use base::error::BuildError;
 pub use base::histogram::{Bucket, Histogram};

@@ -6,7 +6,7 @@ use proc_macro2::TokenStream;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item};
 
-use crate::paths::{Import, Segments, imports, in_tokens, is_test, segments};
+use crate::paths::{Import, Segments, imports, in_tokens, is_test, is_without_feature, segments};
 use crate::source::Package;
 
 pub(crate) type ModuleId = usize;
@@ -219,6 +219,13 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             if let Item::Mod(item) = item {
                 self.skip(item);
             }
+            return;
+        }
+        // A module in braces that stands in for one with the feature: that one is read.
+        if let Item::Mod(item) = item
+            && item.content.is_some()
+            && is_without_feature(&item.attrs)
+        {
             return;
         }
         match item {

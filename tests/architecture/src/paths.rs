@@ -126,3 +126,20 @@ pub(crate) fn is_test(attributes: &[syn::Attribute]) -> bool {
                 .is_ok_and(|meta| asks_for_test(&meta))
     })
 }
+
+/// True for what is compiled where a feature is off: `#[cfg(not(feature = ".."))]`.
+pub(crate) fn is_without_feature(attributes: &[syn::Attribute]) -> bool {
+    let asks = |meta: &syn::Meta| match meta {
+        syn::Meta::List(list) if list.path.is_ident("not") => {
+            let inner = list.parse_args::<syn::Meta>();
+            inner.is_ok_and(|meta| meta.path().is_ident("feature"))
+        }
+        _ => false,
+    };
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute
+                .parse_args::<syn::Meta>()
+                .is_ok_and(|meta| asks(&meta))
+    })
+}

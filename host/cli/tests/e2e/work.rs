@@ -4,6 +4,7 @@
 pub(crate) mod basics;
 pub(crate) mod faults;
 pub(crate) mod jobs;
+pub(crate) mod leases;
 mod nats;
 pub(crate) mod secure;
 pub(crate) mod shares;

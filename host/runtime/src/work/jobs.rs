@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_nats::Request;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
-use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{DeleteMessageErrorKind, LastRawMessageErrorKind};
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use super::error::WorkError;
 use super::names::{REASON, check};
 use super::queue::Queue;
 use super::result::JobResult;
+use super::rules::Stored;
 
 /// How a worker is waited for that may have a job.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -116,8 +116,8 @@ impl Queue {
         Ok(jobs.consumer_info(app).await.is_ok())
     }
 
-    /// Ends a job, whether it waits or runs. One that a worker is about to take may run all the same; its result is that it
-    /// was cancelled.
+    /// Ends a job, whether it waits or runs. One that a worker is about to take may run all the same, until that worker
+    /// extends its lease; its result is that it was cancelled.
     ///
     /// # Errors
     ///
@@ -127,31 +127,34 @@ impl Queue {
         check("job", id)?;
         let request = Request::new().payload(Bytes::new()).timeout(Some(ANSWER));
         let subject = self.names.cancel(app, id);
-        // No worker has it, or there is none at all.
-        if self.client.send_request(subject, request).await.is_ok() {
-            return Ok(Cancelled::Running);
-        }
+        // Where there is no answer, no worker has it, or there is none at all.
+        let is_held = self.client.send_request(subject, request).await.is_ok();
         let subject = self.names.work(app, id);
         let Some(job) = self.last(&self.names.jobs, &subject).await? else {
-            return Ok(Cancelled::Nothing);
+            return Ok(match is_held {
+                true => Cancelled::Running,
+                false => Cancelled::Nothing,
+            });
         };
+        // Also where a worker has it, which may die before it has stored that: the next one is to find it.
         let result = JobResult::cancelled();
         let mut headers = result.headers();
         headers.insert(NATS_MESSAGE_ID, format!("{app}.{id}.{}", job.sequence));
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
         let stored = self
             .publish(self.names.result(app, id), headers, Bytes::new())
-            .await;
+            .await
+            .map_err(|error| WorkError::server("the result is not stored", error))?;
         match stored {
-            Ok(()) => {}
+            // The worker that has it takes it out of the stream.
+            _ if is_held => Ok(Cancelled::Running),
             // It has just ended.
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
-                return Ok(Cancelled::Nothing);
+            Stored::There | Stored::Failed => Ok(Cancelled::Nothing),
+            Stored::New => {
+                self.delete(&self.names.jobs, job.sequence).await?;
+                Ok(Cancelled::Waiting)
             }
-            Err(error) => return Err(WorkError::server("the result is not stored", error)),
         }
-        self.delete(&self.names.jobs, job.sequence).await?;
-        Ok(Cancelled::Waiting)
     }
 
     /// Submits a job that failed again, under its id: from its dead letter, which goes, as its result does.

@@ -34,7 +34,9 @@
 //!
 //! A job that was submitted is run at least once, and has exactly one result. The stream keeps a job until its result is
 //! stored. A worker holds it by a lease, which it extends while the job runs; where a worker dies, the lease runs out and
-//! another one runs the job anew. So a task may run twice, and may have effects twice; the second result is dropped.
+//! another one runs the job anew. So a task may run twice, and may have effects twice; the second result is dropped. One
+//! worker never runs a job twice at once. Each time that it extends a lease it looks for the job's result, and ends its run
+//! where there is one: another worker was faster, or the job was cancelled.
 //!
 //! # Encoding
 //!
@@ -48,7 +50,8 @@
 //! | `HART_DEAD`, kept for a week | `hart.dead.APP.ID` | a job that failed, as it was, and why |
 //! | none | `hart.cancel.APP.ID` | ends a job that runs; a worker that has it answers |
 //!
-//! `ID` is any name of letters, digits, `-` and `_` that no other job of the app has. Headers of a job:
+//! `ID` is any name of letters, digits, `-` and `_` that no other job of the app has whose result is still kept. Headers of a
+//! job:
 //!
 //! | header | what it says |
 //! | --- | --- |
@@ -69,10 +72,12 @@
 //! | `Nats-Msg-Id` | `APP.ID.N`, with the job's number in its stream |
 //!
 //! Two results of one job cannot be stored, whatever its workers do: each is published as the first of its subject
-//! (`Nats-Expected-Last-Subject-Sequence: 0`).
+//! (`Nats-Expected-Last-Subject-Sequence: 0`). The dead letter of a job that failed comes right after its result.
 
 mod app;
+mod desk;
 mod error;
+mod going;
 mod job;
 mod jobs;
 mod names;
@@ -81,8 +86,10 @@ mod perform;
 mod pull;
 mod queue;
 mod result;
+pub mod rules;
 mod settle;
 mod shared;
+mod status;
 mod streams;
 mod unread;
 mod worker;
@@ -92,8 +99,9 @@ pub use error::WorkError;
 pub use job::Job;
 pub use jobs::{AppJobs, Cancelled};
 pub use queue::Queue;
-pub use result::{JobResult, JobStatus};
+pub use result::JobResult;
 pub use shared::{AppStats, JobRecord};
+pub use status::JobStatus;
 pub use worker::{Worker, WorkerBuilder};
 
 /// The client of NATS that queues are made of.

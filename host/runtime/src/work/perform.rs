@@ -1,4 +1,4 @@
-//! One job: from its message to what came of it.
+//! Does what the rules say with one job: from its message to what came of it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,11 +10,16 @@ use bytes::Bytes;
 use futures::future::{Either, select};
 
 use super::app::Ready;
+use super::desk::Desk;
+use super::going::{Going, Happens};
 use super::job::Job;
 use super::result::JobResult;
-use super::settle::{Delivery, Settled, tell};
+use super::rules::{Action, Course, EXTENDS, End, Event, Orders, Verdict};
+use super::settle::{Delivery, Looked, tell};
 use super::shared::{Counters, JobRecord, Shared};
+use super::status::JobStatus;
 use crate::base::stats::RunStats;
+use crate::base::sync::lock;
 use crate::host::run::handle::Run;
 use crate::instance::error::RunError;
 use crate::instance::lifecycle::Work;
@@ -25,83 +30,115 @@ pub(super) struct Performs<T: 'static> {
     pub(super) app: Ready<T>,
     pub(super) shared: Arc<Shared>,
     pub(super) counters: Arc<Counters>,
+    pub(super) desk: Arc<Desk>,
 }
 
-/// How long a job waits that the app's tenant has no room for.
-const NO_ROOM: Duration = Duration::from_secs(1);
-
-/// What came of a run.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a job has one, which goes nowhere"
-)]
-enum Performed {
-    /// With what its run used, if there was one.
-    Ended(JobResult, Option<RunStats>),
-    /// It is for another worker, or for later.
-    GoesBack(Option<Duration>),
+/// What is known of a job on its course.
+#[derive(Default)]
+struct Known {
+    /// What this worker says of it.
+    own: Option<JobResult>,
+    /// What the stream has.
+    stored: Option<JobResult>,
+    /// What its run used, if there was one.
+    usage: Option<RunStats>,
 }
 
-/// Counts a job while it is here.
-struct Here<'a>(&'a Counters, &'a Shared);
+/// Holds a job while it is here.
+struct Here<'a>(&'a Desk, &'a Shared, &'a str);
 
 impl Drop for Here<'_> {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        lock(&self.0.intake).ends(self.2);
         self.1.changed.notify();
     }
 }
 
 impl<T: Send + 'static> Performs<T> {
-    /// Does the job of `message`, which counts as running already.
-    pub(super) async fn perform(&self, message: Message) {
-        let _here = Here(&self.counters, &self.shared);
+    /// Does a job that the intake holds.
+    pub(super) async fn perform(&self, delivery: Delivery) {
+        let _here = Here(&self.desk, &self.shared, &delivery.id);
         let start = Instant::now();
-        let delivery = match Delivery::of(&self.shared, message) {
-            Ok(delivery) => delivery,
-            Err(message) => return tell(&message, AckKind::Term).await,
-        };
-        let is_first = delivery.delivered <= 1;
-        if !is_first {
-            self.counters.redelivered.fetch_add(1, Ordering::Relaxed);
-        }
-        // Somebody did it, and died before the server knew.
-        if !is_first && delivery.has_result().await {
-            return delivery.done(AckKind::Ack).await;
-        }
-        let performed = match delivery.job() {
-            _ if delivery.delivered > i64::from(self.shared.deliveries) => {
-                let times = self.shared.deliveries;
-                let why = format!(
-                    "given up: of {times} workers that had it, none has brought it to an end"
-                );
-                Performed::Ended(JobResult::failed(1, &why), None)
-            }
-            Ok(job) => self.run(&delivery, job).await,
-            Err(wrong) => Performed::Ended(JobResult::failed(2, &wrong), None),
-        };
-        match performed {
-            Performed::GoesBack(delay) => self.give_back(&delivery.message, delay).await,
-            Performed::Ended(result, usage) => {
-                let result = delivery.fitting(result);
-                match delivery.settle(&result).await {
-                    Settled::Stored => self.counters.ends(result.status),
-                    Settled::Not => return self.give_back(&delivery.message, None).await,
+        let mut course = Course::new(delivery.delivered, self.shared.deliveries);
+        let mut known = Known::default();
+        let mut action = course.begin(self.orders(&delivery));
+        let status = loop {
+            let event = match action {
+                Action::Look => known.sees(self.keeps(&delivery, delivery.look()).await),
+                Action::Run => self.run(&delivery, &mut course, &mut known).await,
+                Action::Store(verdict) => {
+                    let own = known.says(verdict, self.shared.deliveries);
+                    Event::Stored(self.keeps(&delivery, delivery.store(own)).await)
                 }
-                if let Some(log) = &self.shared.log {
-                    log(&JobRecord {
-                        app: self.app.name.clone(),
-                        id: delivery.id.clone(),
-                        result: JobResult {
-                            bytes: Bytes::new(),
-                            ..result
-                        },
-                        delivered: u64::try_from(delivery.delivered).unwrap_or(1),
-                        duration: start.elapsed(),
-                        usage,
-                    });
+                Action::StoreDead => {
+                    let reason = known.result().map(|result| result.reason.as_str());
+                    let dead = delivery.store_dead(reason.unwrap_or_default());
+                    Event::Stored(self.keeps(&delivery, dead).await)
                 }
+                Action::Again(wait) => {
+                    tell(&delivery.message, AckKind::Progress).await;
+                    self.keeps(&delivery, self.shared.pause(wait)).await;
+                    Event::Waited
+                }
+                Action::Finish(status) => break status,
+                Action::GiveBack(delay) => return self.give_back(&delivery.message, delay).await,
+                // They are for a run, and there is none.
+                Action::Wait | Action::Extend | Action::EndRun => return,
+            };
+            action = course.on(event, self.orders(&delivery));
+        };
+        if let Some(result) = known.result() {
+            delivery.reply(result).await;
+        }
+        let is_failed = status == JobStatus::Failed;
+        delivery
+            .done(if is_failed {
+                AckKind::Term
+            } else {
+                AckKind::Ack
+            })
+            .await;
+        // A job that was done before is counted and told of by the worker that did it.
+        if known.own.is_some() {
+            self.counters.ends(status);
+            self.log(&delivery, known, start.elapsed());
+        }
+    }
+
+    fn log(&self, delivery: &Delivery, known: Known, duration: Duration) {
+        let usage = known.usage.clone();
+        if let (Some(log), Some(result)) = (&self.shared.log, known.into_result()) {
+            log(&JobRecord {
+                app: self.app.name.clone(),
+                id: delivery.id.clone(),
+                result: JobResult {
+                    bytes: Bytes::new(),
+                    ..result
+                },
+                delivered: delivery.delivered,
+                duration,
+                usage,
+            });
+        }
+    }
+
+    /// Extends the lease of a job until something has come.
+    async fn keeps<F: Future>(&self, delivery: &Delivery, awaited: F) -> F::Output {
+        let mut awaited = pin!(awaited);
+        loop {
+            let tick = pin!(self.shared.core.clock.sleep(self.shared.lease / EXTENDS));
+            match select(awaited.as_mut(), tick).await {
+                Either::Left((came, _)) => return came,
+                Either::Right(_) => tell(&delivery.message, AckKind::Progress).await,
             }
+        }
+    }
+
+    /// What others want of the job.
+    fn orders(&self, delivery: &Delivery) -> Orders {
+        Orders {
+            cancelled: lock(&self.desk.intake).is_cancelled(&delivery.id),
+            gives_up: self.shared.gives_up(),
         }
     }
 
@@ -111,39 +148,109 @@ impl<T: Send + 'static> Performs<T> {
         tell(message, AckKind::Nak(delay)).await;
     }
 
-    async fn run(&self, delivery: &Delivery<'_>, job: Job) -> Performed {
+    /// Runs the job, and gives the end of its run.
+    async fn run(&self, delivery: &Delivery, course: &mut Course, known: &mut Known) -> Event {
+        let launched = match delivery.job() {
+            Ok(job) => self.launch(delivery, job),
+            Err(wrong) => {
+                let failed = JobResult::failed(2, &wrong);
+                return Event::Ended(known.ends(failed));
+            }
+        };
+        let run = match launched {
+            Ok(run) => run,
+            Err(RunError::Closed) => return Event::Ended(End::Closed),
+            Err(error) if is_full(&error) => return Event::Ended(End::Full),
+            Err(error) => return Event::Ended(known.ends(JobResult::of(Err(error)))),
+        };
+        let usage = run.canceller();
+        self.desk.runs(&delivery.id, usage.clone());
+        // One that was asked for before is seen here, and a later one finds the run.
+        let orders = self.orders(delivery);
+        if orders.cancelled || orders.gives_up {
+            usage.cancel();
+        }
+        let mut going = Going::new(run, &self.shared.core.clock, self.shared.lease);
+        let ended = loop {
+            let event = match going.next().await {
+                Happens::Ended(ended) => break ended,
+                Happens::Tick => Event::Tick,
+                Happens::Looked(looked) => known.sees(looked),
+            };
+            match course.on(event, self.orders(delivery)) {
+                Action::Extend => {
+                    tell(&delivery.message, AckKind::Progress).await;
+                    going.looks(delivery.look());
+                }
+                Action::EndRun => {
+                    tracing::debug!("the job {} has a result: its run is ended", delivery.id);
+                    usage.cancel();
+                }
+                // The run goes on.
+                _ => {}
+            }
+        };
+        self.desk.ran(&delivery.id);
+        known.usage = Some(usage.stats());
+        Event::Ended(match ended {
+            Err(RunError::Closed) => End::Closed,
+            Err(RunError::Cancelled) => End::Cancelled,
+            ended => known.ends(delivery.fitting(JobResult::of(ended))),
+        })
+    }
+
+    fn launch(&self, delivery: &Delivery, job: Job) -> Result<Run, RunError> {
         let prepared = &self.app.prepared;
         let work = Work::Entry {
             entry: job.entry,
             input: job.input.to_vec(),
         };
         let name = format!("{}/{}", self.app.name, delivery.id);
-        let launched = prepared
-            .data(None)
-            .and_then(|data| prepared.launch_within(&job.limits, name, work, data, None));
-        let record = match launched {
-            Ok(record) => record,
-            Err(RunError::Closed) => return Performed::GoesBack(None),
-            Err(error) if is_full(&error) => return Performed::GoesBack(Some(NO_ROOM)),
-            Err(error) => return Performed::Ended(JobResult::of(Err(error)), None),
+        let data = prepared.data(None)?;
+        let record = prepared.launch_within(&job.limits, name, work, data, None)?;
+        Ok(Run::new(record).abort_on_drop())
+    }
+}
+
+impl Known {
+    fn sees(&mut self, (look, result): Looked) -> Event {
+        self.stored = result;
+        Event::Looked(look)
+    }
+
+    /// The run ended with this, or could not begin.
+    fn ends(&mut self, result: JobResult) -> End {
+        let status = result.status;
+        self.own = Some(result);
+        End::With(status)
+    }
+
+    /// What is to be stored.
+    fn says(&mut self, verdict: Verdict, deliveries: u32) -> &JobResult {
+        let worded = match verdict {
+            Verdict::OfRun => None,
+            Verdict::Cancelled => Some(JobResult::cancelled()),
+            Verdict::GivenUp | Verdict::Unread => Some(JobResult::failed(
+                1,
+                &format!(
+                    "given up: of {deliveries} workers that had it, none has brought it to an end"
+                ),
+            )),
         };
-        let mut run = Run::new(record).abort_on_drop();
-        let (app, id) = (&self.app.name, &delivery.id);
-        let usage = run.canceller();
-        self.shared.runs(app, id, usage.clone());
-        let ended = loop {
-            let extends = pin!(self.shared.core.clock.sleep(self.shared.lease / 3));
-            match select(&mut run, extends).await {
-                Either::Left((ended, _)) => break ended,
-                Either::Right(_) => tell(&delivery.message, AckKind::Progress).await,
-            }
-        };
-        let is_cancelled = self.shared.ran(app, id);
-        match ended {
-            Err(RunError::Closed) => Performed::GoesBack(None),
-            Err(RunError::Cancelled) if !is_cancelled => Performed::GoesBack(None),
-            ended => Performed::Ended(JobResult::of(ended), Some(usage.stats())),
+        if worded.is_some() {
+            self.own = worded;
         }
+        self.own
+            .get_or_insert_with(|| JobResult::failed(1, "its run has left no result"))
+    }
+
+    /// What came of the job: what is stored, where this worker's is another.
+    fn result(&self) -> Option<&JobResult> {
+        self.stored.as_ref().or(self.own.as_ref())
+    }
+
+    fn into_result(self) -> Option<JobResult> {
+        self.stored.or(self.own)
     }
 }
 

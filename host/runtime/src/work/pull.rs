@@ -1,16 +1,13 @@
 //! Takes jobs of one app from the stream: as many as there is room for.
 //!
+//! How many are asked for, and what is done with one that arrives, [`Intake`](super::rules::Intake) decides.
+//!
 //! # Protocol
 //!
-//! 1. The worker asks for so many messages, to be sent to an inbox of its own. The server answers each request with that
-//!    many messages, or ends it with a status that says how many it has not sent. `asked` is what may still come.
-//! 2. Jobs that run and messages that were asked for are never more than the app's concurrency, so a message finds room.
-//!    Only where the server has taken one request for two, as around a reconnect, one may come that does not; it goes back.
-//! 3. Requests end with the connection, which nobody tells: a change of the count of connects says it. The next ones name
-//!    another inbox. One that was lost in another way is over some time after its expiry.
-//! 4. After a connection that was lost, messages are asked for one by one for a while: the one that ended it, by headers that
-//!    are none, is to take no others along. Each time they are taken along counts as a delivery of theirs.
-//! 5. At the end the inbox goes first, and what is on its way to it goes back.
+//! 1. The worker asks for so many messages, to be sent to an inbox of its own.
+//! 2. Requests end with the connection, which nobody tells: a change of the count of connects says it. The next ones name
+//!    another inbox.
+//! 3. At the end the inbox goes first, and what is on its way to it goes back.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -19,28 +16,19 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{Consumer, pull};
+use async_nats::jetstream::{AckKind, Message};
 use async_nats::{StatusCode, Subject, Subscriber};
 use futures::future::{Either, select};
 use futures::{FutureExt as _, StreamExt as _};
 
 use super::error::WorkError;
 use super::perform::Performs;
+use super::rules::{Arrival, EXPIRY, LOOK, NO_ROOM};
+use super::settle::{Delivery, tell};
 use super::shared::{Live, Shared};
 use super::streams;
-
-/// How long a request for messages is good for.
-const EXPIRY: Duration = Duration::from_secs(30);
-
-/// How late the end of one may be.
-const LATE: Duration = Duration::from_secs(5);
-
-/// How often the connection is looked at, and what is broken is tried again.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// How long a job that found no room waits for its next worker.
-const NO_ROOM: Duration = Duration::from_secs(1);
+use crate::base::sync::lock;
 
 /// How long messages that are on their way may take.
 const ON_THEIR_WAY: Duration = Duration::from_secs(1);
@@ -53,15 +41,12 @@ pub(super) struct Puller {
     consumer: Consumer<pull::Config>,
     inbox: Subject,
     messages: Subscriber,
-    asked: usize,
-    last_asked: Instant,
     /// Connections that there were when it was asked.
     connects: u64,
-    /// Messages that are to be asked for one by one.
-    careful: usize,
     /// The consumer may be gone.
     is_broken: bool,
-    concurrency: usize,
+    /// What the intake's times count from.
+    start: Instant,
     app: String,
     shared: Arc<Shared>,
 }
@@ -81,29 +66,17 @@ pub(super) async fn pull<T: Send + 'static>(
     mut puller: Puller,
     performs: Arc<Performs<T>>,
 ) {
-    let running = || performs.counters.running.load(Ordering::Relaxed);
+    let held = || performs.desk.held();
     while !puller.shared.stops() {
-        let ran = running();
-        puller.ask(ran).await;
-        match puller.next(|| running() != ran).await {
+        let had = held();
+        puller.ask(&performs).await;
+        match puller.next(|| held() != had).await {
             Event::Message(message) if message.status.is_none() => {
-                puller.asked = puller.asked.saturating_sub(1);
-                puller.careful = puller.careful.saturating_sub(1);
+                lock(&performs.desk.intake).receives();
                 let message = as_job(&puller.shared, message);
-                if running() >= puller.concurrency {
-                    performs.give_back(&message, Some(NO_ROOM)).await;
-                } else {
-                    // Counted here: the next look is to see it.
-                    performs.counters.running.fetch_add(1, Ordering::Relaxed);
-                    let live = puller.shared.enter();
-                    let performs = performs.clone();
-                    puller.shared.core.spawn_aside("job", async move {
-                        performs.perform(message).await;
-                        drop(live);
-                    });
-                }
+                arrives(&puller.shared, &performs, message).await;
             }
-            Event::Message(message) => puller.heard(&message),
+            Event::Message(message) => puller.heard(&performs, &message),
             Event::Look => puller.look(&performs).await,
             Event::Changed => {}
             Event::Gone => break,
@@ -113,11 +86,41 @@ pub(super) async fn pull<T: Send + 'static>(
     drop(live);
 }
 
+/// Begins a job, or does what else the intake says of it.
+async fn arrives<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    performs: &Arc<Performs<T>>,
+    message: Message,
+) {
+    let delivery = match Delivery::of(shared, message) {
+        Ok(delivery) => delivery,
+        Err(message) => return tell(&message, AckKind::Term).await,
+    };
+    if delivery.delivered > 1 {
+        performs
+            .counters
+            .redelivered
+            .fetch_add(1, Ordering::Relaxed);
+    }
+    let arrival = lock(&performs.desk.intake).arrives(&delivery.id, delivery.sequence);
+    match arrival {
+        Arrival::Begins => {
+            let live = shared.enter();
+            let performs = performs.clone();
+            shared.core.spawn_aside("job", async move {
+                performs.perform(delivery).await;
+                drop(live);
+            });
+        }
+        Arrival::IsHere => {}
+        Arrival::GoesBack(delay) => performs.give_back(&delivery.message, delay).await,
+    }
+}
+
 impl Puller {
     pub(super) async fn new(
         consumer: Consumer<pull::Config>,
         shared: &Arc<Shared>,
-        concurrency: usize,
         app: &str,
     ) -> Result<Self, WorkError> {
         let client = &shared.queue.client;
@@ -127,25 +130,18 @@ impl Puller {
             consumer,
             inbox,
             messages: messages.map_err(|error| WorkError::server("no inbox", error))?,
-            asked: 0,
-            last_asked: Instant::now(),
             connects: connects(shared),
-            careful: 0,
             is_broken: false,
-            concurrency,
+            start: Instant::now(),
             app: app.to_owned(),
             shared: shared.clone(),
         })
     }
 
-    /// Asks for more, where there is room for a good part or nothing else to wait for.
-    async fn ask(&mut self, running: usize) {
-        let mut room = self.concurrency.saturating_sub(running + self.asked);
-        let is_worth_it = self.asked == 0 || room > self.concurrency / 4;
-        if self.careful > 0 {
-            room = room.min(1_usize.saturating_sub(self.asked));
-        }
-        if room == 0 || !is_worth_it || self.is_broken {
+    /// Asks for more, where there is room.
+    async fn ask<T>(&mut self, performs: &Performs<T>) {
+        let room = lock(&performs.desk.intake).room();
+        if room == 0 || self.is_broken {
             return;
         }
         let request = pull::BatchConfig {
@@ -159,8 +155,7 @@ impl Puller {
             .await
         {
             Ok(()) => {
-                self.asked += room;
-                self.last_asked = Instant::now();
+                lock(&performs.desk.intake).asks(room, self.start.elapsed());
             }
             Err(error) => {
                 tracing::debug!("jobs of `{}` cannot be asked for: {error}", self.app);
@@ -189,14 +184,14 @@ impl Puller {
     }
 
     /// A request has ended.
-    fn heard(&mut self, message: &async_nats::Message) {
+    fn heard<T>(&mut self, performs: &Performs<T>, message: &async_nats::Message) {
         if message.status == Some(StatusCode::IDLE_HEARTBEAT) {
             return;
         }
         let header =
             |headers: &async_nats::HeaderMap| headers.get(PENDING)?.as_str().parse::<usize>().ok();
         let unsent = message.headers.as_ref().and_then(header);
-        self.asked = self.asked.saturating_sub(unsent.unwrap_or(self.asked));
+        lock(&performs.desk.intake).request_ends(unsent);
         let is_usual = matches!(
             message.status,
             Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND)
@@ -209,16 +204,13 @@ impl Puller {
     }
 
     /// Forgets requests that are lost, and mends what is broken.
-    async fn look<T: Send + 'static>(&mut self, performs: &Performs<T>) {
+    async fn look<T: Send + 'static>(&mut self, performs: &Arc<Performs<T>>) {
         let connects = connects(&self.shared);
         let is_new = std::mem::replace(&mut self.connects, connects) != connects;
         if is_new {
-            self.careful = self.concurrency;
             self.change_inbox(performs).await;
         }
-        if is_new || self.last_asked.elapsed() > EXPIRY + LATE {
-            self.asked = 0;
-        }
+        lock(&performs.desk.intake).looks(self.start.elapsed(), is_new);
         if !std::mem::take(&mut self.is_broken) {
             return;
         }
@@ -242,8 +234,8 @@ impl Puller {
     }
 
     /// Has messages sent to another inbox. The server may still hold requests of the old connection, whose messages would
-    /// go to the old one; what has come there already goes back.
-    async fn change_inbox<T: Send + 'static>(&mut self, performs: &Performs<T>) {
+    /// go to the old one; what has come there already is not left there.
+    async fn change_inbox<T: Send + 'static>(&mut self, performs: &Arc<Performs<T>>) {
         let client = &self.shared.queue.client;
         let inbox = Subject::from(client.new_inbox());
         let Ok(messages) = client.subscribe(inbox.clone()).await else {
@@ -255,15 +247,14 @@ impl Puller {
         let _ = old.unsubscribe().await;
         while let Some(Some(message)) = old.next().now_or_never() {
             if message.status.is_none() {
-                performs
-                    .give_back(&as_job(&self.shared, message), None)
-                    .await;
+                let message = as_job(&self.shared, message);
+                arrives(&self.shared, performs, message).await;
             }
         }
     }
 
-    /// Gives back what is on its way.
-    async fn end<T: Send + 'static>(mut self, performs: &Performs<T>) {
+    /// Gives back what is on its way: the intake takes no more. The loop may end because the client is closed, too.
+    async fn end<T: Send + 'static>(mut self, performs: &Arc<Performs<T>>) {
         if self.messages.drain().await.is_err() {
             return;
         }
@@ -272,7 +263,7 @@ impl Puller {
         while let Either::Left((Some(message), _)) = select(self.messages.next(), &mut over).await {
             if message.status.is_none() {
                 let message = as_job(&self.shared, message);
-                performs.give_back(&message, None).await;
+                arrives(&self.shared, performs, message).await;
             }
         }
     }

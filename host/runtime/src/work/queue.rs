@@ -14,6 +14,7 @@ use super::error::WorkError;
 use super::job::Job;
 use super::names::{Names, check};
 use super::result::JobResult;
+use super::rules::Stored;
 use super::streams;
 
 /// A stream of jobs and what comes of them. Cheap to clone.
@@ -90,22 +91,28 @@ impl Queue {
             stored = publish().await;
         }
         match stored {
-            Ok(()) => Ok(id),
+            Ok(_) => Ok(id),
             // It is there already.
             Err(error) if code(&error) == Some(ONE_OF_A_SUBJECT) => Ok(id),
             Err(error) => Err(refused(&error)),
         }
     }
 
-    /// Publishes to a stream, and waits until it is stored.
+    /// Publishes to a stream, and waits until it is stored. What the server knows by its id, or refuses as it is not the
+    /// first, is there.
     pub(super) async fn publish(
         &self,
         subject: String,
         headers: async_nats::HeaderMap,
         payload: bytes::Bytes,
-    ) -> Result<(), PublishError> {
+    ) -> Result<Stored, PublishError> {
         let sent = self.context.publish_with_headers(subject, headers, payload);
-        sent.await?.await.map(drop)
+        match sent.await?.await {
+            Ok(ack) if ack.duplicate => Ok(Stored::There),
+            Ok(_) => Ok(Stored::New),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Stored::There),
+            Err(error) => Err(error),
+        }
     }
 
     /// What came of a job; `None` where there is no result yet, or no longer.

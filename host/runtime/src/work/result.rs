@@ -4,30 +4,10 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 
 use super::names::{EXIT_CODE, REASON, STATUS};
+use super::status::JobStatus;
 use crate::base::text;
 use crate::instance::ended::Outcome;
 use crate::instance::error::RunError;
-
-/// How a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum JobStatus {
-    /// The task returned.
-    Ok,
-    /// The task returned an error of its own, or exited with a code other than 0.
-    Error,
-    /// The task trapped or reached a limit, or the job could not be run at all. There is a dead letter.
-    Failed,
-    /// It was cancelled.
-    Cancelled,
-}
-
-const STATUSES: [(JobStatus, &str); 4] = [
-    (JobStatus::Ok, "ok"),
-    (JobStatus::Error, "error"),
-    (JobStatus::Failed, "failed"),
-    (JobStatus::Cancelled, "cancelled"),
-];
 
 /// What came of a job.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,14 +22,6 @@ pub struct JobResult {
     /// Why it did not end well, in one line; empty otherwise. Parts of it come from guests and from those who submit jobs,
     /// with control characters escaped.
     pub reason: String,
-}
-
-impl JobStatus {
-    /// Its name, as the header `Hart-Status` has it.
-    pub fn name(self) -> &'static str {
-        let named = STATUSES.iter().find(|(status, _)| *status == self);
-        named.map_or("failed", |(_, name)| name)
-    }
 }
 
 impl JobResult {
@@ -113,9 +85,11 @@ impl JobResult {
     pub(super) fn read(headers: Option<&HeaderMap>, bytes: Bytes) -> Option<Self> {
         let header = |name| headers?.get(name).map(|value| value.as_str());
         let status = header(STATUS)?;
-        let (status, _) = STATUSES.iter().find(|(_, name)| *name == status)?;
+        let status = JobStatus::ALL
+            .into_iter()
+            .find(|known| known.name() == status)?;
         Some(Self {
-            status: *status,
+            status,
             bytes,
             exit_code: header(EXIT_CODE)?.parse().ok()?,
             reason: text::line(header(REASON).unwrap_or_default()),
@@ -139,7 +113,7 @@ mod tests {
     /// Hunts a part of a result that does not arrive.
     #[test]
     fn what_is_written_is_read() {
-        for (status, _) in STATUSES {
+        for status in JobStatus::ALL {
             let result = JobResult {
                 bytes: Bytes::from_static(b"x"),
                 ..JobResult::new(status, 134, "a\nb")

@@ -1,10 +1,9 @@
-//! Tells the queue what came of a job: the result first, then the server, so that a worker that dies in between leaves a
-//! job that is delivered again and finds its result there.
+//! What is asked of the queue, and told to it, about one delivery of a job.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::{AckKind, Message};
 use async_nats::{HeaderMap, Request};
 use bytes::Bytes;
@@ -12,40 +11,28 @@ use bytes::Bytes;
 use super::job::Job;
 use super::names::REASON;
 use super::queue::Queue;
-use super::result::{JobResult, JobStatus};
+use super::result::JobResult;
+use super::rules::{ANSWER, Look, Stored};
 use super::shared::Shared;
 
 /// One delivery of a job.
-pub(super) struct Delivery<'a> {
-    shared: &'a Shared,
+pub(super) struct Delivery {
+    shared: Arc<Shared>,
     pub(super) message: Message,
     app: String,
     pub(super) id: String,
     /// Its number in the stream, which all its deliveries have.
-    sequence: u64,
+    pub(super) sequence: u64,
     /// 1 for the first.
-    pub(super) delivered: i64,
+    pub(super) delivered: u64,
 }
-
-/// Whether the queue knows of the result.
-pub(super) enum Settled {
-    Stored,
-    /// The worker ends before it could be stored.
-    Not,
-}
-
-/// How long the server may take for an answer.
-const ANSWER: Duration = Duration::from_secs(5);
-
-/// How long the worker waits before it tries again, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// What headers take beside those that a message had: what is left out for them is not counted on.
 const HEADERS: usize = 8 << 10;
 
-impl<'a> Delivery<'a> {
+impl Delivery {
     /// That of a message; back where it is none of this queue.
-    pub(super) fn of(shared: &'a Shared, message: Message) -> Result<Self, Box<Message>> {
+    pub(super) fn of(shared: &Arc<Shared>, message: Message) -> Result<Self, Box<Message>> {
         let found = message.info().ok().and_then(|info| {
             let (app, id) = shared.queue.names.parts(&message.subject)?;
             Some((
@@ -59,12 +46,12 @@ impl<'a> Delivery<'a> {
             return Err(Box::new(message));
         };
         Ok(Self {
-            shared,
+            shared: shared.clone(),
             message,
             app,
             id,
             sequence,
-            delivered,
+            delivered: u64::try_from(delivered).unwrap_or(1),
         })
     }
 
@@ -78,44 +65,9 @@ impl<'a> Delivery<'a> {
         &self.shared.queue
     }
 
-    /// Whether it was done before. What cannot be found out counts as no.
-    pub(super) async fn has_result(&self) -> bool {
-        let found = self.queue().result(&self.app, &self.id).await;
-        matches!(found, Ok(Some(_)))
-    }
-
-    /// Stores what came of it, for as long as that takes.
-    pub(super) async fn settle(&self, result: &JobResult) -> Settled {
-        let mut wait = RETRY.0;
-        loop {
-            let stored = self.store(result).await;
-            let Err(error) = stored else {
-                break;
-            };
-            if self.shared.gives_up() {
-                return Settled::Not;
-            }
-            tracing::warn!(
-                "what came of the job {} of `{}` cannot be stored yet: {error}",
-                self.id,
-                self.app
-            );
-            tell(&self.message, AckKind::Progress).await;
-            self.shared.pause(wait).await;
-            wait = (wait * 2).min(RETRY.1);
-        }
-        if let Ok(Some(reply)) = self.job().map(|job| job.reply) {
-            let (headers, bytes) = (result.headers(), result.bytes.clone());
-            // Whoever waits there has the result in the stream as well.
-            let client = &self.queue().client;
-            let _ = client.publish_with_headers(reply, headers, bytes).await;
-        }
-        self.done(match result.status {
-            JobStatus::Failed => AckKind::Term,
-            _ => AckKind::Ack,
-        })
-        .await;
-        Settled::Stored
+    /// Looks for its result.
+    pub(super) fn look(&self) -> impl Future<Output = Looked> + Send + use<> {
+        look(self.queue().clone(), self.app.clone(), self.id.clone())
     }
 
     /// The result, or why it is none: the server takes no message that is too large.
@@ -132,21 +84,19 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    async fn store(&self, result: &JobResult) -> Result<(), PublishError> {
-        if result.status == JobStatus::Failed {
-            self.store_dead(&result.reason).await?;
-        }
+    /// Stores what came of it, if it is the first result.
+    pub(super) async fn store(&self, result: &JobResult) -> Stored {
         let mut headers = result.headers();
         headers.insert(NATS_MESSAGE_ID, self.message_id());
         // There is one result, whoever has the job as well.
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
         let subject = self.queue().names.result(&self.app, &self.id);
         let stored = self.queue().publish(subject, headers, result.bytes.clone());
-        self.unless_there(stored.await)
+        self.told(stored.await)
     }
 
-    /// The job as it was, and why it failed.
-    async fn store_dead(&self, reason: &str) -> Result<(), PublishError> {
+    /// Stores the job as it was, and why it failed.
+    pub(super) async fn store_dead(&self, reason: &str) -> Stored {
         let message = &self.message;
         let mut headers = HeaderMap::new();
         for (name, values) in message.headers.iter().flat_map(HeaderMap::iter) {
@@ -167,19 +117,31 @@ impl<'a> Delivery<'a> {
         headers.insert(REASON, reason);
         let subject = self.queue().names.dead(&self.app, &self.id);
         let stored = self.queue().publish(subject, headers, payload);
-        self.unless_there(stored.await)
+        self.told(stored.await)
     }
 
-    /// What another worker has stored is as good.
-    fn unless_there(&self, stored: Result<(), PublishError>) -> Result<(), PublishError> {
-        match stored {
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(()),
-            stored => stored,
-        }
+    fn told(&self, stored: Result<Stored, PublishError>) -> Stored {
+        stored.unwrap_or_else(|error| {
+            tracing::warn!(
+                "what came of the job {} of `{}` cannot be stored yet: {error}",
+                self.id,
+                self.app
+            );
+            Stored::Failed
+        })
     }
 
     fn message_id(&self) -> String {
         format!("{}.{}.{}", self.app, self.id, self.sequence)
+    }
+
+    /// Sends the result to the submitter, if asked to: who waits there has it in the stream as well.
+    pub(super) async fn reply(&self, result: &JobResult) {
+        if let Ok(Some(reply)) = self.job().map(|job| job.reply) {
+            let (headers, bytes) = (result.headers(), result.bytes.clone());
+            let client = &self.queue().client;
+            let _ = client.publish_with_headers(reply, headers, bytes).await;
+        }
     }
 
     /// Takes the job out of the stream. Where the server does not answer it may be delivered again, and has its result.
@@ -191,6 +153,18 @@ impl<'a> Delivery<'a> {
         if let Err(error) = self.queue().client.send_request(reply, ack).await {
             tracing::debug!("the job {} may be delivered again: {error}", self.id);
         }
+    }
+}
+
+/// What a look for a result found, and the result.
+pub(super) type Looked = (Look, Option<JobResult>);
+
+/// Looks for the result of a job.
+pub(super) async fn look(queue: Queue, app: String, id: String) -> Looked {
+    match queue.result(&app, &id).await {
+        Ok(Some(result)) => (Look::Found(result.status), Some(result)),
+        Ok(None) => (Look::Nothing, None),
+        Err(_) => (Look::Unknown, None),
     }
 }
 

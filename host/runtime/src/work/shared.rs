@@ -1,16 +1,17 @@
 //! What the tasks of a worker share: who runs, who is to stop, and what was counted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::desk::Desk;
 use super::queue::Queue;
-use super::result::{JobResult, JobStatus};
+use super::result::JobResult;
+use super::status::JobStatus;
 use crate::base::signal::Signal;
 use crate::base::stats::RunStats;
 use crate::base::sync::lock;
-use crate::host::run::handle::Canceller;
 use crate::sched::core::Core;
 
 /// What a worker has done for one app.
@@ -61,7 +62,6 @@ pub(super) type JobLog = dyn Fn(&JobRecord) + Send + Sync;
 /// What is counted for one app.
 #[derive(Default)]
 pub(super) struct Counters {
-    pub(super) running: AtomicUsize,
     /// By [`JobStatus`].
     pub(super) ended: [AtomicU64; 4],
     pub(super) returned: AtomicU64,
@@ -73,12 +73,12 @@ impl Counters {
         self.ended[status as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn stats(&self, name: &str, concurrency: usize) -> AppStats {
+    pub(super) fn stats(&self, name: &str, concurrency: usize, running: usize) -> AppStats {
         let ended = |status: JobStatus| self.ended[status as usize].load(Ordering::Relaxed);
         AppStats {
             name: name.to_owned(),
             concurrency,
-            running: self.running.load(Ordering::Relaxed),
+            running,
             ok: ended(JobStatus::Ok),
             errors: ended(JobStatus::Error),
             failed: ended(JobStatus::Failed),
@@ -111,14 +111,7 @@ pub(super) struct Shared {
     pub(super) changed: Signal,
     /// Tasks of the worker: those that take jobs, and one for each job.
     live: AtomicUsize,
-    /// Runs by app and id.
-    runs: Mutex<HashMap<(String, String), Running>>,
-}
-
-struct Running {
-    canceller: Canceller,
-    /// Somebody asked for its end, and not the worker's.
-    is_cancelled: bool,
+    desks: HashMap<String, Arc<Desk>>,
 }
 
 /// Counts one task of a worker while it lives.
@@ -133,7 +126,12 @@ impl Drop for Live {
 }
 
 impl Shared {
-    pub(super) fn new(core: Arc<Core>, queue: Queue, terms: Terms) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        queue: Queue,
+        terms: Terms,
+        desks: HashMap<String, Arc<Desk>>,
+    ) -> Self {
         let Terms {
             lease,
             deliveries,
@@ -149,8 +147,18 @@ impl Shared {
             gives_up: AtomicBool::new(false),
             changed: Signal::default(),
             live: AtomicUsize::new(0),
-            runs: Mutex::default(),
+            desks,
         }
+    }
+
+    /// The apps that the worker does jobs of.
+    pub(super) fn apps(&self) -> impl Iterator<Item = &str> {
+        self.desks.keys().map(String::as_str)
+    }
+
+    /// What the worker has of an app; `None` if it does no jobs of it.
+    pub(super) fn desk(&self, app: &str) -> Option<&Arc<Desk>> {
+        self.desks.get(app)
     }
 
     pub(super) fn enter(self: &Arc<Self>) -> Live {
@@ -165,6 +173,9 @@ impl Shared {
     pub(super) fn stop(&self) {
         // Release: pairs with the Acquire in `stops`.
         self.stops.store(true, Ordering::Release);
+        for desk in self.desks.values() {
+            lock(&desk.intake).stop();
+        }
         self.changed.notify();
     }
 
@@ -176,11 +187,7 @@ impl Shared {
     pub(super) fn give_up(&self) {
         // Release: pairs with the Acquire in `gives_up`.
         self.gives_up.store(true, Ordering::Release);
-        let runs: Vec<_> = lock(&self.runs)
-            .values()
-            .map(|run| run.canceller.clone())
-            .collect();
-        runs.iter().for_each(Canceller::cancel);
+        self.desks.values().for_each(|desk| desk.cancel_all());
         self.changed.notify();
     }
 
@@ -193,39 +200,5 @@ impl Shared {
         let sleep = std::pin::pin!(self.core.clock.sleep(length));
         let gives_up = std::pin::pin!(self.changed.wait(|| self.gives_up()));
         futures::future::select(sleep, gives_up).await;
-    }
-
-    // === impl Shared: runs ===
-
-    /// Notes a run. A worker that gives up meanwhile has it cancelled.
-    pub(super) fn runs(&self, app: &str, id: &str, canceller: Canceller) {
-        let running = Running {
-            canceller: canceller.clone(),
-            is_cancelled: false,
-        };
-        lock(&self.runs).insert((app.to_owned(), id.to_owned()), running);
-        if self.gives_up() {
-            canceller.cancel();
-        }
-    }
-
-    /// Forgets a run; says whether somebody has cancelled it.
-    pub(super) fn ran(&self, app: &str, id: &str) -> bool {
-        let run = lock(&self.runs).remove(&(app.to_owned(), id.to_owned()));
-        run.is_some_and(|run| run.is_cancelled)
-    }
-
-    /// Cancels a run, if it is one of this worker.
-    pub(super) fn cancel(&self, app: &str, id: &str) -> bool {
-        let canceller = {
-            let mut runs = lock(&self.runs);
-            let Some(run) = runs.get_mut(&(app.to_owned(), id.to_owned())) else {
-                return false;
-            };
-            run.is_cancelled = true;
-            run.canceller.clone()
-        };
-        canceller.cancel();
-        true
     }
 }

@@ -8,15 +8,12 @@ use async_nats::jetstream::{Context, consumer::Consumer};
 
 use super::error::WorkError;
 use super::names::Names;
+use super::rules::SPARE;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How long the server remembers a job's id once the job is gone.
 const DUPLICATES: Duration = Duration::from_secs(120);
-
-/// Deliveries that the server makes beyond those that a worker allows: the first of them has the worker give a job up.
-/// They end for what no worker can read.
-const SPARE: i64 = 3;
 
 /// Makes the streams that are not there. One that is there stays as its owner made it: with other limits, on more servers.
 pub(super) async fn ensure(context: &Context, names: &Names) -> Result<(), WorkError> {
@@ -75,7 +72,7 @@ pub(super) async fn consumer(
         durable_name: Some(app.to_owned()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: lease,
-        max_deliver: i64::from(deliveries) + SPARE,
+        max_deliver: i64::from(deliveries) + i64::from(SPARE),
         filter_subject: names.work(app, "*"),
         max_ack_pending: -1,
         ..pull::Config::default()

@@ -1,5 +1,6 @@
 //! A worker: it takes jobs from a queue until it is stopped.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,10 +10,12 @@ use futures::StreamExt as _;
 use futures::future::{Either, select};
 
 use super::app::App;
+use super::desk::Desk;
 use super::error::WorkError;
 use super::perform::Performs;
 use super::pull::{Puller, pull};
 use super::queue::Queue;
+use super::rules::FAREWELL;
 use super::shared::{AppStats, Counters, JobRecord, Shared, Terms};
 use super::streams::consumer;
 use super::unread;
@@ -31,14 +34,19 @@ pub struct WorkerBuilder<T: 'static = ()> {
 /// A worker that runs. Dropped, it takes no more jobs; those that it has are done.
 pub struct Worker {
     shared: Arc<Shared>,
-    apps: Vec<(String, usize, Arc<Counters>)>,
+    apps: Vec<Counted>,
+}
+
+/// An app of a worker.
+struct Counted {
+    name: String,
+    concurrency: usize,
+    counters: Arc<Counters>,
+    desk: Arc<Desk>,
 }
 
 /// The shortest lease: a busy machine may be late by as much.
 const SHORTEST: Duration = Duration::from_secs(1);
-
-/// How long what is given back may take to reach the server.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 impl<T: Send + 'static> Host<T> {
     /// A worker that takes jobs from `queue` and runs them on this host.
@@ -116,21 +124,32 @@ impl<T: Send + 'static> WorkerBuilder<T> {
         let cancels =
             cancels.map_err(|error| WorkError::server("cancels cannot be heard", error))?;
         let advisories = unread::subscribe(&queue).await?;
-        let shared = Arc::new(Shared::new(self.core.clone(), queue, self.terms));
+        let desk = |concurrency| Arc::new(Desk::new(concurrency));
+        let desks = apps
+            .iter()
+            .map(|app| (app.name.clone(), desk(app.concurrency)));
+        let desks: HashMap<_, _> = desks.collect();
+        let shared = Shared::new(self.core.clone(), queue, self.terms, desks.clone());
+        let shared = Arc::new(shared);
         let mut worker = Worker {
             shared: shared.clone(),
             apps: Vec::new(),
         };
         for (app, consumer) in apps.into_iter().zip(consumers) {
             let counters = Arc::<Counters>::default();
-            worker
-                .apps
-                .push((app.name.clone(), app.concurrency, counters.clone()));
-            let puller = Puller::new(consumer, &shared, app.concurrency, &app.name).await?;
+            let desk = desks[&app.name].clone();
+            worker.apps.push(Counted {
+                name: app.name.clone(),
+                concurrency: app.concurrency,
+                counters: counters.clone(),
+                desk: desk.clone(),
+            });
+            let puller = Puller::new(consumer, &shared, &app.name).await?;
             let performs = Arc::new(Performs {
                 app,
                 shared: shared.clone(),
                 counters,
+                desk,
             });
             self.core
                 .spawn_aside("work", pull(shared.enter(), puller, performs));
@@ -153,7 +172,7 @@ async fn hear(shared: Arc<Shared>, mut cancels: async_nats::Subscriber) {
         let Some((app, id)) = shared.queue.names.parts(&heard.subject) else {
             continue;
         };
-        if shared.cancel(app, id)
+        if shared.desk(app).is_some_and(|desk| desk.cancel(id))
             && let Some(reply) = heard.reply
         {
             // Whoever asked sees the result all the same.
@@ -166,8 +185,11 @@ impl Worker {
     /// What it has done so far, by app.
     pub fn stats(&self) -> Vec<AppStats> {
         let apps = self.apps.iter();
-        apps.map(|(name, most, counters)| counters.stats(name, *most))
-            .collect()
+        apps.map(|app| {
+            let running = app.desk.held();
+            app.counters.stats(&app.name, app.concurrency, running)
+        })
+        .collect()
     }
 
     /// Takes no more jobs, and resolves when none is left, or soon after `grace`: what still runs then is cancelled, and

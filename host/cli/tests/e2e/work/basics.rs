@@ -1,6 +1,7 @@
 //! Jobs and what comes of them.
 
 use super::nats::{Nats, Worker};
+use crate::apps::until;
 use crate::support::Running;
 use sha2::{Digest as _, Sha256};
 
@@ -33,7 +34,7 @@ pub(crate) fn a_job_has_its_result() {
     small.exits(1);
 
     let mut raw = nats.raw();
-    assert_eq!(raw.count("HART"), (0, 0));
+    until("all are over", || raw.count("HART") == (0, 0));
     assert_eq!(raw.count("HART_RESULTS"), (7, 7));
     // Those that the tasks did not return from.
     assert_eq!(raw.count("HART_DEAD"), (5, 5));

@@ -67,7 +67,9 @@ pub(crate) fn a_job_that_nobody_ends_is_given_up() {
     let _worker = nats.new_worker(&line);
     let followed = nats.hart(&["jobs", "follow", "lab", "0"]).exits(1);
     assert!(followed.stderr.contains("given up"), "{followed:?}");
-    let (headers, input) = nats.raw().last("HART_DEAD", "hart.dead.lab.0").unwrap();
+    let mut raw = nats.raw();
+    until("its dead letter is there", || raw.count("HART_DEAD").0 == 1);
+    let (headers, input) = raw.last("HART_DEAD", "hart.dead.lab.0").unwrap();
     assert!(headers.contains("Hart-Reason: given up"), "{headers}");
     assert!(headers.contains("Hart-Entry: spin"), "{headers}");
     assert_eq!(input, b"x");
@@ -171,8 +173,11 @@ pub(crate) fn garbage_is_a_dead_letter() {
     );
     for (id, _, reason) in garbage {
         nats.hart(&["jobs", "follow", "lab", id]).exits(2);
-        let dead = raw.last("HART_DEAD", &format!("hart.dead.lab.{id}"));
-        let (headers, input) = dead.unwrap();
+        let subject = format!("hart.dead.lab.{id}");
+        until("its dead letter is there", || {
+            raw.last("HART_DEAD", &subject).is_some()
+        });
+        let (headers, input) = raw.last("HART_DEAD", &subject).unwrap();
         assert!(headers.contains(reason), "{headers}");
         assert_eq!(input, b"x");
     }

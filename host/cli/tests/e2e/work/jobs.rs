@@ -53,7 +53,9 @@ pub(crate) fn a_job_that_failed_is_submitted_again() {
     let worker = nats.worker(&[lab.to_str().unwrap(), "-W", "max-input=2"]);
     nats.hart(&["submit", "lab", "echo", "long", "--id", "a", "--wait"])
         .exits(1);
-    assert_eq!(list(&nats)["failed"][0], "a");
+    until("its dead letter is there", || {
+        list(&nats)["failed"][0] == "a"
+    });
     worker.signal(libc::SIGTERM);
     worker.wait().exits(0);
     let _worker = nats.worker(&[lab.to_str().unwrap()]);

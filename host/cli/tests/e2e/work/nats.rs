@@ -234,6 +234,29 @@ impl Raw {
         }
     }
 
+    /// Asks for something that is sent to a subject.
+    pub(crate) fn ask(&mut self, subject: &str, reply: &str, payload: &str) {
+        let length = payload.len();
+        let line = format!("PUB {subject} {reply} {length}\r\n{payload}\r\nPING\r\n");
+        self.send(line.as_bytes());
+        while self.line() != "PONG" {}
+    }
+
+    /// Answers the next message, with nothing.
+    pub(crate) fn answer(&mut self) {
+        loop {
+            let line = self.line();
+            if self.payload(&line).is_none() {
+                continue;
+            }
+            // MSG, subject, number, where the answer goes, length.
+            let reply = line.split(' ').nth(3).unwrap();
+            self.send(format!("PUB {reply} 0\r\n\r\nPING\r\n").as_bytes());
+            while self.line() != "PONG" {}
+            return;
+        }
+    }
+
     /// Has messages of a subject sent here.
     pub(crate) fn subscribe(&mut self, subject: &str) {
         self.next += 1;
