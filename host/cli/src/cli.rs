@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 
 /// The subcommands. A first argument that is none of these means `run`.
-pub(crate) const SUBCOMMANDS: [&str; 16] = [
+pub(crate) const SUBCOMMANDS: [&str; 17] = [
     "run",
     "serve",
     "work",
