@@ -27,7 +27,7 @@ use hyper::body::{Bytes, Incoming};
 use metrics::Snapshot;
 use serde::Deserialize;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -75,7 +75,12 @@ pub(crate) enum SwapError {
 }
 
 /// The sockets. Dropped, their files go.
-pub(crate) struct Admin(Vec<PathBuf>);
+#[derive(Default)]
+pub(crate) struct Admin {
+    files: Vec<PathBuf>,
+    /// Where it listens over TCP.
+    tcp: Vec<SocketAddr>,
+}
 
 /// What is watched.
 #[derive(Clone)]
@@ -104,7 +109,7 @@ impl Admin {
         host: &Host,
         apps: Option<Arc<dyn Apps>>,
     ) -> Result<Self, Failure> {
-        let mut admin = Self(Vec::new());
+        let mut admin = Self::default();
         for address in addresses {
             let failed = |error: io::Error| {
                 Failure::new(
@@ -115,11 +120,13 @@ impl Admin {
             let listener = match address {
                 AdminAddress::Path(path) => {
                     let listener = listen(path).map_err(failed)?;
-                    admin.0.push(path.clone());
+                    admin.files.push(path.clone());
                     Listener::Unix(listener)
                 }
                 AdminAddress::Tcp(address) => {
-                    Listener::Tcp(TcpListener::bind(address).map_err(failed)?)
+                    let listener = TcpListener::bind(address).map_err(failed)?;
+                    admin.tcp.push(listener.local_addr().map_err(failed)?);
+                    Listener::Tcp(listener)
                 }
             };
             let watched = Watched {
@@ -134,11 +141,17 @@ impl Admin {
         }
         Ok(admin)
     }
+
+    /// A line for each address where it listens over TCP: a port of 0 has become another one.
+    pub(crate) fn show(&self) -> String {
+        let line = |address: &SocketAddr| format!("Admin on http://{address}/\n");
+        self.tcp.iter().map(line).collect()
+    }
 }
 
 impl Drop for Admin {
     fn drop(&mut self) {
-        for path in &self.0 {
+        for path in &self.files {
             let _ = std::fs::remove_file(path);
         }
     }

@@ -74,6 +74,9 @@ pub(crate) struct BlameArgs {
 /// How long a load is there before it is measured beside it.
 const WARM_UP: Duration = Duration::from_millis(300);
 
+/// Measured requests that are under way at once, at most.
+const UNDER_WAY: usize = 512;
+
 /// How often a route is asked whether it has recovered from a load.
 const PROBE: Duration = Duration::from_millis(50);
 
@@ -150,7 +153,7 @@ pub(crate) fn blame(args: &BlameArgs) -> Result<u8, Failure> {
 /// All routes alone, before any is loaded; then each beside each.
 fn measure(args: &BlameArgs, routes: &[Route], tokio: &Runtime) -> Result<Vec<Measured>, Failure> {
     let (tokio, rate) = (tokio.handle(), args.rate as u32);
-    let client = |route: &Route| Client::new(route, args.timeout);
+    let client = |route: &Route| Client::new(route, args.timeout, UNDER_WAY);
     let mut alone = Vec::new();
     for (place, route) in routes.iter().enumerate() {
         let client = client(route);
@@ -176,7 +179,7 @@ fn measure(args: &BlameArgs, routes: &[Route], tokio: &Runtime) -> Result<Vec<Me
             if other == place {
                 continue;
             }
-            let loader = client(loaded);
+            let loader = Client::new(loaded, args.timeout, args.load);
             let loads: Vec<_> = (0..args.load).map(|_| loader.load(tokio)).collect();
             thread::sleep(WARM_UP);
             let client = client(route);

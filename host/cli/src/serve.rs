@@ -128,7 +128,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         .start(listener)
         .map_err(|error| Failure::new(1, format!("cannot serve on {addr}: {error}")))?;
     to_stderr(&format!(
-        "Serving HTTP on {scheme}://{}/\n",
+        "{}Serving HTTP on {scheme}://{}/\n",
+        admin.show(),
         server.address()
     ));
     let loads = |server: &Server| {

@@ -8,13 +8,13 @@ mod view;
 
 use crate::admin::address::AdminAddress;
 use crate::failure::Failure;
-use crate::output::{to_stderr, to_stdout};
+use crate::output::to_stderr;
 use crate::units::positive_duration;
 use clap::Args;
 use client::Client;
 use ratatui::crossterm::event;
 use state::{Sort, State, Step};
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::thread;
 use std::time::{Duration, Instant};
 use view::View;
@@ -70,13 +70,22 @@ pub(crate) fn top(args: &TopArgs) -> Result<u8, Failure> {
         loop {
             thread::sleep(args.interval);
             let Some(view) = looks.next()? else {
-                return Ok(0);
+                return match args.once {
+                    true => Err(Failure::new(
+                        1,
+                        format!("{}: it ended meanwhile", args.socket),
+                    )),
+                    false => Ok(0),
+                };
             };
-            match args.json {
-                true => to_stdout(&format!("{}\n", state.selected(&view).json())),
-                false => to_stdout(&screen::text(&view, &state)),
-            }
-            if args.once {
+            let text = match args.json {
+                true => format!("{}\n", state.selected(&view).json()),
+                false => screen::text(&view, &state),
+            };
+            let mut stdout = std::io::stdout().lock();
+            let written = stdout.write_all(text.as_bytes());
+            // A reader that went away (`hart top --json | head`) needs no more.
+            if written.and_then(|()| stdout.flush()).is_err() || args.once {
                 return Ok(0);
             }
         }

@@ -30,7 +30,12 @@ impl AdminAddress {
                 address.port()
             )),
             Err(_) if text.is_empty() => Err("write a path, like hart.sock".into()),
-            Err(_) => Ok(Self::Path(text.into())),
+            Err(_) => match port(text) {
+                Some(port) => Err(format!(
+                    "`{text}` is no address of this machine; write 127.0.0.1:{port}, or ./{text} for a socket of that name"
+                )),
+                None => Ok(Self::Path(text.into())),
+            },
         }
     }
 
@@ -41,6 +46,14 @@ impl AdminAddress {
             tcp => tcp,
         }
     }
+}
+
+/// The port of what looks like an address and is none: `9100`, `:9100`, `other:9100`.
+fn port(text: &str) -> Option<u16> {
+    let port = text.rsplit_once(':').map_or(text, |(_, port)| port);
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    // One that is too great is no port, and still no path that somebody means.
+    (is_number && !text.contains('/')).then(|| port.parse().unwrap_or(9100))
 }
 
 impl fmt::Display for AdminAddress {
@@ -63,14 +76,27 @@ mod tests {
         for (text, address) in [
             ("hart.sock", AdminAddress::Path("hart.sock".into())),
             ("./1.2.3.4", AdminAddress::Path("./1.2.3.4".into())),
+            ("./:9100", AdminAddress::Path("./:9100".into())),
+            ("hart9100", AdminAddress::Path("hart9100".into())),
+            ("a:", AdminAddress::Path("a:".into())),
             ("127.0.0.1:9100", tcp("127.0.0.1:9100")),
             ("localhost:9100", tcp("127.0.0.1:9100")),
             ("[::1]:0", tcp("[::1]:0")),
         ] {
             assert_eq!(AdminAddress::parse(text), Ok(address));
         }
-        for text in ["0.0.0.0:9100", "[::]:9100", "192.168.0.1:80", ""] {
+        for text in [
+            "0.0.0.0:9100",
+            "[::]:9100",
+            "192.168.0.1:80",
+            "",
+            "9100",
+            "other:9100",
+            "localhost:99999",
+        ] {
             assert!(AdminAddress::parse(text).is_err(), "{text}");
         }
+        let refused = "`:9100` is no address of this machine; write 127.0.0.1:9100, or ./:9100 for a socket of that name";
+        assert_eq!(AdminAddress::parse(":9100"), Err(refused.into()));
     }
 }

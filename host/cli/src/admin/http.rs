@@ -10,12 +10,25 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// How long it waits to accept again where the system has no descriptor left.
 const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
+
+/// Connections at once; more wait.
+const CONNECTIONS: usize = 64;
+
+/// How long a connection over TCP may last: anybody on the machine can open one.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long an answer that has begun by then may take.
+const REST: Duration = Duration::from_secs(5);
 
 /// Where it accepts.
 pub(crate) enum Listener {
@@ -50,12 +63,15 @@ where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
     match listener {
         Listener::Unix(listener) => {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             loop {
+                let slot = slots.clone().acquire_owned().await;
+                let slot = slot.map_err(io::Error::other)?;
                 match listener.accept().await {
-                    Ok((stream, _)) => speak(stream, answer.clone()),
+                    Ok((stream, _)) => speak(stream, answer.clone(), None, slot),
                     Err(_) => tokio::time::sleep(NO_DESCRIPTOR).await,
                 }
             }
@@ -63,8 +79,10 @@ where
         Listener::Tcp(listener) => {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             loop {
+                let slot = slots.clone().acquire_owned().await;
+                let slot = slot.map_err(io::Error::other)?;
                 match listener.accept().await {
-                    Ok((stream, _)) => speak(stream, answer.clone()),
+                    Ok((stream, _)) => speak(stream, answer.clone(), Some(LONGEST), slot),
                     Err(_) => tokio::time::sleep(NO_DESCRIPTOR).await,
                 }
             }
@@ -72,7 +90,8 @@ where
     }
 }
 
-fn speak<S, A, F>(stream: S, answer: A)
+/// Answers what comes by `stream`, for `longest` at most, and gives its slot back.
+fn speak<S, A, F>(stream: S, answer: A, longest: Option<Duration>, slot: OwnedSemaphorePermit)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<Incoming>) -> F + Send + 'static,
@@ -83,11 +102,19 @@ where
         async move { Ok::<_, Infallible>(answered.await) }
     });
     tokio::spawn(async move {
+        let _slot = slot;
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new());
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // A client that goes away is no error of ours.
-        let _ = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+        let Some(longest) = longest else {
+            let _ = connection.await;
+            return;
+        };
+        if timeout(longest, connection.as_mut()).await.is_err() {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(REST, connection).await;
+        }
     });
 }
 

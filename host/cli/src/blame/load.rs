@@ -18,9 +18,6 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Requests that are under way at once. Others wait, and their time passes.
-const UNDER_WAY: usize = 512;
-
 /// How long a loading client waits after a request that failed at once.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -36,19 +33,20 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(route: &Route, timeout: Duration) -> Arc<Self> {
+    /// One that has so many requests under way at once, at most. Others wait, and their time passes.
+    pub(super) fn new(route: &Route, timeout: Duration, under_way: usize) -> Arc<Self> {
         Arc::new(Self {
             route: route.clone(),
             timeout,
             idle: Mutex::default(),
-            room: Semaphore::new(UNDER_WAY),
+            room: Semaphore::new(under_way),
         })
     }
 
     /// Sends `rate` requests a second for so long, on `tokio`, and waits for the answers.
     pub(super) fn measure(self: &Arc<Self>, tokio: &Handle, rate: u32, time: Duration) -> Sample {
         let count = (f64::from(rate) * time.as_secs_f64()).ceil() as u32;
-        let mut requests = JoinSet::new();
+        let (mut requests, mut all) = (JoinSet::new(), Vec::new());
         let start = Instant::now() + Duration::from_millis(1);
         for number in 0..count {
             let due = start + Duration::from_secs_f64(f64::from(number) / f64::from(rate));
@@ -57,11 +55,20 @@ impl Client {
             let client = self.clone();
             let request = async move {
                 let ended = tokio::time::timeout(client.timeout, client.once()).await;
-                (due.elapsed(), ended.unwrap_or(Ended::Lost))
+                match ended.unwrap_or(Ended::Lost) {
+                    // One that is refused at once is no fast one.
+                    Ended::Lost => (due.elapsed().max(client.timeout), Ended::Lost),
+                    ended => (due.elapsed(), ended),
+                }
             };
             requests.spawn_on(request, tokio);
+            // What has ended is a thousand bytes otherwise.
+            while let Some(Ok(ended)) = requests.try_join_next() {
+                all.push(ended);
+            }
         }
-        Sample::new(tokio.block_on(requests.join_all()))
+        all.extend(tokio.block_on(requests.join_all()));
+        Sample::new(all)
     }
 
     /// Keeps a request going until what this returns is dropped.
@@ -97,7 +104,7 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
-        let stream = TcpStream::connect(self.route.address).await?;
+        let stream = TcpStream::connect(&*self.route.addresses).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);

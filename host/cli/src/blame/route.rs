@@ -7,7 +7,8 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 /// A route that is asked.
 #[derive(Clone, Debug)]
 pub(super) struct Route {
-    pub(super) address: SocketAddr,
+    /// Where its host may be, in the order in which that is tried.
+    pub(super) addresses: Vec<SocketAddr>,
     /// Host and port, as the URL has them.
     pub(super) authority: String,
     /// With the query.
@@ -35,24 +36,32 @@ impl Route {
         }
         let authority = uri.authority().ok_or_else(|| no_url("it names no host"))?;
         let host = authority.host().trim_matches(['[', ']']);
-        let port = authority.port_u16().unwrap_or(80);
+        let (_, after) = authority.as_str().rsplit_once(host).unwrap_or_default();
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if after.trim_matches([']', ':']).is_empty() => 80,
+            None => return Err(no_url("that is no port")),
+        };
         let addresses = (host, port).to_socket_addrs();
         let addresses: Vec<SocketAddr> = addresses
             .map_err(|error| no_url(&error.to_string()))?
             .collect();
-        let Some(address) = addresses.first() else {
+        if addresses.is_empty() {
             return Err(no_url("the host has no address"));
-        };
-        if !is_owned && !addresses.iter().all(|address| address.ip().is_loopback()) {
+        }
+        let other = addresses.iter().find(|address| !address.ip().is_loopback());
+        if let Some(other) = other
+            && !is_owned
+        {
             return Err(Failure::usage(format!(
                 "{url}: {} is not this machine, and blame loads a server on purpose; ask one on 127.0.0.1, or say that \
                  it is yours with --i-own-this-server",
-                address.ip()
+                other.ip()
             )));
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self {
-            address: *address,
+            addresses,
             authority: authority.to_string(),
             path: path.to_owned(),
         })
@@ -67,7 +76,7 @@ mod tests {
     #[test]
     fn others_are_asked_only_by_their_owners() {
         let route = Route::new("http://127.0.0.1:81/a?b=c", false).unwrap();
-        assert_eq!((route.address.port(), &*route.path), (81, "/a?b=c"));
+        assert_eq!((route.addresses[0].port(), &*route.path), (81, "/a?b=c"));
         assert_eq!(Route::new("http://[::1]", false).unwrap().path, "/");
         for url in ["http://192.0.2.1/", "http://0.0.0.0:80/"] {
             let refused = Route::new(url, false).unwrap_err();
@@ -80,6 +89,8 @@ mod tests {
             "https://127.0.0.1/",
             "ftp://127.0.0.1/",
             "127.0.0.1:80",
+            "http://127.0.0.1:99999/",
+            "http://[::1]:99999/",
         ] {
             let refused = Route::new(url, true).unwrap_err();
             assert!(refused.to_string().contains("write http://"), "{refused}");

@@ -63,7 +63,10 @@ fn asks(letter: char, state: &mut State) {
         (_, Prompt::Kill, Table::Apps) => {
             state.message = "an app is no run: press Tab and choose one of its runs".into();
         }
-        _ => state.prompt = Some(prompt),
+        (Some(chosen), _, table) => {
+            state.target = Some((table, chosen.to_owned()));
+            state.prompt = Some(prompt);
+        }
     }
 }
 
@@ -86,11 +89,11 @@ fn answer(key: KeyEvent, prompt: Prompt, view: &View, state: &mut State) -> Step
 }
 
 fn done(prompt: Prompt, state: &mut State) -> Step {
-    let Some(chosen) = state.chosen() else {
+    let Some((table, chosen)) = state.target.take() else {
         return Step::Go;
     };
     let typed = state.typed.trim();
-    let kind = match state.table {
+    let kind = match table {
         Table::Apps => "apps",
         Table::Runs => "runs",
     };
@@ -115,5 +118,45 @@ fn done(prompt: Prompt, state: &mut State) -> Step {
             state.message = format!("`{typed}` is no number");
             Step::Go
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::Sort;
+    use super::super::view::RunRow;
+    use super::*;
+
+    /// Hunts a prompt that ends another run than the one it has named.
+    #[test]
+    fn a_prompt_is_for_the_run_that_it_was_opened_for() {
+        let view = |ids: &[u64]| View {
+            runs: { ids.iter() }
+                .map(|id| RunRow {
+                    id: *id,
+                    ..RunRow::default()
+                })
+                .collect(),
+            ..View::default()
+        };
+        let mut state = State::new(String::new(), Sort::Name, String::new());
+        let both = view(&[1, 2]);
+        state.keep_selection(&both);
+        let press = |code, view: &View, state: &mut State| {
+            take(
+                &Event::Key(KeyEvent::new(code, KeyModifiers::NONE)),
+                view,
+                state,
+            )
+        };
+        press(KeyCode::Char('k'), &both, &mut state);
+        let rest = view(&[2]);
+        state.keep_selection(&rest);
+        assert_eq!(state.chosen(), Some("2"));
+        press(KeyCode::Char('y'), &rest, &mut state);
+        let Step::Ask(change) = press(KeyCode::Enter, &rest, &mut state) else {
+            panic!("nothing is asked");
+        };
+        assert_eq!(change.path, "/runs/1/cancel");
     }
 }

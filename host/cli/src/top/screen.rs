@@ -264,7 +264,8 @@ fn time(seconds: f64) -> String {
 
 fn footer_text(state: &State) -> String {
     let typed = &state.typed;
-    let chosen = state.chosen().unwrap_or_default();
+    let target = state.target.as_ref();
+    let chosen = target.map_or_else(String::new, |(_, name)| printable(name));
     match state.prompt {
         Some(Prompt::Filter) => format!("show what has in its name: {typed}_"),
         Some(Prompt::Kill) => format!("end run {chosen}? y, then Enter: {typed}_"),

@@ -48,6 +48,8 @@ pub(super) struct State {
     /// The chosen row of that table.
     pub(super) row: usize,
     pub(super) prompt: Option<Prompt>,
+    /// What the prompt is for. It stays, also when the chosen row goes meanwhile.
+    pub(super) target: Option<(Table, String)>,
     /// What was typed.
     pub(super) typed: String,
     /// What came of the last change.
@@ -102,6 +104,7 @@ impl State {
             table: Table::Apps,
             row: 0,
             prompt: None,
+            target: None,
             typed: String::new(),
             message: String::new(),
             is_paused: false,

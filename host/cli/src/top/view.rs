@@ -129,6 +129,7 @@ impl View {
         let seconds = (after.at - before.at).as_secs_f64().max(1e-3);
         let between = Between { seconds };
         let (old, new) = (&before.snapshot.metrics, &after.snapshot.metrics);
+        let newest = before.snapshot.runs.iter().map(|run| run.id).max();
         let mut view = Self {
             seconds,
             host: HostRow {
@@ -150,7 +151,12 @@ impl View {
             runs: { after.snapshot.runs.iter() }
                 .map(|run| {
                     let before = before.snapshot.runs.iter().find(|old| old.id == run.id);
-                    between.run(before.unwrap_or(&RunStats::default()), run)
+                    // An older run was not among those of the last look: nothing is known of this time.
+                    let start = match newest {
+                        Some(newest) if run.id <= newest => run.clone(),
+                        _ => RunStats::default(),
+                    };
+                    between.run(before.unwrap_or(&start), run)
                 })
                 .collect(),
         };

@@ -128,6 +128,51 @@ pub(crate) fn routes_of_hart_are_measured() {
     }
 }
 
+/// Hunts a server that dies under a load, and whose refusals at once look fast.
+#[test]
+fn who_makes_a_server_refuse_others_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let loaded = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let loaded = loaded.clone();
+            thread::spawn(move || {
+                use std::sync::atomic::Ordering::SeqCst;
+                let mut request = [0; 1024];
+                let read = stream.read(&mut request).unwrap_or(0);
+                let is_load = request[..read].starts_with(b"GET /load ");
+                if is_load {
+                    loaded.fetch_add(1, SeqCst);
+                    thread::sleep(SLOW);
+                }
+                if is_load || loaded.load(SeqCst) < 3 {
+                    let _ = write!(
+                        stream,
+                        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+                    );
+                }
+                if is_load {
+                    loaded.fetch_sub(1, SeqCst);
+                }
+            });
+        }
+    });
+    let url = |path: &str| format!("http://{address}{path}");
+    let blamed = hart([
+        "blame",
+        "--rate=10",
+        "--time=500ms",
+        "--load=8",
+        "--timeout=3s",
+        &url("/dies"),
+        &url("/load"),
+    ])
+    .exits(1);
+    assert!(blamed.stderr.contains("/load slows /dies"), "{blamed:#?}");
+}
+
 /// Hunts another's server that is loaded by a slip, and what cannot be measured that looks measured.
 #[test]
 pub(crate) fn what_cannot_be_blamed_is_said() {

@@ -2,9 +2,10 @@
 
 mod tools;
 
+use crate::apps::swap::trapper;
 use crate::apps::until;
 use crate::serve::{Answer, Server};
-use crate::support::{Running, SPINNER, Scratch, hart};
+use crate::support::{Running, SPINNER, Scratch, command, hart};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -295,6 +296,24 @@ fn shares_of_apps_and_runs_change() {
     assert_eq!(quiet()["weight"], 50);
 }
 
+/// Hunts an app that has neither weight nor CPU time any more after another component was refused.
+#[test]
+fn a_refused_component_takes_no_figures_away() {
+    let watched = Watched::start(&[]);
+    let socket = &watched.socket;
+    watched.server.text("/quiet/hello");
+    let quiet = || stats(socket)["metrics"]["apps"][1].clone();
+    let cpu = |app: &Value| app["cpu_seconds"].as_f64().unwrap();
+    until("it has used CPU time", || cpu(&quiet()) > 0.0);
+    let before = quiet();
+    let refused = ask(socket, "POST", "/apps/quiet", "", &trapper("http-lab"));
+    assert_eq!(refused.status, 422, "{refused:?}");
+    let after = quiet();
+    assert_eq!(after["name"], "quiet");
+    assert_eq!(after["weight"], 300, "{after}");
+    assert!(cpu(&after) >= cpu(&before), "{before} {after}");
+}
+
 /// Hunts a request that goes on after it was ended by the socket, or takes others with it.
 #[test]
 fn a_request_is_ended_by_its_number() {
@@ -398,13 +417,21 @@ pub(crate) fn one_picture_shows_apps_in_order() {
     );
 
     // A line each time, until nobody answers any more.
-    let lines = Running::hart(["top", &socket, "--json", "--interval", "50ms"]);
+    let scratch = Scratch::new();
+    let printed = scratch.write("lines", "");
+    let lines = Running::start_with(
+        command().args(["top", &socket, "--json", "--interval", "50ms"]),
+        Some(std::fs::File::create(&printed).unwrap().into()),
+        None,
+    );
+    let printed = || std::fs::read_to_string(&printed).unwrap();
+    until("it prints a line", || printed().contains('\n'));
     watched.server.signal(libc::SIGTERM);
     thread::sleep(std::time::Duration::from_millis(100));
     watched.server.signal(libc::SIGTERM);
     watched.server.wait();
-    let ended = lines.wait().exits(0);
-    for line in ended.stdout.lines() {
+    lines.wait().exits(0);
+    for line in printed().lines() {
         let view: Value = serde_json::from_str(line).unwrap();
         assert_eq!(view["apps"].as_array().map(Vec::len), Some(2), "{view}");
     }

@@ -44,6 +44,8 @@ pub struct Histogram {
     pub buckets: Vec<Bucket>,
     /// Values that are greater than the end of the last range, which is 2^36 ns (69 s) or 2^36 bytes (64 GiB).
     pub above: u64,
+    /// The end of the last range.
+    pub limit: f64,
 }
 
 /// A range of values.
@@ -134,6 +136,7 @@ impl Buckets {
                 .map(bucket)
                 .collect(),
             above: counts[COUNT - 1],
+            limit: self.unit.shown(end(COUNT - 2)),
         }
     }
 }
@@ -145,8 +148,7 @@ impl Histogram {
     }
 
     /// The value that the part `quantile` of all values does not exceed, as if values were spread evenly within a range:
-    /// 0.5 is the median. Of what is above the last range it says the end of the greatest range with a value. 0 without
-    /// values.
+    /// 0.5 is the median. Of what is above the last range it says the end of that range. 0 without values.
     ///
     /// ```
     /// # let host = hart_host::Host::builder().metrics(true).cache(hart_host::Cache::Off).build()?;
@@ -165,7 +167,10 @@ impl Histogram {
             }
             before -= count;
         }
-        self.buckets.last().map_or(0.0, |last| last.up_to)
+        match self.above {
+            0 => self.buckets.last().map_or(0.0, |last| last.up_to),
+            _ => self.limit,
+        }
     }
 
     /// What has come since `earlier`, a histogram of the same values.
@@ -185,6 +190,7 @@ impl Histogram {
                 .filter(|bucket| bucket.count > 0)
                 .collect(),
             above: self.above.saturating_sub(earlier.above),
+            limit: self.limit,
         }
     }
 }
@@ -235,6 +241,12 @@ mod tests {
         buckets.add_time(Duration::from_secs(100));
         let since = buckets.read().since(&first);
         assert_eq!((since.count(), since.above), (1, 1));
+        let limit = (1_u64 << HIGHEST) as f64;
+        assert_eq!(since.quantile(0.5), limit / 1e9);
+        assert_eq!(buckets.read().quantile(1.0), limit / 1e9);
+        let bytes = Buckets::of_bytes();
+        bytes.add(u64::MAX);
+        assert_eq!(bytes.read().quantile(0.99), limit);
         assert_eq!(Histogram::default().quantile(0.5), 0.0);
     }
 

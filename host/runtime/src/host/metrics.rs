@@ -11,7 +11,7 @@ impl<T: Send + 'static> Host<T> {
     /// What the host has done and has, for whoever watches it: as data, and as [text](Metrics::to_text) for Prometheus.
     ///
     /// Histograms and figures of apps are there where [`HostBuilder::metrics`](crate::HostBuilder::metrics) says so. It
-    /// takes no lock that a request waits for, but those of queues for the time of a look.
+    /// takes the locks of queues, of tenants and of the list of runs only to count or to copy, and adds up after that.
     ///
     /// ```
     /// use hart_host::{Cache, Host};

@@ -235,7 +235,8 @@ impl<T: 'static> GuestState<T> {
 
     /// Counts a file descriptor that is about to be opened.
     pub(crate) fn new_file(&self) -> Result<Arc<HeldFile>, LimitReached> {
-        HeldFile::new(&self.guest.run.account)
+        let run = &self.guest.run;
+        HeldFile::new(&run.account).inspect_err(|reached| run.reached(*reached))
     }
 
     /// Whether one more handle has room, or the limit that forbids it.

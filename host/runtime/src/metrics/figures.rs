@@ -85,13 +85,16 @@ pub(crate) struct HostFigures {
 
 struct App {
     figures: Weak<AppFigures>,
-    /// The service that took the place of the others.
-    newest: Weak<dyn AppNow>,
+    /// Its services, the newest last. One that was made and is not used goes, and the one before it answers on.
+    services: Vec<Weak<dyn AppNow>>,
 }
 
-/// What an app has at this moment.
+/// What a service of an app has at this moment.
 pub(crate) trait AppNow: Send + Sync {
-    /// Says so in `metrics`.
+    /// How many requests run, and how many wait.
+    fn load(&self) -> (usize, usize);
+
+    /// Says in `metrics` what the app's services have in common.
     fn tell(&self, metrics: &mut AppMetrics);
 }
 
@@ -242,14 +245,16 @@ impl HostFigures {
     }
 
     /// A service of this name begins, and takes the place of another one.
-    pub(crate) fn serves(&self, name: &str, figures: &Arc<AppFigures>, newest: Weak<dyn AppNow>) {
-        let app = App {
-            figures: Arc::downgrade(figures),
-            newest,
-        };
+    pub(crate) fn serves(&self, name: &str, figures: &Arc<AppFigures>, service: Weak<dyn AppNow>) {
         let mut apps = lock(&self.apps);
         apps.retain(|_, app| app.figures.strong_count() > 0);
-        apps.insert(name.to_owned(), app);
+        let app = apps.entry(name.to_owned()).or_insert_with(|| App {
+            figures: Weak::new(),
+            services: Vec::new(),
+        });
+        app.figures = Arc::downgrade(figures);
+        app.services.retain(|service| service.strong_count() > 0);
+        app.services.push(service);
     }
 
     /// All apps that a service is there of.
@@ -258,16 +263,23 @@ impl HostFigures {
         let apps: Vec<_> = lock(&self.apps)
             .iter()
             .filter_map(|(name, app)| {
-                Some((name.clone(), app.figures.upgrade()?, app.newest.upgrade()))
+                let figures = app.figures.upgrade()?;
+                let services: Vec<_> = app.services.iter().filter_map(Weak::upgrade).collect();
+                Some((name.clone(), figures, services))
             })
             .collect();
-        let all = apps.into_iter().map(|(name, figures, newest)| {
+        let all = apps.into_iter().map(|(name, figures, services)| {
             let mut metrics = figures.read();
             metrics.name = name;
-            if let Some(newest) = newest {
-                newest.tell(&mut metrics);
-                metrics.cpu_seconds = figures.never_less(metrics.cpu_seconds);
+            for service in &services {
+                let (running, waiting) = service.load();
+                metrics.running += running as u64;
+                metrics.waiting += waiting as u64;
             }
+            if let Some(newest) = services.last() {
+                newest.tell(&mut metrics);
+            }
+            metrics.cpu_seconds = figures.never_less(metrics.cpu_seconds);
             metrics
         });
         all.collect()
@@ -286,16 +298,47 @@ mod tests {
         }
     }
 
+    /// A service of this weight, whose app has used as many seconds of CPU time.
+    fn service(weight: u32) -> Arc<dyn AppNow> {
+        struct Weighed(u32);
+        impl AppNow for Weighed {
+            fn load(&self) -> (usize, usize) {
+                (1, 2)
+            }
+
+            fn tell(&self, metrics: &mut AppMetrics) {
+                metrics.weight = Some(self.0);
+                metrics.cpu_seconds = self.0.into();
+            }
+        }
+        Arc::new(Weighed(weight))
+    }
+
+    /// Hunts an app that loses its weight, its load or its CPU time when a newer service goes.
+    #[test]
+    fn the_newest_service_that_is_there_tells() {
+        let all = HostFigures::new(Arc::new(Clock::new(None)));
+        let figures = all.app("a");
+        let (old, new) = (service(1), service(2));
+        let now = || {
+            let app = all.apps().remove(0);
+            (app.weight, app.running, app.waiting, app.cpu_seconds)
+        };
+        all.serves("a", &figures, Arc::downgrade(&old));
+        assert_eq!(now(), (Some(1), 1, 2, 1.0));
+        all.serves("a", &figures, Arc::downgrade(&new));
+        assert_eq!(now(), (Some(2), 2, 4, 2.0));
+        drop(new);
+        assert_eq!(now(), (Some(1), 1, 2, 2.0));
+        drop(old);
+        assert_eq!(now(), (None, 0, 0, 2.0));
+    }
+
     /// Hunts an app that begins anew when its service is exchanged, and one that stays when all its services are gone.
     #[test]
     fn figures_live_as_long_as_a_service() {
-        struct Nothing;
-        impl AppNow for Nothing {
-            fn tell(&self, _: &mut AppMetrics) {}
-        }
-
         let figures = HostFigures::new(Arc::new(Clock::new(None)));
-        let now: Arc<dyn AppNow> = Arc::new(Nothing);
+        let now = service(1);
         let first = figures.app("a");
         figures.serves("a", &first, Arc::downgrade(&now));
         first.responds(200);

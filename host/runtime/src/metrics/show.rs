@@ -293,7 +293,7 @@ impl Metrics {
         }
         to.counter(
             "hart_limits_reached_total",
-            "Times that a limit ended a task or refused it something.",
+            "Times that a limit ended a task or refused it something, outgoing HTTP connections left out.",
         );
         for (labels, runs) in self.runs() {
             for (limit, count) in &runs.limits {

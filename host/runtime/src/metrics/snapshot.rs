@@ -83,6 +83,7 @@ pub struct RunMetrics {
     pub traps: u64,
     /// Times that a guest lost a core.
     pub preemptions: u64,
-    /// How often each limit ended a task or refused it something, by the limit's name. Counted when it happens.
+    /// How often each limit ended a task or refused it something, by the limit's name. Counted when it happens. Connections
+    /// of outgoing HTTP requests that a limit of files refuses are left out.
     pub limits: BTreeMap<String, u64>,
 }

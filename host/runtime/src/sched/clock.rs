@@ -111,8 +111,13 @@ const LEAST_PAUSE: Duration = SHORTEST_SLICE;
 
 impl Clock {
     pub(crate) fn new(machine: Option<SharedMachine>) -> Self {
+        let machine = machine.map(simulated::Time::new);
+        // The machine's own: where its deadlines are must not depend on when this runs.
+        let started = machine
+            .as_ref()
+            .map_or_else(Instant::now, |time| time.start);
         Self {
-            machine: machine.map(simulated::Time::new),
+            machine,
             running: AtomicUsize::new(0),
             urgent: AtomicI64::new(0),
             limited: AtomicUsize::new(0),
@@ -123,10 +128,10 @@ impl Clock {
             lingers: AtomicBool::new(false),
             tick: AtomicU64::new(0),
             hurried: AtomicU64::new(0),
-            started: Instant::now(),
+            started,
             inner: Mutex::new(Inner {
                 stop: false,
-                timers: Timers::default(),
+                timers: Timers::since(started),
                 engines: Vec::new(),
             }),
             wake: Condvar::new(),

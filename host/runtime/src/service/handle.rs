@@ -50,9 +50,11 @@ pub(super) struct Inner<T: 'static> {
 }
 
 impl<T: Send + 'static> AppNow for Inner<T> {
+    fn load(&self) -> (usize, usize) {
+        self.queue.count()
+    }
+
     fn tell(&self, metrics: &mut AppMetrics) {
-        let (running, waiting) = self.queue.count();
-        (metrics.running, metrics.waiting) = (running as u64, waiting as u64);
         metrics.cpu_seconds = metrics.runs.cpu_seconds.sum;
         if let Some(account) = self.prepared.tenant() {
             let stats = account.stats();

@@ -52,7 +52,7 @@ fn requests_go_on_while_a_version_is_swapped() {
 
 /// A component that loads and has all that a service has, and traps before its instance is ready: the guest of this name,
 /// with one more module, whose start function traps.
-fn trapper(guest: &str) -> Vec<u8> {
+pub(crate) fn trapper(guest: &str) -> Vec<u8> {
     let mut component = std::fs::read(hart_build::guest(guest)).unwrap();
     let payloads = wasmparser::Parser::new(0).parse_all(&component);
     let mut depth = 0;

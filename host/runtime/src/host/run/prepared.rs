@@ -197,13 +197,16 @@ impl<T: Send + 'static> Prepared<T> {
         let site = self.site()?;
         let interface = self.program.component.interface();
         let limits = self.limits.narrowed(less);
+        let refused = |reached: LimitReached| {
+            if let Some(figures) = &self.figures {
+                figures.reached(reached.limit);
+            }
+            RunError::Limit(reached)
+        };
         let input = work.input_bytes();
         let most = limits.input_bytes_or_default();
         if input > most {
-            return Err(RunError::Limit(LimitReached::new(
-                LimitKind::InputBytes,
-                most,
-            )));
+            return Err(refused(LimitReached::new(LimitKind::InputBytes, most)));
         }
         let account = Account::open(
             &host.runtime.executor,
@@ -221,12 +224,7 @@ impl<T: Send + 'static> Prepared<T> {
             bytes: input,
             ..Need::default()
         };
-        account.reserve(need).map_err(|reached| {
-            if let Some(figures) = &self.figures {
-                figures.reached(reached.limit);
-            }
-            RunError::Limit(reached)
-        })?;
+        account.reserve(need).map_err(refused)?;
         account.holds_for_good(input);
 
         let mut own = TaskLimits::of(&limits);

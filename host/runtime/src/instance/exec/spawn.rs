@@ -172,8 +172,9 @@ pub(super) fn spawn<T: Send + 'static>(
         }
         Err(Refused::NoRoom) => {
             let reached = LimitReached::new(LimitKind::InnerInstances, admission.slots());
+            // This counts it.
             finish(guest, Ended::Limit(reached), None);
-            return Err(limit(reached));
+            return Err(SpawnError::Limit(reached.to_string()));
         }
     }
     run.account.spawns.fetch_add(1, Ordering::Relaxed);

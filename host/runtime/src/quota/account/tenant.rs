@@ -58,9 +58,15 @@ impl TenantAccount {
 
     /// CPU time of all its groups, those that are gone included.
     pub(super) fn cpu_time(&self) -> Duration {
-        let groups = lock(&self.groups);
-        let live: Duration = groups.values().map(|group| group.stats().cpu_time).sum();
-        live + Duration::from_nanos(self.retired_cpu.load(Ordering::Relaxed))
+        let (groups, retired) = {
+            let groups = lock(&self.groups);
+            // Under the lock, so that the time of a group that goes counts once.
+            let retired = self.retired_cpu.load(Ordering::Relaxed);
+            (groups.values().cloned().collect::<Vec<Group>>(), retired)
+        };
+        // The sum takes a while with many groups, and requests need the lock.
+        let live: Duration = groups.iter().map(|group| group.stats().cpu_time).sum();
+        live + Duration::from_nanos(retired)
     }
 
     /// The books of a group are closed.

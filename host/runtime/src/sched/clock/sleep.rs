@@ -39,6 +39,13 @@ impl Clock {
     }
 }
 
+impl Sleep {
+    /// Whether its time has come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.clock.now() >= self.deadline
+    }
+}
+
 /// A century.
 const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -56,7 +63,7 @@ impl Future for Sleep {
             this.key = Some(this.clock.at(this.deadline, Arc::downgrade(&bell)));
             return Poll::Pending;
         }
-        match this.clock.now() >= this.deadline {
+        match this.is_over() {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
