@@ -48,9 +48,14 @@ impl Going {
         }
     }
 
-    /// Awaits a look beside the run. One that is not answered yet is left.
-    pub(super) fn looks(&mut self, look: impl Future<Output = Looked> + Send + 'static) {
-        self.looking = Some(Box::pin(look));
+    /// Awaits a look beside the run, unless one is under way: its answer may take longer than a tick.
+    pub(super) fn looks<F>(&mut self, look: impl FnOnce() -> F)
+    where
+        F: Future<Output = Looked> + Send + 'static,
+    {
+        if self.looking.is_none() {
+            self.looking = Some(Box::pin(look()));
+        }
     }
 
     /// What happens next.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 
 use super::error::WorkError;
+use super::letter::is_whole;
 use super::names::{REASON, check};
 use super::queue::Queue;
 use super::result::JobResult;
@@ -161,7 +162,7 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// No such dead letter; a server that does not answer or refuses something.
+    /// No such dead letter, or one that lacks a part of its job; a server that does not answer or refuses something.
     pub async fn retry(&self, app: &str, id: &str) -> Result<(), WorkError> {
         check("app", app)?;
         check("job", id)?;
@@ -171,10 +172,13 @@ impl Queue {
                 "there is no dead letter of the job {id} of `{app}`; `hart jobs list` shows those that there are"
             )));
         };
-        let result = self.names.result(app, id);
-        if let Some(result) = self.last(&self.names.results, &result).await? {
-            self.delete(&self.names.results, result.sequence).await?;
+        if !is_whole(&letter.headers) {
+            return Err(WorkError::Invalid(format!(
+                "the dead letter of the job {id} of `{app}` lacks its headers or its input; submit the job anew with `hart submit`"
+            )));
         }
+        let result = self.names.result(app, id);
+        self.purge(&self.names.results, &result, None).await?;
         let mut headers = async_nats::HeaderMap::new();
         for (name, values) in letter.headers.iter() {
             let name_of: &str = name.as_ref();
@@ -190,7 +194,9 @@ impl Queue {
         stored
             .await
             .map_err(|error| WorkError::server("the job is not stored", error))?;
-        self.delete(&self.names.dead, letter.sequence).await
+        // There may be several: only for two minutes does the server drop a second letter.
+        self.purge(&self.names.dead, &dead, Some(letter.sequence))
+            .await
     }
 
     /// The last message of a subject.
@@ -205,6 +211,22 @@ impl Queue {
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(failed(&error)),
         }
+    }
+
+    /// Deletes the messages of a subject: all, or those up to this number in the stream.
+    async fn purge(&self, stream: &str, subject: &str, last: Option<u64>) -> Result<(), WorkError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            WorkError::server(&format!("messages of {stream} are not deleted"), error)
+        };
+        let found = self.context.get_stream_no_info(stream).await;
+        let found = found.map_err(|error| failed(&error))?;
+        let purge = found.purge().filter(subject);
+        let purged = match last {
+            Some(last) => purge.sequence(last + 1).await,
+            None => purge.await,
+        };
+        purged.map_err(|error| failed(&error))?;
+        Ok(())
     }
 
     pub(super) async fn delete(&self, stream: &str, sequence: u64) -> Result<(), WorkError> {

@@ -69,6 +69,7 @@
 //! | `Hart-Status` | `ok`; `error`, where the payload is the task's own error; `failed`, as by a trap or a limit; `cancelled` |
 //! | `Hart-Exit-Code` | as `hart run` has it: 0, 1, 134 for a trap, 124 for a limit of time, 130 for a cancel |
 //! | `Hart-Reason` | why it is not `ok`, for people; dead letters have it, too |
+//! | `Hart-Left-Out` | only in a dead letter: headers or input of the job are left out there |
 //! | `Nats-Msg-Id` | `APP.ID.N`, with the job's number in its stream |
 //!
 //! Two results of one job cannot be stored, whatever its workers do: each is published as the first of its subject
@@ -80,6 +81,7 @@ mod error;
 mod going;
 mod job;
 mod jobs;
+mod letter;
 mod names;
 mod objects;
 mod perform;

@@ -12,6 +12,8 @@ pub(super) const REPLY: &str = "Hart-Reply";
 pub(super) const STATUS: &str = "Hart-Status";
 pub(super) const EXIT_CODE: &str = "Hart-Exit-Code";
 pub(super) const REASON: &str = "Hart-Reason";
+/// In a dead letter that does not hold all of its job.
+pub(super) const LEFT_OUT: &str = "Hart-Left-Out";
 
 /// What a subject for answers begins with. A worker may publish where those who submit jobs may not, so it sends what they
 /// ask for to no other subject.

@@ -180,7 +180,7 @@ impl<T: Send + 'static> Performs<T> {
             match course.on(event, self.orders(delivery)) {
                 Action::Extend => {
                     tell(&delivery.message, AckKind::Progress).await;
-                    going.looks(delivery.look());
+                    going.looks(|| delivery.look());
                 }
                 Action::EndRun => {
                     tracing::debug!("the job {} has a result: its run is ended", delivery.id);

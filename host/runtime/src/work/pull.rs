@@ -10,7 +10,7 @@
 //! 3. At the end the inbox goes first, and what is on its way to it goes back.
 
 use std::future::{Future as _, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -29,6 +29,7 @@ use super::settle::{Delivery, tell};
 use super::shared::{Live, Shared};
 use super::streams;
 use crate::base::sync::lock;
+use crate::sched::clock::sleep::Sleep;
 
 /// How long messages that are on their way may take.
 const ON_THEIR_WAY: Duration = Duration::from_secs(1);
@@ -45,6 +46,8 @@ pub(super) struct Puller {
     connects: u64,
     /// The consumer may be gone.
     is_broken: bool,
+    /// Ready when it is time to look. It is not made anew for each message, so messages do not put it off.
+    next_look: Pin<Box<Sleep>>,
     /// What the intake's times count from.
     start: Instant,
     app: String,
@@ -77,7 +80,10 @@ pub(super) async fn pull<T: Send + 'static>(
                 arrives(&puller.shared, &performs, message).await;
             }
             Event::Message(message) => puller.heard(&performs, &message),
-            Event::Look => puller.look(&performs).await,
+            Event::Look => {
+                puller.look(&performs).await;
+                puller.next_look = Box::pin(puller.shared.core.clock.sleep(LOOK));
+            }
             Event::Changed => {}
             Event::Gone => break,
         }
@@ -132,6 +138,7 @@ impl Puller {
             messages: messages.map_err(|error| WorkError::server("no inbox", error))?,
             connects: connects(shared),
             is_broken: false,
+            next_look: Box::pin(shared.core.clock.sleep(LOOK)),
             start: Instant::now(),
             app: app.to_owned(),
             shared: shared.clone(),
@@ -167,18 +174,17 @@ impl Puller {
     async fn next(&mut self, is_other: impl Fn() -> bool + Unpin) -> Event {
         let shared = &self.shared;
         let mut changed = pin!(shared.changed.wait(|| is_other() || shared.stops()));
-        let mut look = pin!(shared.core.clock.sleep(LOOK));
-        let messages = &mut self.messages;
+        let (look, messages) = (&mut self.next_look, &mut self.messages);
         poll_fn(|cx| {
+            if look.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Look);
+            }
             match messages.poll_next_unpin(cx) {
                 Poll::Ready(Some(message)) => return Poll::Ready(Event::Message(message)),
                 Poll::Ready(None) => return Poll::Ready(Event::Gone),
                 Poll::Pending => {}
             }
-            if changed.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::Changed);
-            }
-            look.as_mut().poll(cx).map(|()| Event::Look)
+            changed.as_mut().poll(cx).map(|()| Event::Changed)
         })
         .await
     }

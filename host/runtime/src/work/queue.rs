@@ -5,8 +5,8 @@ use std::error::Error as _;
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull::OrderedConfig};
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind, RequestError};
+use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind};
 use async_nats::jetstream::{self, Context, ErrorCode};
 use futures::StreamExt as _;
 
@@ -115,7 +115,8 @@ impl Queue {
         }
     }
 
-    /// What came of a job; `None` where there is no result yet, or no longer.
+    /// What came of a job; `None` where there is no result yet, or no longer. A message that is no result counts as
+    /// [`Failed`](super::JobStatus::Failed).
     ///
     /// # Errors
     ///
@@ -126,8 +127,12 @@ impl Queue {
         let results = self.results().await?;
         let subject = self.names.result(app, id);
         match results.get_last_raw_message_by_subject(&subject).await {
-            Ok(message) => Ok(JobResult::read(Some(&message.headers), message.payload)),
+            Ok(message) => {
+                let result = JobResult::read(Some(&message.headers), message.payload);
+                Ok(Some(result))
+            }
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) if is_unreadable(&error) => Ok(Some(JobResult::unreadable())),
             Err(error) => Err(WorkError::server("the result cannot be read", error)),
         }
     }
@@ -154,13 +159,10 @@ impl Queue {
             let consumer = results.create_consumer(consumer).await;
             let messages = consumer.map_err(|error| failed(&error))?.messages().await;
             let mut messages = messages.map_err(|error| failed(&error))?;
-            while let Some(message) = messages.next().await {
-                // What goes wrong on the way is tried again.
-                let Ok(message) = message else { break };
+            // What goes wrong on the way is tried again.
+            if let Some(Ok(message)) = messages.next().await {
                 let message = message.message;
-                if let Some(result) = JobResult::read(message.headers.as_ref(), message.payload) {
-                    return Ok(result);
-                }
+                return Ok(JobResult::read(message.headers.as_ref(), message.payload));
             }
         }
     }
@@ -178,6 +180,12 @@ pub(super) fn code(error: &PublishError) -> Option<u64> {
     Some(code)
 }
 
+/// Whether the server has sent a message that the client cannot read.
+fn is_unreadable(error: &LastRawMessageError) -> bool {
+    let is_request = |source: &(dyn std::error::Error + 'static)| source.is::<RequestError>();
+    error.kind() == LastRawMessageErrorKind::Other && !error.source().is_some_and(is_request)
+}
+
 /// What is said of a job that was not stored.
 fn refused(error: &PublishError) -> WorkError {
     let what = match error.kind() {
@@ -192,5 +200,26 @@ fn refused(error: &PublishError) -> WorkError {
     match error.source() {
         Some(source) => WorkError::server(what, source),
         None => WorkError::server(what, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::jetstream::context::RequestErrorKind;
+
+    use super::*;
+
+    /// Hunts a server that is away and taken for a result, and headers that are garbage and taken for a server that is away.
+    #[test]
+    fn what_cannot_be_read_is_no_failed_request() {
+        let other = LastRawMessageErrorKind::Other;
+        let garbage = std::io::Error::other("malformed header line");
+        let garbage = LastRawMessageError::with_source(other.clone(), garbage);
+        assert!(is_unreadable(&garbage));
+        let away = RequestError::new(RequestErrorKind::TimedOut);
+        let away = LastRawMessageError::with_source(other, away);
+        assert!(!is_unreadable(&away));
+        let none = LastRawMessageError::new(LastRawMessageErrorKind::NoMessageFound);
+        assert!(!is_unreadable(&none));
     }
 }

@@ -81,8 +81,17 @@ impl JobResult {
         headers
     }
 
-    /// The result of a message; `None` where it is none.
-    pub(super) fn read(headers: Option<&HeaderMap>, bytes: Bytes) -> Option<Self> {
+    /// Stands for a stored message that is no result. It is the first of its subject, so no other can be stored.
+    pub(super) fn unreadable() -> Self {
+        Self::failed(1, "the result that is stored cannot be read")
+    }
+
+    /// The result of a message.
+    pub(super) fn read(headers: Option<&HeaderMap>, bytes: Bytes) -> Self {
+        Self::parse(headers, bytes).unwrap_or_else(Self::unreadable)
+    }
+
+    fn parse(headers: Option<&HeaderMap>, bytes: Bytes) -> Option<Self> {
         let header = |name| headers?.get(name).map(|value| value.as_str());
         let status = header(STATUS)?;
         let status = JobStatus::ALL
@@ -119,11 +128,29 @@ mod tests {
                 ..JobResult::new(status, 134, "a\nb")
             };
             let read = JobResult::read(Some(&result.headers()), result.bytes.clone());
-            assert_eq!(read.unwrap(), result);
+            assert_eq!(read, result);
             assert_eq!(result.reason, "a\\nb");
         }
-        assert_eq!(JobResult::read(None, Bytes::new()), None);
         assert_eq!(said(b"\x01no such file"), "no such file");
         assert_eq!(said(b"\x00\xff"), "the task returned an error");
+    }
+
+    /// Hunts a message that is taken for no result: then its job is stored again for ever.
+    #[test]
+    fn what_cannot_be_read_is_a_failure() {
+        let failed = |read: JobResult| (read.status, read.exit_code, read.reason.is_empty());
+        let none = JobResult::read(None, Bytes::new());
+        assert_eq!(failed(none), (JobStatus::Failed, 1, false));
+        for (status, code) in [("strange", "0"), ("ok", "none"), ("", "")] {
+            let mut headers = HeaderMap::new();
+            headers.insert(STATUS, status);
+            headers.insert(EXIT_CODE, code);
+            let read = JobResult::read(Some(&headers), Bytes::from_static(b"x"));
+            assert_eq!(
+                failed(read),
+                (JobStatus::Failed, 1, false),
+                "{status} {code}"
+            );
+        }
     }
 }

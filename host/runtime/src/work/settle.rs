@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use async_nats::Request;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::{AckKind, Message};
-use async_nats::{HeaderMap, Request};
-use bytes::Bytes;
 
 use super::job::Job;
-use super::names::REASON;
+use super::letter;
 use super::queue::Queue;
 use super::result::JobResult;
 use super::rules::{ANSWER, Look, Stored};
@@ -98,23 +97,10 @@ impl Delivery {
     /// Stores the job as it was, and why it failed.
     pub(super) async fn store_dead(&self, reason: &str) -> Stored {
         let message = &self.message;
-        let mut headers = HeaderMap::new();
-        for (name, values) in message.headers.iter().flat_map(HeaderMap::iter) {
-            for value in values {
-                headers.append(name.clone(), value.clone());
-            }
-        }
-        headers.insert(NATS_MESSAGE_ID, self.message_id());
         let room = self.queue().client.max_payload().saturating_sub(HEADERS);
-        let (mut payload, mut reason) = (message.payload.clone(), reason.to_owned());
-        if message.length > room {
-            reason = format!(
-                "{reason} (its input of {} bytes is left out here)",
-                payload.len()
-            );
-            payload = Bytes::new();
-        }
-        headers.insert(REASON, reason);
+        let (mut headers, payload) =
+            letter::of_job(message.headers.as_ref(), &message.payload, room, reason);
+        headers.insert(NATS_MESSAGE_ID, self.message_id());
         let subject = self.queue().names.dead(&self.app, &self.id);
         let stored = self.queue().publish(subject, headers, payload);
         self.told(stored.await)

@@ -170,6 +170,11 @@ impl Shared {
         self.live.load(Ordering::Acquire) == 0
     }
 
+    /// Whether the worker has stopped, and has no jobs left.
+    pub(super) fn is_over(&self) -> bool {
+        self.stops() && self.is_idle()
+    }
+
     pub(super) fn stop(&self) {
         // Release: pairs with the Acquire in `stops`.
         self.stops.store(true, Ordering::Release);

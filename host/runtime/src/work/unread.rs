@@ -11,18 +11,19 @@ use std::task::Poll;
 
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::context::PublishError;
-use async_nats::{HeaderMap, Subject, Subscriber};
+use async_nats::{Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::error::WorkError;
-use super::names::REASON;
+use super::letter;
 use super::queue::Queue;
 use super::result::JobResult;
 use super::rules::{Action, Course, Event, Orders, Stored, used_up_to};
 use super::settle::look;
 use super::shared::Shared;
+use crate::base::sync::lock;
 
 /// The workers that share this work: the server tells one of them.
 const GROUP: &str = "hart";
@@ -39,18 +40,18 @@ pub(super) async fn subscribe(queue: &Queue) -> Result<Subscriber, WorkError> {
 
 /// Makes dead letters of them, as long as there is a worker.
 pub(super) async fn bury(shared: Arc<Shared>, mut advisories: Subscriber) {
+    // It is not made anew for each advisory, so advisories do not put it off.
+    let mut look = Box::pin(shared.core.clock.sleep(shared.lease));
     loop {
-        let is_over = || shared.stops() && shared.is_idle();
-        let mut over = pin!(shared.changed.wait(is_over));
-        let mut look = pin!(shared.core.clock.sleep(shared.lease));
+        let mut over = pin!(shared.changed.wait(|| shared.is_over()));
         let heard = poll_fn(|cx| {
-            if let Poll::Ready(advisory) = advisories.poll_next_unpin(cx) {
-                return Poll::Ready(advisory.map(Some));
-            }
             if over.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            look.as_mut().poll(cx).map(|()| Some(None))
+            if look.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Some(None));
+            }
+            advisories.poll_next_unpin(cx).map(|heard| heard.map(Some))
         });
         let buried = match heard.await {
             Some(Some(message)) => {
@@ -60,7 +61,11 @@ pub(super) async fn bury(shared: Arc<Shared>, mut advisories: Subscriber) {
                     None => continue,
                 }
             }
-            Some(None) => bury_all(&shared).await,
+            Some(None) => {
+                let buried = bury_all(&shared).await;
+                look = Box::pin(shared.core.clock.sleep(shared.lease));
+                buried
+            }
             None => return,
         };
         if let Err(error) = buried {
@@ -123,6 +128,13 @@ async fn bury_one(shared: &Shared, sequence: u64) -> Result<(), WorkError> {
     let Some((app, id)) = names.parts(&subject) else {
         return Ok(());
     };
+    // Its run goes on here. If the run leaves it in the stream, the next look finds it.
+    if shared
+        .desk(app)
+        .is_some_and(|desk| lock(&desk.intake).holds(id, sequence))
+    {
+        return Ok(());
+    }
     let message_id = format!("{app}.{id}.{sequence}");
     let failed = JobResult::failed(2, WHY);
     let mut stored = None;
@@ -131,7 +143,7 @@ async fn bury_one(shared: &Shared, sequence: u64) -> Result<(), WorkError> {
     loop {
         let orders = Orders {
             cancelled: false,
-            gives_up: shared.gives_up(),
+            gives_up: shared.gives_up() || shared.is_over(),
         };
         let event = match action {
             Action::Store(_) => {
@@ -146,9 +158,8 @@ async fn bury_one(shared: &Shared, sequence: u64) -> Result<(), WorkError> {
             }
             Action::StoreDead => {
                 let reason = stored.as_ref().unwrap_or(&failed).reason.as_str();
-                let mut headers = HeaderMap::new();
+                let mut headers = letter::of_none(reason);
                 headers.insert(NATS_MESSAGE_ID, message_id.as_str());
-                headers.insert(REASON, reason);
                 told(
                     queue
                         .publish(names.dead(app, id), headers, Bytes::new())

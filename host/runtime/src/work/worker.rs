@@ -164,8 +164,8 @@ impl<T: Send + 'static> WorkerBuilder<T> {
 /// Cancels what it is told to, as long as there is a worker.
 async fn hear(shared: Arc<Shared>, mut cancels: async_nats::Subscriber) {
     loop {
-        let is_over = || shared.stops() && shared.is_idle();
-        let heard = match select(cancels.next(), pin!(shared.changed.wait(is_over))).await {
+        let over = pin!(shared.changed.wait(|| shared.is_over()));
+        let heard = match select(cancels.next(), over).await {
             Either::Left((Some(message), _)) => message,
             _ => return,
         };

@@ -187,6 +187,73 @@ pub(crate) fn garbage_is_a_dead_letter() {
     assert!(raw.last("HART_RESULTS", "hart.result.lab.more").is_none());
 }
 
+/// Hunts a dead letter that the server refuses for ever: its job has as many headers as fit, and the reason comes on top.
+#[test]
+#[ignore = "needs nats-server"]
+pub(crate) fn headers_that_fill_a_message_are_left_out_of_its_letter() {
+    let nats = Nats::start();
+    let lab = nats.lab("lab");
+    let _worker = nats.worker(&[lab.to_str().unwrap()]);
+    let mut raw = nats.raw();
+    // With its first and its last line it has 65,497 bytes, of 65,535.
+    let headers = format!("X: {}\r\n", "x".repeat(65_480));
+    raw.publish("hart.work.lab.full", headers.as_bytes(), b"input");
+    let subject = "hart.dead.lab.full";
+    until("its dead letter is there", || {
+        raw.last("HART_DEAD", subject).is_some()
+    });
+    let (headers, input) = raw.last("HART_DEAD", subject).unwrap();
+    assert!(headers.contains("no header Hart-Entry"), "{headers}");
+    assert!(headers.contains("its headers of 65485 bytes"), "{headers}");
+    assert_eq!(input, b"input");
+    until("it is gone", || raw.count("HART").0 == 0);
+    // What is left of it is no job.
+    let refused = nats.hart(&["jobs", "retry", "lab", "full"]).exits(2);
+    assert!(refused.stderr.contains("hart submit"), "{refused:?}");
+    assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+    assert_eq!(raw.count("HART_DEAD"), (1, 1));
+    assert_eq!(raw.count("HART"), (0, 0));
+}
+
+/// Hunts a job that is stored for ever, as a message that is no result stands where its result would.
+#[test]
+#[ignore = "needs nats-server"]
+pub(crate) fn a_result_that_cannot_be_read_ends_its_job() {
+    let nats = Nats::start();
+    let lab = nats.lab("lab");
+    let _worker = nats.worker(&[lab.to_str().unwrap()]);
+    let mut raw = nats.raw();
+    let results: [(&str, &[u8]); 2] = [
+        ("strange", b"Hart-Status: strange\r\n"),
+        // The client cannot read these headers at all.
+        ("colon", b"no colon\r\n"),
+    ];
+    for (id, headers) in results {
+        let subject = format!("hart.result.lab.{id}");
+        raw.publish(&subject, headers, b"?");
+        until("it is stored", || {
+            raw.last("HART_RESULTS", &subject).is_some()
+        });
+        raw.publish(&format!("hart.work.lab.{id}"), ENTRY, b"x");
+        let subject = format!("hart.dead.lab.{id}");
+        until("its dead letter is there", || {
+            raw.last("HART_DEAD", &subject).is_some()
+        });
+        let (headers, input) = raw.last("HART_DEAD", &subject).unwrap();
+        assert!(headers.contains("cannot be read"), "{headers}");
+        assert_eq!(input, b"x");
+    }
+    until("they are gone", || raw.count("HART").0 == 0);
+    assert_eq!(raw.count("HART_RESULTS"), (2, 2));
+    let followed = nats.hart(&["jobs", "follow", "lab", "strange"]).exits(1);
+    assert!(followed.stderr.contains("cannot be read"), "{followed:?}");
+    for (id, _) in results {
+        nats.hart(&["jobs", "retry", "lab", id]).exits(0);
+        let followed = nats.hart(&["jobs", "follow", "lab", id]).exits(0);
+        assert_eq!(followed.stdout, "x");
+    }
+}
+
 /// Hunts headers that no client reads: they end its connection, and jobs beside them have to be done all the same.
 #[test]
 #[ignore = "needs nats-server"]

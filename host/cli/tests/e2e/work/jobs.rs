@@ -58,13 +58,16 @@ pub(crate) fn a_job_that_failed_is_submitted_again() {
     });
     worker.signal(libc::SIGTERM);
     worker.wait().exits(0);
+    // A worker that comes late stores another one.
+    let mut raw = nats.raw();
+    raw.publish("hart.dead.lab.a", b"Hart-Entry: echo\r\n", b"long");
+    until("it has two", || raw.count("HART_DEAD").0 == 2);
     let _worker = nats.worker(&[lab.to_str().unwrap()]);
     nats.hart(&["jobs", "retry", "lab", "a"]).exits(0);
     assert_eq!(
         nats.hart(&["jobs", "follow", "lab", "a"]).exits(0).stdout,
         "long"
     );
-    let mut raw = nats.raw();
     assert_eq!(raw.count("HART_DEAD"), (0, 0));
     assert_eq!(raw.count("HART_RESULTS"), (1, 1));
     nats.hart(&["jobs", "retry", "lab", "a"]).exits(2);

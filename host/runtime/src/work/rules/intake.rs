@@ -165,6 +165,12 @@ impl Intake {
         self.held.get(id).is_some_and(|held| held.is_cancelled)
     }
 
+    /// Whether the job of this name and number is held.
+    pub fn holds(&self, id: &str, sequence: u64) -> bool {
+        let held = self.held.get(id);
+        held.is_some_and(|held| held.sequence == sequence)
+    }
+
     /// The course of a job is over.
     pub fn ends(&mut self, id: &str) {
         self.held.remove(id);
@@ -187,6 +193,18 @@ mod tests {
         assert_eq!(intake.arrives("a", 8), Arrival::GoesBack(Some(NO_ROOM)));
         intake.ends("a");
         assert_eq!(intake.arrives("a", 8), Arrival::GoesBack(None));
+    }
+
+    /// Hunts a job that is buried while it runs, and one that is never buried as another has its name.
+    #[test]
+    fn a_job_is_held_by_name_and_number() {
+        let mut intake = Intake::new(1);
+        assert!(!intake.holds("a", 7));
+        assert_eq!(intake.arrives("a", 7), Arrival::Begins);
+        assert!(intake.holds("a", 7));
+        assert!(!intake.holds("a", 8) && !intake.holds("b", 7));
+        intake.ends("a");
+        assert!(!intake.holds("a", 7));
     }
 
     /// Hunts more jobs than there is room for, and a worker that never asks again.
