@@ -32,6 +32,10 @@ pub(crate) fn every_flag_does_what_the_readme_says() {
         else {
             continue;
         };
+        // There are other tables.
+        if !option.starts_with('-') {
+            continue;
+        }
         let does = does.trim_end_matches(" |").replace("\\|", "|");
         if let Some(instead) = does.strip_prefix("refused: ") {
             let option = match option {
