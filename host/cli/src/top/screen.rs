@@ -89,9 +89,9 @@ pub(super) fn draw(area: Rect, buffer: &mut Buffer, view: &View, state: &State) 
 fn header(view: &View, state: &State) -> String {
     let host = &view.host;
     let paused = if state.is_paused { "  PAUSED" } else { "" };
+    // The name comes last: it may be long.
     format!(
-        "{}  {} runs  {} tasks ({} queued)  pool {}/{}  {} warm  {}  lag p99 {}  {:.0} epochs/s{paused}",
-        printable(&state.title),
+        "{} runs  {} tasks ({} queued)  pool {}/{}  {} warm  {}  lag p99 {}  {:.0} epochs/s{paused}  {}",
         host.runs,
         host.tasks,
         host.queued_tasks,
@@ -101,6 +101,7 @@ fn header(view: &View, state: &State) -> String {
         show_size(host.memory_bytes),
         time(host.lag_p99_seconds),
         host.epochs_per_second,
+        printable(&state.title),
     )
 }
 
