@@ -32,6 +32,10 @@ const ONE_OF_A_SUBJECT: u64 = 10077;
 
 impl Queue {
     /// The queue `HART` of a server. Its streams are made when they are first needed.
+    ///
+    /// # Panics
+    ///
+    /// Where no tokio runtime is entered.
     pub fn new(client: Client) -> Self {
         let names = Names::new("HART").expect("it is plain");
         Self::with(client, names)

@@ -176,9 +176,9 @@ impl Hart {
     fn start(server: &Server) -> Self {
         let host = host();
         let component = host.load(GUEST.as_bytes()).expect("the guest is valid");
-        let client = Self::tokio(&host).block_on(server.connect());
+        let queue = Self::tokio(&host).block_on(async { Queue::new(server.connect().await) });
         Self {
-            queue: Queue::new(client),
+            queue,
             host,
             component,
         }
