@@ -67,50 +67,6 @@ pub(crate) fn a_worker_runs_a_job_once_at_a_time() {
     until("it is gone", || raw.count("HART").0 == 0);
 }
 
-/// Hunts a worker that makes a dead letter of a job that it runs, as the server delivers it no more.
-#[test]
-#[ignore = "needs nats-server"]
-pub(crate) fn a_worker_does_not_give_up_what_it_runs() {
-    let nats = Nats::start();
-    let lab = nats.lab("lab");
-    let address = free_address();
-    let health = address.to_string();
-    let worker = nats.worker(&[
-        lab.to_str().unwrap(),
-        "--lease",
-        "1s",
-        "--deliveries",
-        "1",
-        "--max-concurrent-jobs",
-        "4",
-        "--health",
-        &health,
-    ]);
-    until("it listens", || TcpStream::connect(address).is_ok());
-    let mut raw = nats.raw();
-    raw.publish("hart.work.lab.long", SPIN, b"");
-    until("it runs", || metric(address, "hart_jobs_running") == 1);
-    worker.signal(libc::SIGSTOP);
-    until("it is delivered no more", || {
-        let info = raw.request("$JS.API.CONSUMER.INFO.HART.lab", "");
-        info["delivered"]["consumer_seq"] == 4 && info["num_ack_pending"] == 0
-    });
-    worker.signal(libc::SIGCONT);
-    until("it hears of that", || {
-        metric(address, "hart_jobs_redelivered_total") == 3
-    });
-    for _ in 0..5 {
-        nats.hart(&["submit", "lab", "echo", "x", "--wait"])
-            .exits(0);
-    }
-    assert_eq!(metric(address, "hart_jobs_running"), 1);
-    assert!(raw.last("HART_RESULTS", "hart.result.lab.long").is_none());
-    nats.hart(&["jobs", "cancel", "lab", "long"]).exits(0);
-    nats.hart(&["jobs", "follow", "lab", "long"]).exits(130);
-    until("it is gone", || raw.count("HART").0 == 0);
-    assert_eq!(raw.count("HART_DEAD"), (0, 0));
-}
-
 /// Hunts a run that goes on though its job has a result: another worker's, or that of a cancel that was not heard.
 #[test]
 #[ignore = "needs nats-server"]
