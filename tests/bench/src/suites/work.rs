@@ -74,7 +74,7 @@ const GUEST: &str = r#"(component
             (i32.const 0)))
     (core instance $i (instantiate $m))
     (func $run (param "entry" string) (param "input" (list u8)) (result (result (list u8) (error (list u8))))
-        (canon lift (core func $i "run") (memory $i "memory") (realloc (func $i "realloc"))))
+        (canon lift (core func $i "run") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
     (instance $entry (export "run" (func $run)))
     (export "hart:exec/entry@0.1.0" (instance $entry)))"#;
 
