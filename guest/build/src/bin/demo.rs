@@ -43,13 +43,16 @@ fn list_directories() -> Result<ExitCode, Box<dyn Error>> {
 fn demo() -> Result<ExitCode, Box<dyn Error>> {
     let directories = dependencies()?;
     eprintln!("Building the command `hart` (the first time this compiles wasmtime: some minutes)");
+    // With the workspace's features, and a test among the targets: then its dependencies are those of the tests, and one
+    // build serves both.
     let built = Command::new(cargo())
         .args([
             "build",
-            "--package",
-            "hart-cli",
+            "--workspace",
             "--bin",
             "hart",
+            "--test",
+            "workspace",
             "--locked",
         ])
         .status()?;
