@@ -6,12 +6,14 @@ mod config;
 mod cost;
 mod faults;
 mod guest;
+mod late;
 mod machine;
 pub mod machines;
 mod many;
 mod network;
 mod oracle;
 mod random;
+mod recording;
 mod report;
 mod run;
 mod scale;
@@ -32,10 +34,12 @@ pub use self::{
     cost::Cost,
     faults::{Fault, Faults, Kind},
     guest::{Guest, GuestError, GuestOutcome, Outside, SLICE, Simulated},
+    late::{Late, Longest},
     machine::Machine,
     many::{Got, Many},
     network::{End, Exchange, HttpGuest, HttpOutcome, Rate, Request, Requests},
     oracle::{Failure, Oracle},
+    recording::{Change, Recording, RecordingError, Replay},
     run::{Outcome, run},
     scale::{Curve, Point},
     schedule::Schedule,

@@ -18,7 +18,7 @@ mod tasks;
 
 use self::state::State;
 pub(crate) use self::{
-    info::{Ending, GroupInfo},
+    info::{Ending, GroupInfo, Name},
     state::{Next, Occurrence, Status},
 };
 

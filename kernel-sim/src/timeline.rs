@@ -2,12 +2,15 @@
 
 use crate::{
     run::Outcome,
+    stats::HartStats,
     trace::{Event, TaskNumber},
 };
 use hart_host::TraceWriter;
+use std::borrow::Cow;
 use std::io;
 
 /// A poll.
+#[derive(Debug)]
 pub(crate) struct Poll {
     pub(crate) hart: u32,
     pub(crate) task: TaskNumber,
@@ -18,9 +21,12 @@ pub(crate) struct Poll {
     pub(crate) queued: Option<(u32, u64)>,
     /// How long the task was queued.
     pub(crate) waited: u64,
+    /// It goes on where its core was taken: it waited for its share, and was not late.
+    pub(crate) resumes: bool,
 }
 
 /// A wait for an interrupt.
+#[derive(Debug)]
 pub(crate) struct Wait {
     pub(crate) hart: u32,
     pub(crate) from: u64,
@@ -28,6 +34,7 @@ pub(crate) struct Wait {
 }
 
 /// Something that went wrong on purpose, or that ended.
+#[derive(Debug)]
 pub(crate) struct Mark {
     pub(crate) hart: Option<u32>,
     pub(crate) at: u64,
@@ -35,8 +42,10 @@ pub(crate) struct Mark {
 }
 
 /// One task's account.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) group: Option<u32>,
     pub(crate) polls: u64,
     pub(crate) busy: u64,
     pub(crate) waited: u64,
@@ -47,9 +56,11 @@ pub(crate) struct Account {
 }
 
 /// All of it.
+#[derive(Debug)]
 pub(crate) struct Timeline {
     pub(crate) end: u64,
-    harts: usize,
+    pub(crate) harts: Vec<HartStats>,
+    pub(crate) groups: Vec<String>,
     pub(crate) polls: Vec<Poll>,
     pub(crate) waits: Vec<Wait>,
     pub(crate) marks: Vec<Mark>,
@@ -63,17 +74,25 @@ impl Timeline {
         let mut reader = Reader {
             timeline: Self {
                 end: outcome.stats.time,
-                harts: outcome.stats.harts.len(),
+                harts: outcome.stats.harts.clone(),
+                groups: outcome.groups.clone(),
                 polls: Vec::new(),
                 waits: Vec::new(),
                 marks: Vec::new(),
                 queued: Vec::new(),
-                tasks: vec![Account::default(); outcome.tasks.len()],
+                tasks: { outcome.tasks.iter() }
+                    .map(|(name, group)| Account {
+                        name: name.clone(),
+                        group: *group,
+                        ..Account::default()
+                    })
+                    .collect(),
             },
             running: vec![None; outcome.stats.harts.len()],
             parked: vec![None; outcome.stats.harts.len()],
             queued: vec![None; outcome.tasks.len()],
             last_hart: vec![None; outcome.tasks.len()],
+            preempted: vec![false; outcome.tasks.len()],
             count: 0,
         };
         for record in &outcome.trace {
@@ -97,6 +116,8 @@ struct Reader {
     /// By task.
     queued: Vec<Queued>,
     last_hart: Vec<Option<u32>>,
+    /// By task: its core was taken.
+    preempted: Vec<bool>,
     count: u64,
 }
 
@@ -185,6 +206,7 @@ impl Reader {
             preempted: false,
             queued: queued.and_then(|(hart, since)| Some((hart?, since))),
             waited,
+            resumes: self.preempted[task as usize],
         });
     }
 
@@ -193,7 +215,8 @@ impl Reader {
             return;
         };
         poll.to = at;
-        let (task, busy) = (poll.task, at - poll.from);
+        let (task, busy, preempted) = (poll.task, at - poll.from, poll.preempted);
+        self.preempted[task as usize] = preempted;
         self.timeline.tasks[task as usize].busy += busy;
         if let Some(hart) = hart {
             self.running[hart as usize] = None;
@@ -275,7 +298,7 @@ fn row(hart: usize) -> u32 {
 impl Timeline {
     /// For each hart, when what is drawn of it begins and ends, in order.
     fn drawn(&self) -> Vec<Vec<(u64, u64)>> {
-        let mut drawn = vec![Vec::new(); self.harts];
+        let mut drawn = vec![Vec::new(); self.harts.len()];
         for poll in &self.polls {
             drawn[poll.hart as usize].push((poll.from, poll.to));
         }

@@ -8,6 +8,7 @@
 //! | `POST /apps/NAME` | loads an app anew, from the body if there is one |
 //! | `POST /apps/NAME/share`, `POST /runs/ID/share` | changes a weight or a CPU rate |
 //! | `POST /runs/ID/cancel` | ends a run: a request among them |
+//! | `POST /flight` | has the flight recorder write its file |
 //!
 //! A Unix socket is for the process's own user. On TCP there is only reading: everybody on the machine reaches it, and so
 //! does a page in somebody's browser.
@@ -17,6 +18,7 @@ pub(crate) mod http;
 pub(crate) mod metrics;
 
 use crate::failure::Failure;
+use crate::flight::Bell;
 use address::AdminAddress;
 use hart_host::http::header::HOST;
 use hart_host::http::{Method, Request, Response, StatusCode, Uri};
@@ -43,7 +45,7 @@ const SHORT: usize = 4 << 10;
 const MOST: u32 = 1_000_000;
 
 /// What there is.
-const KNOWN: &str = "there are GET /metrics, /stats and /apps, and POST /apps/NAME, /apps/NAME/share, /runs/ID/share and /runs/ID/cancel\n";
+const KNOWN: &str = "there are GET /metrics, /stats and /apps, and POST /apps/NAME, /apps/NAME/share, /runs/ID/share, /runs/ID/cancel and /flight\n";
 
 /// The apps of a server, as its admin socket sees them.
 pub(crate) trait Apps: Send + Sync {
@@ -87,6 +89,7 @@ pub(crate) struct Admin {
 struct Watched {
     host: Host,
     apps: Option<Arc<dyn Apps>>,
+    flight: Option<Arc<Bell>>,
     may_change: bool,
 }
 
@@ -108,6 +111,7 @@ impl Admin {
         addresses: &[AdminAddress],
         host: &Host,
         apps: Option<Arc<dyn Apps>>,
+        flight: Option<Arc<Bell>>,
     ) -> Result<Self, Failure> {
         let mut admin = Self::default();
         for address in addresses {
@@ -132,6 +136,7 @@ impl Admin {
             let watched = Watched {
                 host: host.clone(),
                 apps: apps.clone(),
+                flight: flight.clone(),
                 may_change: matches!(listener, Listener::Unix(_)),
             };
             http::serve("hart-admin", listener, move |request| {
@@ -197,14 +202,13 @@ async fn answer(watched: Watched, request: Request<Incoming>) -> Answer {
         (&Method::GET, ["stats"]) => json(&Snapshot::of(host)),
         (&Method::GET, ["apps"]) => json(&list(&watched)),
         (_, ["metrics" | "stats" | "apps"]) => wrong_method("GET"),
-        (&Method::POST, ["apps", _] | ["apps" | "runs", _, "share"] | ["runs", _, "cancel"])
-            if !watched.may_change =>
-        {
-            text(
-                StatusCode::FORBIDDEN,
-                "over TCP there is only reading; use the Unix socket that --admin PATH makes\n",
-            )
-        }
+        (
+            &Method::POST,
+            ["apps", _] | ["apps" | "runs", _, "share"] | ["runs", _, "cancel"] | ["flight"],
+        ) if !watched.may_change => text(
+            StatusCode::FORBIDDEN,
+            "over TCP there is only reading; use the Unix socket that --admin PATH makes\n",
+        ),
         (&Method::POST, ["apps", name]) => {
             let name = (*name).to_owned();
             swap(watched, name, request).await
@@ -215,11 +219,24 @@ async fn answer(watched: Watched, request: Request<Incoming>) -> Answer {
             }
             _ => no_run(),
         },
+        (&Method::POST, ["flight"]) => match &watched.flight {
+            Some(flight) => {
+                flight.ask();
+                text(
+                    StatusCode::OK,
+                    "a file is being written; hart names it on its standard error\n",
+                )
+            }
+            None => text(
+                StatusCode::NOT_FOUND,
+                "nothing is recorded; start hart with --flight-recorder\n",
+            ),
+        },
         (&Method::POST, [kind @ ("apps" | "runs"), name, "share"]) => {
             let (is_app, name) = (*kind == "apps", (*name).to_owned());
             share(watched, is_app, &name, request).await
         }
-        (_, ["apps", _] | ["apps" | "runs", _, "share"] | ["runs", _, "cancel"]) => {
+        (_, ["apps", _] | ["apps" | "runs", _, "share"] | ["runs", _, "cancel"] | ["flight"]) => {
             wrong_method("POST")
         }
         _ => text(StatusCode::NOT_FOUND, KNOWN),

@@ -14,6 +14,7 @@ mod ended;
 mod failure;
 #[cfg(test)]
 mod flags;
+mod flight;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -3,6 +3,7 @@
 use crate::admin::Admin;
 use crate::admin::address::AdminAddress;
 use crate::failure::Failure;
+use crate::flight::{Flight, FlightArgs};
 use crate::grants::{GrantArgs, Grants};
 use crate::interrupt::Interrupt;
 use crate::limits::LimitArgs;
@@ -87,6 +88,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE", help_heading = "Statistics")]
     pub(crate) trace: Option<PathBuf>,
 
+    /// Write what each worker did as a self-contained HTML page: the last million polls and waits
+    #[arg(long, value_name = "FILE", help_heading = "Statistics")]
+    pub(crate) report: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) flight: FlightArgs,
+
     /// Listen there for `hart top` and Prometheus (`GET /metrics`): on a Unix socket, or for reading on an
     /// address of this machine, like 127.0.0.1:9100; may be repeated
     #[arg(long, value_name = "PATH|ADDR:PORT", value_parser = AdminAddress::parse, help_heading = "Statistics")]
@@ -120,7 +128,8 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let mut args = args;
     if later::only_compiles() {
         // What the run itself has written stays.
-        (args.trace, args.stats) = (None, None);
+        (args.trace, args.report, args.stats) = (None, None, None);
+        args.flight.flight_recorder = None;
         args.admin.clear();
     }
     let interrupt = Interrupt::watch()
@@ -146,6 +155,12 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         .as_deref()
         .map(|path| TraceFile::create("--trace", path))
         .transpose()?;
+    let page = args
+        .report
+        .as_deref()
+        .map(|path| TraceFile::create("--report", path))
+        .transpose()?;
+    let flight = Flight::new(&args.flight)?;
     let profile = tuning
         .profile()
         .filter(|_| !later::only_compiles())
@@ -157,7 +172,11 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let instances = hart_host::instances_for(&bytes);
     let host = scheduling::host(&args.scheduling, instances, limits, |builder| {
         let builder = tuning.apply(builder.cache(cache).metrics(!args.admin.is_empty()));
-        if trace.is_some() {
+        let builder = match &flight {
+            Some(flight) => flight.apply(builder),
+            None => builder,
+        };
+        if trace.is_some() || page.is_some() {
             builder.trace(Trace::DEFAULT_EVENTS)
         } else {
             builder
@@ -197,7 +216,9 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let builder = builder.name(name).args(arguments).stdin(grants.stdin());
     let builder = grants.grant(builder);
 
-    let _admin = Admin::start(&args.admin, &host, None)?;
+    let flight = flight.map(|flight| flight.start(&host)).transpose()?;
+    let bell = flight.as_ref().map(|flight| flight.bell.clone());
+    let _admin = Admin::start(&args.admin, &host, None, bell)?;
     interrupt.begin();
     let started = Instant::now();
     let run = builder
@@ -232,12 +253,20 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         failure.report();
         return result.map(|code| code.max(failure.code()));
     }
-    if let (Some(file), Some(trace)) = (trace, host.runtime().trace())
-        && let Err(failure) = file.write(&trace)
-    {
-        // What the guest did counts more.
-        failure.report();
-        return result.map(|code| code.max(failure.code()));
+    let title = format!("hart run {}", path.display());
+    for (file, title) in [(trace, None), (page, Some(title))] {
+        let (Some(file), Some(trace)) = (file, host.runtime().trace()) else {
+            continue;
+        };
+        let written = match title {
+            None => file.write(&trace),
+            Some(title) => file.write_report(&trace, &title),
+        };
+        if let Err(failure) = written {
+            // What the guest did counts more.
+            failure.report();
+            return result.map(|code| code.max(failure.code()));
+        }
     }
     result
 }

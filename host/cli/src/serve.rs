@@ -14,6 +14,7 @@ mod tls;
 use crate::admin::{self, Admin};
 use crate::config;
 use crate::failure::Failure;
+use crate::flight::Flight;
 use crate::interrupt::Interrupt;
 use crate::line_log::LineLog;
 use crate::output::to_stderr;
@@ -57,10 +58,18 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         to_stderr(&lines.map(|line| line + "\n").collect::<String>());
         return Ok(crate::failure::USAGE);
     }
+    let flight = match args.check {
+        true => None,
+        false => Flight::new(&args.flight)?,
+    };
     let cache = tuning.cache(args.no_cache);
     let is_kept = cache != Cache::Off;
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
-        tuning.apply(builder.cache(cache).metrics(!top.admin.is_empty()))
+        let builder = tuning.apply(builder.cache(cache).metrics(!top.admin.is_empty()));
+        match &flight {
+            Some(flight) => flight.apply(builder),
+            None => builder,
+        }
     })?;
     let settings = Settings {
         allow_precompiled: args.allow_precompiled,
@@ -121,7 +130,9 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     // Before anybody can see that it serves: from then on a signal lets requests end.
     interrupt.begin();
     let watched: Arc<dyn admin::Apps> = apps.clone();
-    let admin = Admin::start(&top.admin, &host, Some(watched))?;
+    let flight = flight.map(|flight| flight.start(&host)).transpose()?;
+    let bell = flight.as_ref().map(|flight| flight.bell.clone());
+    let admin = Admin::start(&top.admin, &host, Some(watched), bell)?;
     let reloader = Reloader::start(source, plan.top, apps.clone(), top.watch)
         .map_err(|error| Failure::new(1, format!("cannot watch for changes: {error}")))?;
     let server = builder

@@ -1,6 +1,7 @@
 //! `hart sim FILE [ARGS..]`: a guest on a simulated machine, deterministic.
 
 mod args;
+mod from;
 mod guest;
 mod output;
 mod requests;
@@ -20,6 +21,9 @@ use output::write;
 /// # Errors
 /// Bad usage, bad input, and whatever ends a guest before it ends by itself.
 pub(crate) fn sim(args: &SimArgs) -> Result<u8, Failure> {
+    if let Some(file) = &args.from {
+        return from::run(args, file);
+    }
     if args.scale.is_some() || args.workload.is_some() {
         return scale::run(args);
     }

@@ -1,8 +1,9 @@
-//! `--trace FILE`, and a profile: the file, from before a run to after it.
+//! `--trace FILE`, `--report FILE`, and a profile: the file, from before a run to after it.
 
 use crate::failure::Failure;
 use crate::output::to_stderr;
 use hart_host::Trace;
+use hart_sim::Recording;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,23 @@ impl TraceFile {
             ));
         }
         Ok(())
+    }
+
+    /// Writes what the workers did as a page of HTML under `title`, from the very text that a trace has.
+    ///
+    /// # Errors
+    /// If it cannot be written to its end.
+    pub(crate) fn write_report(self, trace: &Trace, title: &str) -> Result<(), Failure> {
+        let failed =
+            |why: String| Failure::new(1, format!("{}: {why}", self.option)).at(&self.path);
+        let mut text = Vec::new();
+        trace
+            .write(&mut text)
+            .map_err(|error| failed(error.to_string()))?;
+        // A program that ends before a worker has polled it once has nothing to show.
+        let recording = Recording::read(&text[..]).map_err(|error| failed(error.to_string()))?;
+        let page = recording.html_report(title);
+        self.write_with(|file| file.write_all(page.as_bytes()))
     }
 
     /// Writes what `write` writes.

@@ -88,12 +88,23 @@ impl Sim {
 
     /// Computes for `nanoseconds` in a group, with a preemption point after every `chunk`.
     pub async fn compute(&self, group: &SimGroup, nanoseconds: u64, chunk: u64) {
+        self.compute_to(nanoseconds, chunk, || self.preemption_point(group))
+            .await;
+    }
+
+    /// The same, but a clock ticks after every `chunk`: the task goes on until it has used its group's slice.
+    pub(crate) async fn compute_by_clock(&self, group: &SimGroup, nanoseconds: u64, chunk: u64) {
+        let tick = || self.noted(group.group.preemption_tick());
+        self.compute_to(nanoseconds, chunk, tick).await;
+    }
+
+    async fn compute_to(&self, nanoseconds: u64, chunk: u64, point: impl Fn() -> Verdict) {
         let mut left = nanoseconds;
         while left > 0 {
             let now = left.min(chunk.max(1));
             self.spend(now);
             left -= now;
-            if self.preemption_point(group) == Verdict::Yield {
+            if point() == Verdict::Yield {
                 yield_now().await;
             }
         }
@@ -101,7 +112,10 @@ impl Sim {
 
     /// A preemption point of a task of `group`.
     pub fn preemption_point(&self, group: &SimGroup) -> Verdict {
-        let verdict = group.group.preemption_point();
+        self.noted(group.group.preemption_point())
+    }
+
+    fn noted(&self, verdict: Verdict) -> Verdict {
         if verdict == Verdict::Yield {
             let mut state = self.machine().lock();
             state.preemptions += 1;
@@ -120,15 +134,15 @@ impl Sim {
 
     /// Makes a group of tasks.
     pub fn group(&self, name: &str, weight: u32) -> SimGroup {
-        let group = self
-            .executor()
-            .group()
-            .name(name.to_owned())
-            .weight(weight)
-            .build();
+        let group = self.executor().group().name(name.to_owned());
+        self.adopt(group.weight(weight).build())
+    }
+
+    /// A group of the machine's executor, with the machine's account of it.
+    pub(crate) fn adopt(&self, group: Group) -> SimGroup {
         let mut state = self.machine().lock();
         state.groups.push(crate::machine::GroupInfo {
-            name: name.to_owned(),
+            name: group.name().to_owned(),
             ..Default::default()
         });
         SimGroup {

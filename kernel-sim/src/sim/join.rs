@@ -4,9 +4,15 @@ use super::{
     guard::{Guard, Output},
     handle::{Sim, SimGroup},
 };
-use crate::{alloc::TaskMemory, machine::Ending, oracle::Oracle, trace::TaskNumber};
+use crate::{
+    alloc::TaskMemory,
+    machine::{Ending, Name},
+    oracle::Oracle,
+    trace::TaskNumber,
+};
 use hart_executor::{JoinError, JoinHandle, SpawnError};
 use std::{
+    borrow::Cow,
     pin::Pin,
     sync::PoisonError,
     task::{Context, Poll},
@@ -17,7 +23,7 @@ use std::{
 #[must_use = "a builder does nothing until it spawns"]
 pub struct TaskBuilder<'a> {
     sim: &'a Sim,
-    name: &'static str,
+    name: Name,
     group: Option<&'a SimGroup>,
     daemon: bool,
 }
@@ -33,7 +39,7 @@ pub struct Join<T> {
 
 impl Sim {
     /// A task with a name that is to be spawned.
-    pub fn task(&self, name: &'static str) -> TaskBuilder<'_> {
+    pub fn task(&self, name: impl Into<Cow<'static, str>>) -> TaskBuilder<'_> {
         TaskBuilder::new(self, name)
     }
 
@@ -52,10 +58,10 @@ impl Sim {
 }
 
 impl<'a> TaskBuilder<'a> {
-    fn new(sim: &'a Sim, name: &'static str) -> Self {
+    fn new(sim: &'a Sim, name: impl Into<Name>) -> Self {
         Self {
             sim,
-            name,
+            name: name.into(),
             group: None,
             daemon: false,
         }
@@ -89,7 +95,7 @@ impl<'a> TaskBuilder<'a> {
             let mut state = machine.lock();
             let group = self.group.map(|group| group.number);
             (
-                state.add_task(self.name.into(), group, self.daemon),
+                state.add_task(self.name.clone(), group, self.daemon),
                 state.no_memory,
             )
         };
@@ -101,7 +107,7 @@ impl<'a> TaskBuilder<'a> {
         let spawned = sim
             .executor()
             .build_task()
-            .name(self.name)
+            .name(self.name.clone())
             .group(self.group.map(|group| &group.group))
             .try_spawn_in(guard, memory);
         match spawned {

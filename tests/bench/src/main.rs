@@ -71,6 +71,8 @@ enum Suite {
     Latency,
     /// What a group gets whose CPU rate is limited, against the limit.
     Limits,
+    /// What metrics, the flight recorder and `hart top` cost, against the same without them.
+    Observe,
     /// What preemption costs a guest that is alone, against bare wasmtime.
     Overhead,
     /// The examples on two workers, against one.
@@ -109,6 +111,7 @@ fn main() -> ExitCode {
             Suite::Kill => suites::kill::run(&mut bench),
             Suite::Latency => suites::latency::run(&mut bench),
             Suite::Limits => suites::limits::run(&mut bench),
+            Suite::Observe => suites::serve::observe::run(&mut bench),
             Suite::Overhead => suites::overhead::run(&mut bench),
             Suite::Parallel => suites::parallel::run(&mut bench),
             Suite::Serve => suites::serve::run(&mut bench, arguments.wasmtime.clone()),

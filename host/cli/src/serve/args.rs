@@ -2,6 +2,7 @@
 
 use crate::admin::address::AdminAddress;
 use crate::config::plan::LogFormat;
+use crate::flight::FlightArgs;
 use crate::grants::GrantArgs;
 use crate::limits::LimitArgs;
 use crate::scheduling::SchedulingArgs;
@@ -68,6 +69,9 @@ pub(crate) struct ServeArgs {
     /// Unix socket, or for reading on an address of this machine, like 127.0.0.1:9100; may be repeated
     #[arg(long, value_name = "PATH|ADDR:PORT", value_parser = AdminAddress::parse, help_heading = "Server")]
     pub(crate) admin: Vec<AdminAddress>,
+
+    #[command(flatten)]
+    pub(crate) flight: FlightArgs,
 
     /// Load a component, or the .toml file, anew when its file changes
     #[arg(long, help_heading = "Server")]

@@ -2,10 +2,12 @@
 
 use crate::limits::LimitArgs;
 use crate::simulation::{SeedRange, seeds};
+use crate::units::positive_duration;
 use clap::Args;
 use hart_sim::{Config, Faults, MAX_HARTS, Schedule, Workload};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,6 +17,7 @@ Examples:
   hart sim --seed 42 --report run.html app.wasm    what happened, as a page to look at
   hart sim --scale 1,2,4,...,64 app.wasm           how far the scheduler scales it
   hart sim --requests load.txt service.wasm        an HTTP service, and clients on a virtual network
+  hart sim --from flight.json --scale 2,4,8        what was recorded, on more cores than there were
 
 A file of requests has one on each line: when, method, path, and how its client behaves:
   at 1.5ms GET /hello
@@ -65,9 +68,10 @@ pub(crate) struct SimArgs {
     #[arg(long, value_name = "POLICY", help_heading = "Machine")]
     pub(crate) schedule: Option<Schedule>,
 
-    /// Units of fuel between two preemption points
-    #[arg(long, value_name = "FUEL", default_value_t = hart_sim::SLICE, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Machine")]
-    pub(crate) slice: u64,
+    /// Units of fuel between two preemption points [default: 10000]; with --from a time, like 1ms [default:
+    /// as recorded]
+    #[arg(long, value_name = "FUEL|D", value_parser = Slice::parse, help_heading = "Machine")]
+    pub(crate) slice: Option<Slice>,
 
     /// Slots in the pool of instances
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Machine")]
@@ -155,6 +159,19 @@ pub(crate) struct SimArgs {
     )]
     pub(crate) requests: Option<PathBuf>,
 
+    /// Replay what a `--trace` of `hart run` or a flight recorder has written: the same work, scheduled anew
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["faults", "workload", "invoke", "stdin", "requests", "dirs", "scratch", "envs", "file_and_args"],
+        help_heading = "What runs"
+    )]
+    pub(crate) from: Option<PathBuf>,
+
+    /// With --from: another weight for a group or tenant; may be repeated
+    #[arg(long, value_name = "NAME=N", value_parser = weight, requires = "from", help_heading = "What runs")]
+    pub(crate) weight: Vec<(String, u32)>,
+
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
@@ -177,6 +194,32 @@ impl SimArgs {
         config.faults = self.faults;
         config.keep_trace = self.trace.is_some() || self.report.is_some();
         config
+    }
+}
+
+/// Between two preemption points.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Slice {
+    Fuel(u64),
+    Time(Duration),
+}
+
+impl Slice {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(0) => Err("a slice is at least 1".into()),
+            Ok(fuel) => Ok(Self::Fuel(fuel)),
+            Err(_) => positive_duration(text).map(Self::Time),
+        }
+    }
+}
+
+/// `NAME=N`.
+fn weight(text: &str) -> Result<(String, u32), String> {
+    let (name, weight) = text.rsplit_once('=').ok_or("write it as NAME=N")?;
+    match weight.parse() {
+        Ok(weight @ 1..) => Ok((name.into(), weight)),
+        _ => Err("a weight is a whole number from 1 on".into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The guest that the options describe.
 
-use super::args::SimArgs;
+use super::args::{SimArgs, Slice};
 use crate::failure::Failure;
 use crate::simulation::quote;
 use crate::{ended, grants, limits, load};
@@ -11,6 +11,17 @@ use std::path::{Path, PathBuf};
 pub(super) struct Prepared {
     guest: Guest,
     path: PathBuf,
+}
+
+/// A guest on a virtual machine is preempted by its fuel.
+fn fuel(slice: Option<Slice>) -> Result<u64, Failure> {
+    match slice {
+        None => Ok(hart_sim::SLICE),
+        Some(Slice::Fuel(fuel)) => Ok(fuel),
+        Some(Slice::Time(_)) => Err(Failure::usage(
+            "--slice: a machine that runs guests counts fuel; write a number, like 10000",
+        )),
+    }
 }
 
 impl Prepared {
@@ -35,7 +46,7 @@ impl Prepared {
             .name(arguments[0].clone())
             .limits(limits)
             .instances(args.instances)
-            .slice(args.slice);
+            .slice(fuel(args.slice)?);
         for argument in &arguments[1..] {
             guest = guest.arg(argument);
         }
@@ -104,8 +115,8 @@ impl Prepared {
             machine.to_owned(),
         ];
         let mut option = |name: &str, value: &str| words.push(format!("{name} {}", quote(value)));
-        if args.slice != hart_sim::SLICE {
-            option("--slice", &args.slice.to_string());
+        if let Some(Slice::Fuel(slice)) = args.slice {
+            option("--slice", &slice.to_string());
         }
         if args.instances != 1_000 {
             option("--instances", &args.instances.to_string());

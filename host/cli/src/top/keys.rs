@@ -45,6 +45,12 @@ fn command(key: KeyEvent, view: &View, state: &mut State) -> Step {
             state.typed = std::mem::take(&mut state.filter);
             state.prompt = Some(Prompt::Filter);
         }
+        KeyCode::Char('f') => {
+            return Step::Ask(Change {
+                path: "/flight".into(),
+                body: String::new(),
+            });
+        }
         KeyCode::Char(letter @ ('k' | 'w' | 'c')) => asks(letter, state),
         _ => {}
     }

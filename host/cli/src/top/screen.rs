@@ -279,7 +279,7 @@ fn footer_text(state: &State) -> String {
                 false => format!(" ({})", printable(&state.filter)),
             };
             format!(
-                "q leave  Tab apps/runs  s sort: {}  / filter{filter}  k kill  w weight  c cpu rate  Space pause",
+                "q leave  Tab apps/runs  s sort: {}  / filter{filter}  k kill  w weight  c cpu rate  f flight file  Space pause",
                 state.sort.name()
             )
         }

@@ -15,6 +15,7 @@ mod compose;
 mod corrupt;
 mod environment;
 mod flags;
+mod flight;
 mod futures;
 mod guests;
 mod help;

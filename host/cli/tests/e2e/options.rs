@@ -3,9 +3,9 @@
 
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
-    accounts, apps, bad_input, blame, environment, flags, help, invoke, languages, limits, modules,
-    network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, tiers, trace, wast,
-    watched, work,
+    accounts, apps, bad_input, blame, environment, flags, flight, help, invoke, languages, limits,
+    modules, network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, tiers,
+    trace, wast, watched, work,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -47,6 +47,17 @@ const OPTIONS: &[Row] = &[
         pool::statistics_show_the_settings_and_options_change_them,
     ),
     ("run", &["--trace"], trace::real_runs_are_drawn),
+    ("run", &["--report"], flight::a_real_run_has_its_page),
+    (
+        "run",
+        &["--flight-recorder", "--flight-directory", "--flight-stall"],
+        flight::traps_and_late_turns_leave_a_recording,
+    ),
+    (
+        "serve",
+        &["--flight-recorder", "--flight-directory", "--flight-stall"],
+        flight::a_signal_and_the_admin_socket_leave_a_recording,
+    ),
     ("run", &["--admin"], watched::a_run_is_watched_and_ended),
     (
         "top",
@@ -491,6 +502,11 @@ const OPTIONS: &[Row] = &[
         sim::scale_curves_are_printed_and_drawn,
     ),
     ("sim", &["--wasi"], sim::exit_codes_are_the_guests),
+    (
+        "sim",
+        &["--from", "--weight"],
+        flight::a_recorded_stall_is_replayed_on_other_machines,
+    ),
     (
         "sim",
         &["--requests"],

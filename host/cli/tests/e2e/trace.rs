@@ -73,6 +73,8 @@ fn check(path: &Path) -> Checked {
                 let named = names.insert(row, text(&event["args"]["name"]));
                 assert_eq!(named, None, "a row with two names: {event}");
             }
+            // Of no row: what a replay needs to know of a group.
+            ("M", "hart_group") => assert_eq!(row, 0, "{event}"),
             ("M", "thread_sort_index") => assert!(event["args"]["sort_index"].is_u64()),
             ("X", _) => {
                 let (from, lasts) = (time(event, "ts"), time(event, "dur"));

@@ -5,6 +5,7 @@
 mod apps;
 mod client;
 mod figures;
+pub(crate) mod observe;
 mod server;
 mod stream;
 

@@ -1,10 +1,12 @@
 //! What was recorded, as a picture.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::sched::trace::recorder::{Chunk, Place, Record, Recorder};
+use crate::sched::trace::recorder::{Chunk, Origin, Place, Record, Recorder};
 use crate::sched::trace::writer::TraceWriter;
 
 /// What the workers of a runtime did: a handle to what is recorded while it is traced. From
@@ -55,12 +57,32 @@ impl Trace {
         Self { recorder }
     }
 
+    /// Has `told` called for each turn that begins later than `longest` after its task was spawned or woken, with how long
+    /// that was: by the worker that begins the turn, so it must be short, and must not panic. A task whose core was taken
+    /// waits for its share, and is not late. Only the first call of this counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hart_host::{Host, Trace};
+    ///
+    /// let host = Host::builder().trace(10_000).build()?;
+    /// let trace = host.runtime().trace().unwrap();
+    /// trace.watch(Duration::from_millis(100), |waited| eprintln!("a turn was {waited:?} late"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn watch(&self, longest: Duration, told: impl Fn(Duration) + Send + Sync + 'static) {
+        self.recorder.watch(longest, Box::new(told));
+    }
+
     /// Writes what was recorded so far as Chrome's trace format, which Perfetto opens: a row for each
     /// worker; polls with the names of task and group, waits, preemptions; an arrow from where a task was
     /// woken or spawned on a worker to the poll that followed, called `steal` where that is on another worker.
     ///
-    /// Tasks are those that can run guests; what else workers do between them is not in it. Writes are
-    /// small: give it something buffered.
+    /// A group is named once, with its weight, its slice and its tenant. Tasks are those that can run guests; what else
+    /// workers do between them is not in it. Writes are small: give it something buffered. A worker that wants to record
+    /// meanwhile waits until its row is copied: some milliseconds for each hundred thousand events.
     ///
     /// # Errors
     ///
@@ -89,9 +111,15 @@ impl Trace {
             let what = format!("{forgotten} events before this were not kept");
             trace.instant(0, "trace", &what, since);
         }
+        let mut named = HashSet::new();
         for (number, row) in rows.iter().enumerate() {
             for chunk in row {
                 for record in &chunk.records {
+                    if let Some(origin) = chunk.origin_of(record)
+                        && named.insert(origin.group)
+                    {
+                        describe(&mut trace, origin);
+                    }
                     draw(&mut trace, thread(number), chunk, record);
                 }
             }
@@ -133,13 +161,16 @@ fn draw<W: io::Write>(trace: &mut TraceWriter<W>, row: u32, chunk: &Chunk, recor
         return;
     }
     let (task, waited) = (record.task.to_string(), waited(record));
+    let origin = chunk.origin_of(record);
+    let run = origin.map_or(0, |origin| origin.group).to_string();
     let args = [
         ("task", task.as_str()),
-        ("group", chunk.name_of(record.group)),
+        ("group", origin.map_or("", |origin| &origin.name)),
+        ("run", run.as_str()),
         ("waited", waited.as_str()),
     ];
     let unnamed = format!("task {task}");
-    let name = match chunk.name_of(record.name) {
+    let name = match chunk.name_of(record) {
         "" => &unnamed,
         name => name,
     };
@@ -147,6 +178,28 @@ fn draw<W: io::Write>(trace: &mut TraceWriter<W>, row: u32, chunk: &Chunk, recor
     if record.preempted {
         trace.instant(row, "preemption", "preempted", record.to);
     }
+}
+
+/// Says once what a simulation of it needs to know of a group.
+fn describe<W: io::Write>(trace: &mut TraceWriter<W>, origin: &Origin) {
+    let (run, weight) = (origin.group.to_string(), origin.weight.to_string());
+    let slice = format!("{} ns", origin.slice.as_nanos());
+    let mut args = vec![
+        ("run", run.as_str()),
+        ("group", &origin.name),
+        ("weight", &weight),
+        ("slice", &slice),
+    ];
+    let (id, tenant_weight);
+    if let Some((number, name, weight)) = &origin.tenant {
+        (id, tenant_weight) = (number.to_string(), weight.to_string());
+        args.extend([
+            ("tenant_id", id.as_str()),
+            ("tenant", name),
+            ("tenant_weight", &tenant_weight),
+        ]);
+    }
+    trace.about("hart_group", &args);
 }
 
 fn waited(record: &Record) -> String {

@@ -1,9 +1,11 @@
 //! What workers append to.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use hart_executor::Group;
 
 use crate::base::sync::lock;
 use crate::sched::this_worker::this_worker;
@@ -13,9 +15,9 @@ const _: () = assert!(size_of::<Record>() == 40);
 /// Records in a chunk of a row.
 const CHUNK: usize = 512;
 
-/// Names of a chunk that are looked through for one that is there already. Two tasks whose polls alternate have
-/// their names among the last few; of thousands with names of their own, each is kept as often as it comes.
-const RECENT_NAMES: usize = 4;
+/// Names, and groups, of a chunk that are looked through for one that is there already. Two tasks whose polls alternate
+/// have theirs among the last few; of thousands with names of their own, each is kept as often as it comes.
+const RECENT: usize = 4;
 
 /// Text of names that a chunk holds before it counts as full, bytes. A guest's name may have 256.
 const NAMES: usize = 16 << 10;
@@ -34,6 +36,14 @@ pub(crate) struct Recorder {
     /// Chunks in all rows.
     chunks: AtomicUsize,
     most_chunks: usize,
+    /// Who is told of polls that begin late.
+    watch: OnceLock<Watch>,
+}
+
+/// Is told of each poll for which a task was queued longer than `longest` after it was spawned or woken.
+struct Watch {
+    longest: u64,
+    told: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
 /// Nanoseconds since a recorder was made.
@@ -58,9 +68,21 @@ struct Records {
 #[derive(Clone, Default)]
 pub(super) struct Chunk {
     pub(super) records: Vec<Record>,
-    pub(super) names: Vec<Box<str>>,
+    names: Vec<Box<str>>,
+    groups: Vec<Origin>,
     /// Of all names.
-    pub(super) bytes: usize,
+    bytes: usize,
+}
+
+/// Whose tasks they are. A copy: the group itself would keep its executor, which keeps the recorder.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) group: u64,
+    pub(super) name: Box<str>,
+    pub(super) weight: u32,
+    pub(super) slice: Duration,
+    /// Its tenant's number, name and weight.
+    pub(super) tenant: Option<(u64, Box<str>, u32)>,
 }
 
 /// A poll, or a wait where it has no task.
@@ -73,9 +95,9 @@ pub(super) struct Record {
     pub(super) queued: u64,
     /// The task's number; 0 for none.
     pub(super) task: u64,
-    /// Which of the chunk's names are the task's and its group's.
+    /// Which of the chunk's names is the task's, and which of its groups.
     pub(super) name: u16,
-    pub(super) group: u16,
+    group: u16,
     pub(super) preempted: bool,
 }
 
@@ -85,7 +107,9 @@ pub(super) struct Begun<'a> {
     pub(super) queued: u64,
     pub(super) task: u64,
     pub(super) name: &'a str,
-    pub(super) group: &'a str,
+    /// It goes on where its core was taken: its group waits for its share, and is not late.
+    pub(super) resumes: bool,
+    pub(super) group: &'a Group,
 }
 
 /// A worker, or the outside, at a time.
@@ -142,17 +166,35 @@ impl Recorder {
             rows: (0..rows).map(|_| Row::default()).collect(),
             chunks: AtomicUsize::new(0),
             most_chunks: events.div_ceil(CHUNK),
+            watch: OnceLock::new(),
         }
+    }
+
+    /// From now on, `told` is told of each poll for which a task was queued longer than `longest` after it was spawned or
+    /// woken: by the worker. Only the first one is.
+    pub(super) fn watch(&self, longest: Duration, told: Box<dyn Fn(Duration) + Send + Sync>) {
+        let longest = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
+        let _ = self.watch.set(Watch { longest, told });
     }
 
     /// This thread's worker begins a poll. It is in the row from then on: what the poll does may be what the reader of
     /// the trace waits for.
     pub(super) fn begins(&self, poll: &Begun<'_>) {
         if let Some(row) = self.row() {
-            let mut row = lock(&row.0);
             let from = self.clock.now();
-            row.close(from, false);
-            row.last(self).begin(from, poll);
+            {
+                let mut row = lock(&row.0);
+                row.close(from, false);
+                row.last(self).begin(from, poll);
+            }
+            if let (Some(watch), Some(queued)) = (self.watch.get(), Place::marked(poll.queued))
+                && !poll.resumes
+            {
+                let waited = from.saturating_sub(queued.at);
+                if waited > watch.longest {
+                    (watch.told)(Duration::from_nanos(waited));
+                }
+            }
         }
     }
 
@@ -266,11 +308,12 @@ impl Chunk {
     fn clear(&mut self) {
         self.records.clear();
         self.names.clear();
+        self.groups.clear();
         self.bytes = 0;
     }
 
     fn begin(&mut self, from: u64, poll: &Begun<'_>) {
-        let (name, group) = (self.name(poll.name), self.name(poll.group));
+        let (name, group) = (self.name(poll.name), self.origin(poll.group));
         self.records.push(Record {
             from,
             to: OPEN,
@@ -284,7 +327,7 @@ impl Chunk {
 
     /// The number of a name, which is added if it is not among the last ones.
     fn name(&mut self, name: &str) -> u16 {
-        let recent = self.names.iter().enumerate().rev().take(RECENT_NAMES);
+        let recent = self.names.iter().enumerate().rev().take(RECENT);
         let at = match { recent }.find(|(_, kept)| ***kept == *name) {
             Some((at, _)) => at,
             None => {
@@ -293,12 +336,50 @@ impl Chunk {
                 self.names.len() - 1
             }
         };
-        // At most two for each record.
+        // At most one for each record.
         u16::try_from(at).unwrap_or(u16::MAX)
     }
 
-    pub(super) fn name_of(&self, number: u16) -> &str {
-        self.names.get(usize::from(number)).map_or("", |name| name)
+    /// The number of a group, which is added if it is not among the last ones.
+    fn origin(&mut self, group: &Group) -> u16 {
+        let id = group.id().as_u64();
+        let recent = self.groups.iter().enumerate().rev().take(RECENT);
+        let at = match { recent }.find(|(_, kept)| kept.group == id) {
+            Some((at, _)) => at,
+            None => {
+                let origin = Origin::of(group);
+                self.bytes += origin.name.len();
+                self.groups.push(origin);
+                self.groups.len() - 1
+            }
+        };
+        u16::try_from(at).unwrap_or(u16::MAX)
+    }
+
+    pub(super) fn name_of(&self, record: &Record) -> &str {
+        self.names
+            .get(usize::from(record.name))
+            .map_or("", |name| name)
+    }
+
+    pub(super) fn origin_of(&self, record: &Record) -> Option<&Origin> {
+        self.groups.get(usize::from(record.group))
+    }
+}
+
+// === impl Origin ===
+
+impl Origin {
+    fn of(group: &Group) -> Self {
+        let tenant = group.tenant();
+        Self {
+            group: group.id().as_u64(),
+            name: group.name().into(),
+            weight: group.weight(),
+            slice: group.slice(),
+            tenant: tenant
+                .map(|tenant| (tenant.id().as_u64(), tenant.name().into(), tenant.weight())),
+        }
     }
 }
 
@@ -322,6 +403,8 @@ impl Record {
 mod tests {
     use super::*;
     use std::sync::Arc;
+
+    use hart_executor::Executor;
 
     use crate::sched::trace::draw::Trace;
 
@@ -371,6 +454,8 @@ mod tests {
     #[test]
     fn names_go_with_their_records() {
         let recorder = Arc::new(Recorder::new(1, 4 * CHUNK));
+        let executor = Executor::new();
+        let group = executor.group().name("group").build();
         let long = "x".repeat(255);
         let poll = |task: u64, name: &str| {
             let mut row = lock(&recorder.rows[0].0);
@@ -380,7 +465,8 @@ mod tests {
                     queued: 0,
                     task,
                     name,
-                    group: "group",
+                    resumes: false,
+                    group: &group,
                 },
             );
             row.close(2 * task + 1, false);
@@ -408,8 +494,8 @@ mod tests {
                     100_002 => "b".into(),
                     task => format!("{task} {long}"),
                 };
-                assert_eq!(chunk.name_of(record.name), expected);
-                assert_eq!(chunk.name_of(record.group), "group");
+                assert_eq!(chunk.name_of(record), expected);
+                assert_eq!(&*chunk.origin_of(record).unwrap().name, "group");
             }
         }
     }

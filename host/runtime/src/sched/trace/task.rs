@@ -20,6 +20,8 @@ pub(crate) struct Traced<F> {
     id: u64,
     /// It may come from a guest.
     name: Box<str>,
+    /// Its last poll ended because its core was taken.
+    preempted: bool,
     wakes: Arc<Wakes>,
     /// Of `wakes`.
     waker: Waker,
@@ -53,6 +55,7 @@ impl<F> Traced<F> {
             recorder: recorder.clone(),
             id,
             name: name.into(),
+            preempted: false,
             waker: Waker::from(wakes.clone()),
             wakes,
         }
@@ -72,10 +75,12 @@ impl<F: Future + Unpin> Future for Traced<F> {
             queued,
             task: this.id,
             name: &this.name,
-            group: this.control.account.group.name(),
+            resumes: this.preempted,
+            group: &this.control.account.group,
         });
         let polled = Pin::new(&mut this.future).poll(&mut Context::from_waker(&this.waker));
-        this.recorder.ends(this.control.is_preempted());
+        this.preempted = this.control.is_preempted();
+        this.recorder.ends(this.preempted);
         polled
     }
 }

@@ -125,6 +125,21 @@ impl<W: io::Write> TraceWriter<W> {
         self.begin('X', row, category, name, from);
         self.event.push_str(",\"dur\":");
         self.time(to.saturating_sub(from).max(1));
+        self.args(args);
+    }
+
+    /// Says something of no row and of no time, which viewers pass over.
+    pub fn about(&mut self, what: &str, args: &[(&str, &str)]) {
+        let _ = write!(
+            self.event,
+            "{{\"ph\":\"M\",\"pid\":{PROCESS},\"tid\":0,\"name\":"
+        );
+        self.quoted(what);
+        self.args(args);
+    }
+
+    /// Ends an event.
+    fn args(&mut self, args: &[(&str, &str)]) {
         self.event.push_str(",\"args\":{");
         for (at, (key, value)) in args.iter().enumerate() {
             self.event.push_str(if at == 0 { "" } else { "," });

@@ -1,6 +1,7 @@
 //! A server's process.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -73,11 +74,11 @@ impl Side {
 impl Server {
     /// Starts a server of one of the examples, and waits until it listens.
     pub(super) fn start(side: &Side, guest: &str) -> Self {
-        Self::start_with(side, &[], &hart_build::guest(guest))
+        Self::start_with(side, &[""; 0], &hart_build::guest(guest))
     }
 
     /// The same with more options.
-    pub(super) fn start_with(side: &Side, options: &[&str], guest: &Path) -> Self {
+    pub(super) fn start_with(side: &Side, options: &[impl AsRef<OsStr>], guest: &Path) -> Self {
         Self::run(side.command().args(options).arg(guest))
     }
 
@@ -116,6 +117,12 @@ impl Server {
         self.address
     }
 
+    /// CPU time that it has used, in ticks of a hundredth of a second.
+    pub(super) fn cpu_ticks(&self) -> u64 {
+        let path = format!("/proc/{}/stat", self.process.id());
+        ticks(Path::new(&path), [14, 15])
+    }
+
     /// Bytes of memory that it has.
     pub(super) fn resident(&self) -> u64 {
         let path = format!("/proc/{}/statm", self.process.id());
@@ -134,4 +141,21 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The sum of two fields of a process's statistics, as proc(5) numbers them.
+pub(super) fn ticks(path: &Path, fields: [usize; 2]) -> u64 {
+    let text = std::fs::read_to_string(path).expect("the process is there");
+    // The name, which is the second one, may have anything in it.
+    let after = text.rsplit_once(") ").expect("a name in brackets").1;
+    let field = |number: usize| {
+        after
+            .split(' ')
+            .nth(number - 3)
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    fields
+        .map(|number| field(number).expect("a number"))
+        .iter()
+        .sum()
 }
