@@ -179,7 +179,7 @@ impl Recording {
     fn summary(&self) -> String {
         let Timeline { polls, end, .. } = &self.timeline;
         format!(
-            "{} workers, {} tasks, {} turns in {:.3} s: the last ones that were kept.",
+            "{} workers, {} tasks, {} turns in {:.3} s.",
             self.harts(),
             self.timeline.tasks.len(),
             polls.len(),
@@ -319,14 +319,11 @@ impl Reader {
             last,
             ..
         } = self;
+        // What was idle before the first turn was not yet asked to do anything.
         let starts = polls
             .iter()
             .map(|poll| poll.from.saturating_sub(poll.waited));
-        let Some(begin) = starts
-            .chain(waits.iter().map(|wait| wait.from))
-            .min()
-            .filter(|_| !polls.is_empty())
-        else {
+        let Some(begin) = starts.min() else {
             return Err(RecordingError {
                 line: 1,
                 why: "there is no turn of a task in it; record for longer".into(),
@@ -334,8 +331,10 @@ impl Reader {
         };
         polls.sort_by_key(|poll| poll.from);
         let mut harts = vec![HartStats::default(); last.len()];
+        waits.retain(|wait| wait.to > begin);
         for wait in &mut waits {
-            (wait.from, wait.to) = (wait.from - begin, wait.to - begin);
+            wait.from = wait.from.saturating_sub(begin);
+            wait.to = wait.to.saturating_sub(begin);
             let hart = &mut harts[wait.hart as usize];
             hart.parks += 1;
             hart.idle += wait.to - wait.from;

@@ -22,8 +22,8 @@ pub(crate) struct Head<'a> {
     pub(crate) title: &'a str,
     pub(crate) summary: String,
     pub(crate) failure: Option<String>,
-    /// What it depends on beside component, input, seed and options.
-    pub(crate) depends: &'a [String],
+    /// What it depends on beside component, input, seed and options; `None` where it is not simulated.
+    pub(crate) depends: Option<&'a [String]>,
 }
 
 /// The page of a run; the one that it is compared with stands under it.
@@ -32,7 +32,9 @@ pub(crate) fn page(head: &Head<'_>, shown: &Timeline, under: Option<&Timeline>) 
     json.text("title", head.title);
     json.text("summary", &head.summary);
     json.text("failure", head.failure.as_deref().unwrap_or_default());
-    json.list("depends", head.depends, |json, text| json.string(text));
+    if let Some(depends) = head.depends {
+        json.list("depends", depends, |json, text| json.string(text));
+    }
     let runs: Vec<_> = [Some(shown), under].into_iter().flatten().collect();
     json.list("runs", &runs, |json, run| json.0.push_str(&data(run)));
     PAGE.replacen("@DATA@", &json.finish(), 1)
@@ -55,7 +57,7 @@ impl Outcome {
                 stats.hash
             ),
             failure: self.failure.as_ref().map(ToString::to_string),
-            depends: depends_on,
+            depends: Some(depends_on),
         };
         page(&head, &Timeline::new(self), None)
     }

@@ -116,7 +116,7 @@ impl Recording {
                 self.summary()
             ),
             failure: replay.machine.failure.as_ref().map(ToString::to_string),
-            depends: &[],
+            depends: None,
         };
         let timeline = Timeline::new(&replay.machine);
         report::page(&head, &timeline, Some(&self.timeline))

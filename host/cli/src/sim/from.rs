@@ -168,9 +168,8 @@ fn line(text: &mut String, what: &str, late: &Late) {
     };
     let who = named(&longest.name, &longest.group);
     let said = format!(
-        "  latest: {who}, at {}; meanwhile the cores ran {meanwhile}",
+        "latest: {who}, at {}; meanwhile the cores ran {meanwhile}",
         time(longest.at)
     );
-    text.push_str(&one_line(&said));
-    text.push('\n');
+    let _ = writeln!(text, "  {}", one_line(&said));
 }
