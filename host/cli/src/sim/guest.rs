@@ -31,6 +31,7 @@ impl Prepared {
             return Ok(None);
         };
         refuse(&args.wasi)?;
+        let slice = fuel(args.slice)?;
         let Some((file, arguments)) = args.file_and_args.split_first() else {
             return Err(Failure::usage(
                 "no FILE to run; `hart sim --help` shows how",
@@ -46,7 +47,7 @@ impl Prepared {
             .name(arguments[0].clone())
             .limits(limits)
             .instances(args.instances)
-            .slice(fuel(args.slice)?);
+            .slice(slice);
         for argument in &arguments[1..] {
             guest = guest.arg(argument);
         }
