@@ -19,7 +19,8 @@ const CHUNK: usize = 512;
 /// have theirs among the last few; of thousands with names of their own, each is kept as often as it comes.
 const RECENT: usize = 4;
 
-/// Text of names that a chunk holds before it counts as full, bytes. A guest's name may have 256.
+/// Bytes of names and groups that a chunk holds before it counts as full. A guest's name may have 256, and each request of a
+/// server is a group.
 const NAMES: usize = 16 << 10;
 
 /// The end of a poll that has none yet.
@@ -70,7 +71,7 @@ pub(super) struct Chunk {
     pub(super) records: Vec<Record>,
     names: Vec<Box<str>>,
     groups: Vec<Origin>,
-    /// Of all names.
+    /// Of all names and groups.
     bytes: usize,
 }
 
@@ -348,7 +349,7 @@ impl Chunk {
             Some((at, _)) => at,
             None => {
                 let origin = Origin::of(group);
-                self.bytes += origin.name.len();
+                self.bytes += origin.bytes();
                 self.groups.push(origin);
                 self.groups.len() - 1
             }
@@ -380,6 +381,11 @@ impl Origin {
             tenant: tenant
                 .map(|tenant| (tenant.id().as_u64(), tenant.name().into(), tenant.weight())),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        let tenant = self.tenant.as_ref().map_or(0, |(_, name, _)| name.len());
+        size_of::<Self>() + self.name.len() + tenant
     }
 }
 
