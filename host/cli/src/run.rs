@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::grants::{GrantArgs, Grants};
 use crate::interrupt::Interrupt;
 use crate::limits::LimitArgs;
+use crate::otlp::{Otlp, OtlpArgs};
 use crate::output::{printable, to_stderr};
 use crate::refused::RefusedArgs;
 use crate::scheduling::SchedulingArgs;
@@ -92,6 +93,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH|ADDR:PORT", value_parser = AdminAddress::parse, help_heading = "Statistics")]
     pub(crate) admin: Vec<AdminAddress>,
 
+    #[command(flatten)]
+    pub(crate) otlp: OtlpArgs,
+
     /// Accept a .cwasm file: native code, which can do whatever hart itself can do
     #[arg(long, help_heading = "Files")]
     pub(crate) allow_precompiled: bool,
@@ -122,6 +126,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         // What the run itself has written stays.
         (args.trace, args.stats) = (None, None);
         args.admin.clear();
+        args.otlp.otlp = None;
     }
     let interrupt = Interrupt::watch()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
@@ -155,8 +160,10 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let bytes = load::read_file(path, args.allow_precompiled)?;
     // Most programs spawn nothing, and a small pool is made sooner.
     let instances = hart_host::instances_for(&bytes);
+    let otlp = Otlp::start(&args.otlp)?;
     let host = scheduling::host(&args.scheduling, instances, limits, |builder| {
         let builder = tuning.apply(builder.cache(cache).metrics(!args.admin.is_empty()));
+        let builder = Otlp::follow(otlp.as_ref(), builder);
         if trace.is_some() {
             builder.trace(Trace::DEFAULT_EVENTS)
         } else {
@@ -197,6 +204,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let builder = builder.name(name).args(arguments).stdin(grants.stdin());
     let builder = grants.grant(builder);
 
+    Otlp::watch(otlp.as_ref(), &host);
     let _admin = Admin::start(&args.admin, &host, None)?;
     interrupt.begin();
     let started = Instant::now();

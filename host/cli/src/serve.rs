@@ -16,6 +16,7 @@ use crate::config;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::line_log::LineLog;
+use crate::otlp::Otlp;
 use crate::output::to_stderr;
 use crate::{limits, scheduling};
 use apps::{Apps, Settings};
@@ -59,8 +60,13 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     }
     let cache = tuning.cache(args.no_cache);
     let is_kept = cache != Cache::Off;
+    let otlp = match args.check {
+        true => None,
+        false => Otlp::start(&args.otlp)?,
+    };
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
-        tuning.apply(builder.cache(cache).metrics(!top.admin.is_empty()))
+        let builder = tuning.apply(builder.cache(cache).metrics(!top.admin.is_empty()));
+        Otlp::follow(otlp.as_ref(), builder)
     })?;
     let settings = Settings {
         allow_precompiled: args.allow_precompiled,
@@ -91,6 +97,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         None => None,
     };
 
+    Otlp::watch(otlp.as_ref(), &host);
     // Before it is announced: what connects from then on is served.
     let asked = args.shutdown_addr.map(stop::Asked::listen).transpose()?;
     let addr = top.addr.unwrap_or(args::ADDRESS);

@@ -164,6 +164,7 @@ pub mod work {
 pub use base::error::BuildError;
 pub use base::histogram::{Bucket, Histogram};
 pub use base::setting::Setting;
+pub use base::span::{Span, SpanEnd, SpanNote, SpanOf, Tracer};
 pub use base::stats::{HostStats, PoolStats, RunStats, TenantStats, WorkerStats};
 pub use engine::cache::Cache;
 pub use engine::compile::LoadCanceller;
@@ -197,7 +198,7 @@ pub use live::handle::{Instance, InstanceStats};
 pub use live::replicas::{Replicas, ReplicasBuilder};
 pub use live::restart::Restart;
 pub use metrics::snapshot::{AppMetrics, Metrics, RunMetrics};
-pub use metrics::text::{MetricsFormat, MetricsText};
+pub use metrics::text::{MetricsFormat, MetricsText, MetricsWriter};
 pub use quota::kill::{Kill, Killed};
 pub use quota::limits::{LimitKind, LimitReached, Limits};
 pub use runtime::builder::RuntimeBuilder;

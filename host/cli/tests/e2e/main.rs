@@ -25,6 +25,7 @@ mod modules;
 mod network;
 mod new;
 mod options;
+mod otlp;
 mod outcomes;
 mod output;
 mod pages;

@@ -4,8 +4,8 @@
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
     accounts, apps, bad_input, blame, environment, flags, help, invoke, languages, limits, modules,
-    network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, tiers, trace, wast,
-    watched, work,
+    network, new, otlp, outcomes, pool, preemption, serve, sim, sim_requests, stores, tiers, trace,
+    wast, watched, work,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -48,6 +48,22 @@ const OPTIONS: &[Row] = &[
     ),
     ("run", &["--trace"], trace::real_runs_are_drawn),
     ("run", &["--admin"], watched::a_run_is_watched_and_ended),
+    (
+        "run",
+        &["--otlp", "--otlp-protocol", "--otlp-sample"],
+        otlp::a_run_is_exported_before_it_ends,
+    ),
+    (
+        "serve",
+        &["--otlp", "--otlp-protocol", "--otlp-sample"],
+        otlp::a_request_is_a_span_below_the_clients,
+    ),
+    // Read as those of `run`.
+    (
+        "work",
+        &["--otlp", "--otlp-protocol", "--otlp-sample"],
+        otlp::a_run_is_exported_before_it_ends,
+    ),
     (
         "top",
         &["--once", "--json", "--interval", "--sort", "--filter"],
