@@ -157,6 +157,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     stop::wait(&interrupt, asked, &host, server, grace, loads);
     drop(admin);
     host.close();
+    // Before the apps go, and their figures with them.
+    drop(otlp);
     if let Some(log) = log {
         log.finish();
     }

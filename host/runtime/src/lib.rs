@@ -48,7 +48,8 @@
 //! Guests get more than WASI by a [`Capability`], which a host has and a run is granted: a database, as in
 //! [sql](https://github.com/hart-exec/hart/blob/main/tests/embedders/src/sql.rs), or a queue. What happens to runs and tasks
 //! is told to hooks of [`HostBuilder::on`], and to subscribers of `tracing`: everything that a guest does is in a span
-//! `guest` of the target `hart::guest`, with its tenant, run and task.
+//! `guest` of the target `hart::guest`, with its tenant, run and task. For distributed tracing, a [`Tracer`] of
+//! [`HostBuilder::tracer`] has a span for each request and task.
 //!
 //! The programs are in the repository, and CI runs them. From the last row to the first, hart does more and you write less:
 //! `budget` ends spinners, a `Runtime` also shares the cores fairly among all guests, and a `Host` also makes their stores,

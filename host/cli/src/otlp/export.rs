@@ -136,6 +136,8 @@ pub(super) struct Reports {
     address: String,
     /// Spans that were begun and are to be sent. Here and below, `Relaxed`: they are only counted.
     begun: AtomicU64,
+    /// Those that the host still holds.
+    live: AtomicU64,
     /// Spans that were sent.
     sent: AtomicU64,
     /// That something was not sent has been said.
@@ -147,6 +149,7 @@ impl Reports {
         Self {
             address: endpoint.as_str().to_owned(),
             begun: AtomicU64::new(0),
+            live: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             said: AtomicBool::new(false),
         }
@@ -154,6 +157,22 @@ impl Reports {
 
     /// There is a span to send.
     pub(super) fn begins(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.live.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The host holds one no longer.
+    pub(super) fn is_gone(&self) {
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many the host holds.
+    pub(super) fn live(&self) -> u64 {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// There is one for which there is no room.
+    pub(super) fn loses(&self) {
         self.begun.fetch_add(1, Ordering::Relaxed);
     }
 

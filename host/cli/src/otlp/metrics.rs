@@ -10,7 +10,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long figures are those of one export: all instruments are looked at within much less.
+/// How old figures may be, should the SDK look at instruments in another order than that in which they were made.
 const FRESH: Duration = Duration::from_millis(50);
 
 /// A name, and its values by labels.
@@ -85,7 +85,8 @@ struct Figures {
 impl Figures {
     fn observe(&self, family: usize, to: &dyn AsyncInstrument<f64>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.0.elapsed() > FRESH {
+        // The first instrument is looked at first, so an export has figures of its own.
+        if family == 0 || last.0.elapsed() > FRESH {
             *last = (Instant::now(), Families::of(&self.host));
         }
         // Every host writes the same families in the same order.

@@ -15,6 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Instant;
 
+/// Spans that are recorded at once. The host holds them for guests, some KiB each, and a guest may have 100,000 tasks: what
+/// is below other spans and has no room is not recorded, and counts as lost.
+const LIVE: u64 = 10_000;
+
 /// The longest header that is taken from a client: it is kept with each span, and passed on.
 const HEADER: usize = 512;
 
@@ -81,6 +85,8 @@ struct Live {
     shared: Arc<Shared>,
     /// With the span in it.
     context: Context,
+    /// It counts among those that are recorded.
+    is_counted: bool,
     kind: SpanKind,
     /// Of a request: when it came, and what is said of it in metrics.
     asked: Option<(Instant, [KeyValue; 3])>,
@@ -94,7 +100,8 @@ impl Live {
         let (name, kind) = attributes::name(of);
         let builder = SpanBuilder::from_name(name).with_kind(kind.clone());
         let context = Context::new().with_span(shared.tracer.build_with_context(builder, above));
-        if context.span().is_recording() {
+        let is_counted = context.span().is_recording();
+        if is_counted {
             shared.reports.begins();
             context.span().set_attributes(attributes::first(of));
         }
@@ -107,6 +114,7 @@ impl Live {
         Self {
             shared: shared.clone(),
             context,
+            is_counted,
             kind,
             asked,
             status: AtomicU16::new(0),
@@ -147,7 +155,10 @@ impl Live {
 impl Span for Live {
     fn child(self: Arc<Self>, of: &SpanOf<'_>) -> Option<Arc<dyn Span>> {
         if self.context.span().is_recording() {
-            return Some(Arc::new(Live::new(&self.shared, &self.context, of)));
+            if self.shared.reports.live() < LIVE {
+                return Some(Arc::new(Live::new(&self.shared, &self.context, of)));
+            }
+            self.shared.reports.loses();
         }
         Some(Arc::new(Unsampled {
             shared: self.shared.clone(),
@@ -218,7 +229,15 @@ impl Span for Live {
     }
 }
 
-/// What is below a span that is not sampled: it only tells others of that.
+impl Drop for Live {
+    fn drop(&mut self) {
+        if self.is_counted {
+            self.shared.reports.is_gone();
+        }
+    }
+}
+
+/// What is below a span and is not recorded: it only tells others of that.
 struct Unsampled {
     shared: Arc<Shared>,
     context: Context,
