@@ -6,8 +6,8 @@ use hart_host::http::{Request, Response, Uri};
 use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig as _,
-    WithHttpConfig as _,
+    ExporterBuildError, MetricExporter, OTEL_EXPORTER_OTLP_TIMEOUT, Protocol, SpanExporter,
+    WithExportConfig as _, WithHttpConfig as _,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -22,8 +22,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How long a request to a collector by HTTP may take. The SDK's own figure.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request to a collector by HTTP may take in milliseconds, where `OTEL_EXPORTER_OTLP_TIMEOUT` does not say. The
+/// SDK's own figure.
+const PATIENCE: u64 = 10_000;
 
 /// Where a collector is.
 #[derive(Clone, Debug)]
@@ -105,8 +106,11 @@ struct Client {
 
 impl Client {
     fn new(tokio: &Handle) -> Self {
+        let patience = std::env::var(OTEL_EXPORTER_OTLP_TIMEOUT).ok();
+        let patience = patience.and_then(|text| text.parse().ok());
+        let patience = patience.unwrap_or(PATIENCE);
         Self {
-            hyper: HyperClient::with_default_connector(PATIENCE, None),
+            hyper: HyperClient::with_default_connector(Duration::from_millis(patience), None),
             tokio: tokio.clone(),
         }
     }
@@ -192,6 +196,8 @@ impl Reports {
 
     /// Says what was lost.
     pub(super) fn finish(&self) {
+        // What fails from now on fails because of the end.
+        self.said.store(true, Ordering::Relaxed);
         let begun = self.begun.load(Ordering::Relaxed);
         let lost = begun.saturating_sub(self.sent.load(Ordering::Relaxed));
         if lost > 0 {
