@@ -193,7 +193,15 @@ fn answer(what: &str, argument: &str, request: IncomingRequest, out: ResponseOut
         }
         // Asks `AUTHORITY/PATH` by http.
         "fetch" => {
-            let said = fetch(argument);
+            let said = fetch(argument, Fields::new());
+            text(out, &format!("{said}\n"));
+        }
+        // The same with a `traceparent` of its own: `/fetch-traced/TRACEPARENT/TARGET`.
+        "fetch-traced" => {
+            let (parent, target) = argument.split_once('/').unwrap_or_default();
+            let header = ("traceparent".to_owned(), parent.as_bytes().to_vec());
+            let headers = Fields::from_list(&[header]).expect("the header may be set");
+            let said = fetch(target, headers);
             text(out, &format!("{said}\n"));
         }
         _ => {
@@ -344,9 +352,9 @@ fn full_body() -> Option<(OutgoingRequest, OutgoingBody)> {
     Some((request, body))
 }
 
-fn fetch(target: &str) -> String {
+fn fetch(target: &str, headers: Fields) -> String {
     let (authority, path) = target.split_at(target.find('/').unwrap_or(target.len()));
-    let request = OutgoingRequest::new(Fields::new());
+    let request = OutgoingRequest::new(headers);
     let path = if path.is_empty() { "/" } else { path };
     let set = request
         .set_scheme(Some(&Scheme::Http))

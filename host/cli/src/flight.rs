@@ -2,7 +2,7 @@
 //!
 //! # Protocol
 //!
-//! 1. The host is traced, with as many events as fit into the size: [`Flight::apply`].
+//! 1. The host is traced, with as many events as fit into the size: [`Flight::follow`].
 //! 2. A thread of its own waits at a socket. Whoever wants a file writes a byte that says why: the handler of SIGUSR1 (about
 //!    all that a handler may do), a worker that began a turn late, a hook that saw a trap, the admin socket. Nobody waits for
 //!    room in it: a file is on its way then.
@@ -124,9 +124,12 @@ impl Flight {
     }
 
     /// Has a host recorded.
-    pub(crate) fn apply(&self, builder: HostBuilder) -> HostBuilder {
-        let bell = self.bell.clone();
-        builder.trace(self.events).on(move |event| {
+    pub(crate) fn follow(this: Option<&Self>, builder: HostBuilder) -> HostBuilder {
+        let Some(this) = this else {
+            return builder;
+        };
+        let bell = this.bell.clone();
+        builder.trace(this.events).on(move |event| {
             if let Event::TaskEnded { end, .. } = event
                 && let TaskEnd::Trapped(_) = end
             {

@@ -29,6 +29,7 @@ mod line_log;
 mod load;
 mod log;
 mod new;
+mod otlp;
 mod output;
 mod pages;
 mod refused;

@@ -7,6 +7,7 @@ use crate::flight::{Flight, FlightArgs};
 use crate::grants::{GrantArgs, Grants};
 use crate::interrupt::Interrupt;
 use crate::limits::LimitArgs;
+use crate::otlp::{Otlp, OtlpArgs};
 use crate::output::{printable, to_stderr};
 use crate::refused::RefusedArgs;
 use crate::scheduling::SchedulingArgs;
@@ -100,6 +101,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH|ADDR:PORT", value_parser = AdminAddress::parse, help_heading = "Statistics")]
     pub(crate) admin: Vec<AdminAddress>,
 
+    #[command(flatten)]
+    pub(crate) otlp: OtlpArgs,
+
     /// Accept a .cwasm file: native code, which can do whatever hart itself can do
     #[arg(long, help_heading = "Files")]
     pub(crate) allow_precompiled: bool,
@@ -131,6 +135,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
         (args.trace, args.report, args.stats) = (None, None, None);
         args.flight.flight_recorder = None;
         args.admin.clear();
+        args.otlp.otlp = None;
     }
     let interrupt = Interrupt::watch()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
@@ -170,12 +175,11 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let bytes = load::read_file(path, args.allow_precompiled)?;
     // Most programs spawn nothing, and a small pool is made sooner.
     let instances = hart_host::instances_for(&bytes);
+    let otlp = Otlp::start(&args.otlp)?;
     let host = scheduling::host(&args.scheduling, instances, limits, |builder| {
         let builder = tuning.apply(builder.cache(cache).metrics(!args.admin.is_empty()));
-        let builder = match &flight {
-            Some(flight) => flight.apply(builder),
-            None => builder,
-        };
+        let builder = Otlp::follow(otlp.as_ref(), builder);
+        let builder = Flight::follow(flight.as_ref(), builder);
         if trace.is_some() || page.is_some() {
             builder.trace(Trace::DEFAULT_EVENTS)
         } else {
@@ -217,6 +221,7 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let builder = grants.grant(builder);
 
     let flight = flight.map(|flight| flight.start(&host)).transpose()?;
+    Otlp::watch(otlp.as_ref(), &host);
     let bell = flight.as_ref().map(|flight| flight.bell.clone());
     let _admin = Admin::start(&args.admin, &host, None, bell)?;
     interrupt.begin();

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::flight::Flight;
 use crate::interrupt::Interrupt;
 use crate::line_log::LineLog;
+use crate::otlp::Otlp;
 use crate::output::to_stderr;
 use crate::{limits, scheduling};
 use apps::{Apps, Settings};
@@ -64,12 +65,14 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     };
     let cache = tuning.cache(args.no_cache);
     let is_kept = cache != Cache::Off;
+    let otlp = match args.check {
+        true => None,
+        false => Otlp::start(&args.otlp)?,
+    };
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
         let builder = tuning.apply(builder.cache(cache).metrics(!top.admin.is_empty()));
-        match &flight {
-            Some(flight) => flight.apply(builder),
-            None => builder,
-        }
+        let builder = Otlp::follow(otlp.as_ref(), builder);
+        Flight::follow(flight.as_ref(), builder)
     })?;
     let settings = Settings {
         allow_precompiled: args.allow_precompiled,
@@ -100,6 +103,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         None => None,
     };
 
+    Otlp::watch(otlp.as_ref(), &host);
     // Before it is announced: what connects from then on is served.
     let asked = args.shutdown_addr.map(stop::Asked::listen).transpose()?;
     let addr = top.addr.unwrap_or(args::ADDRESS);
@@ -161,6 +165,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
     stop::wait(&interrupt, asked, &host, server, grace, loads);
     drop(admin);
     host.close();
+    // Before the apps go, and their figures with them.
+    drop(otlp);
     if let Some(log) = log {
         log.finish();
     }

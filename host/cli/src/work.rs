@@ -9,6 +9,7 @@ mod setup;
 use crate::failure::{Failure, USAGE};
 use crate::interrupt::Interrupt;
 use crate::line_log::LineLog;
+use crate::otlp::Otlp;
 use crate::output::to_stderr;
 use crate::{limits, scheduling};
 pub(crate) use args::WorkArgs;
@@ -53,9 +54,12 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
     }
     let cache = tuning.cache(args.no_cache);
     let is_kept = cache != Cache::Off;
+    let otlp = Otlp::start(&args.otlp)?;
     let host = scheduling::host(&args.scheduling, INSTANCES, Limits::new(), |builder| {
-        tuning.apply(builder.cache(cache).metrics(args.health.is_some()))
+        let builder = tuning.apply(builder.cache(cache).metrics(args.health.is_some()));
+        Otlp::follow(otlp.as_ref(), builder)
     })?;
+    Otlp::watch(otlp.as_ref(), &host);
     let log = match &args.job_log {
         Some(path) => Some(LineLog::open(path, "--job-log", "job")?),
         None => None,

@@ -48,7 +48,8 @@
 //! Guests get more than WASI by a [`Capability`], which a host has and a run is granted: a database, as in
 //! [sql](https://github.com/hart-exec/hart/blob/main/tests/embedders/src/sql.rs), or a queue. What happens to runs and tasks
 //! is told to hooks of [`HostBuilder::on`], and to subscribers of `tracing`: everything that a guest does is in a span
-//! `guest` of the target `hart::guest`, with its tenant, run and task.
+//! `guest` of the target `hart::guest`, with its tenant, run and task. For distributed tracing, a [`Tracer`] of
+//! [`HostBuilder::tracer`] has a span for each request and task.
 //!
 //! The programs are in the repository, and CI runs them. From the last row to the first, hart does more and you write less:
 //! `budget` ends spinners, a `Runtime` also shares the cores fairly among all guests, and a `Host` also makes their stores,
@@ -164,6 +165,7 @@ pub mod work {
 pub use base::error::BuildError;
 pub use base::histogram::{Bucket, Histogram};
 pub use base::setting::Setting;
+pub use base::span::{Span, SpanEnd, SpanNote, SpanOf, Tracer};
 pub use base::stats::{HostStats, PoolStats, RunStats, TenantStats, WorkerStats};
 pub use engine::cache::Cache;
 pub use engine::compile::LoadCanceller;
@@ -197,7 +199,7 @@ pub use live::handle::{Instance, InstanceStats};
 pub use live::replicas::{Replicas, ReplicasBuilder};
 pub use live::restart::Restart;
 pub use metrics::snapshot::{AppMetrics, Metrics, RunMetrics};
-pub use metrics::text::{MetricsFormat, MetricsText};
+pub use metrics::text::{MetricsFormat, MetricsText, MetricsWriter};
 pub use quota::kill::{Kill, Killed};
 pub use quota::limits::{LimitKind, LimitReached, Limits};
 pub use runtime::builder::RuntimeBuilder;

@@ -5,6 +5,7 @@ use crate::config::plan::LogFormat;
 use crate::flight::FlightArgs;
 use crate::grants::GrantArgs;
 use crate::limits::LimitArgs;
+use crate::otlp::OtlpArgs;
 use crate::scheduling::SchedulingArgs;
 use crate::tuning::TuningArgs;
 use crate::units::{at_least_one, positive_duration, size};
@@ -164,6 +165,9 @@ pub(crate) struct ServeArgs {
     /// Add a Server-Timing header: CPU time, time in queues and after preemptions, memory
     #[arg(long, help_heading = "Answers")]
     pub(crate) server_timing: bool,
+
+    #[command(flatten)]
+    pub(crate) otlp: OtlpArgs,
 
     #[command(flatten)]
     pub(crate) grants: GrantArgs,

@@ -2,6 +2,7 @@
 
 use crate::grants::GrantArgs;
 use crate::limits::LimitArgs;
+use crate::otlp::OtlpArgs;
 use crate::scheduling::SchedulingArgs;
 use crate::tuning::TuningArgs;
 use crate::units::{at_least_one, positive_duration};
@@ -59,6 +60,9 @@ pub(crate) struct WorkArgs {
     /// the worker stops, and `GET /metrics`, for Prometheus
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Jobs")]
     pub(crate) health: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) otlp: OtlpArgs,
 
     #[command(flatten)]
     pub(crate) grants: GrantArgs,

@@ -26,6 +26,7 @@ mod modules;
 mod network;
 mod new;
 mod options;
+mod otlp;
 mod outcomes;
 mod output;
 mod pages;

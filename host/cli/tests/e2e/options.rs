@@ -4,8 +4,8 @@
 use crate::support::{Finished, Running, Scratch, command, hart};
 use crate::{
     accounts, apps, bad_input, blame, environment, flags, flight, help, invoke, languages, limits,
-    modules, network, new, outcomes, pool, preemption, serve, sim, sim_requests, stores, tiers,
-    trace, wast, watched, work,
+    modules, network, new, otlp, outcomes, pool, preemption, serve, sim, sim_requests, stores,
+    tiers, trace, wast, watched, work,
 };
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -59,6 +59,22 @@ const OPTIONS: &[Row] = &[
         flight::a_signal_and_the_admin_socket_leave_a_recording,
     ),
     ("run", &["--admin"], watched::a_run_is_watched_and_ended),
+    (
+        "run",
+        &["--otlp", "--otlp-protocol", "--otlp-sample"],
+        otlp::a_run_is_exported_before_it_ends,
+    ),
+    (
+        "serve",
+        &["--otlp", "--otlp-protocol", "--otlp-sample"],
+        otlp::a_request_is_a_span_below_the_clients,
+    ),
+    // Read as those of `run`.
+    (
+        "work",
+        &["--otlp", "--otlp-protocol", "--otlp-sample"],
+        otlp::a_run_is_exported_before_it_ends,
+    ),
     (
         "top",
         &["--once", "--json", "--interval", "--sort", "--filter"],

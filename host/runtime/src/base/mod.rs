@@ -1,4 +1,4 @@
-//! The ground: locks, wakers for many, escaping of guests' text, errors of building, and plain data.
+//! The ground: locks, wakers for many, escaping of guests' text, errors of building, spans, and plain data.
 //!
 //! May use nothing of this crate.
 
@@ -10,6 +10,7 @@ pub(crate) mod histogram;
 pub(crate) mod seconds;
 pub(crate) mod setting;
 pub(crate) mod signal;
+pub(crate) mod span;
 pub(crate) mod stats;
 pub(crate) mod sync;
 pub(crate) mod system;

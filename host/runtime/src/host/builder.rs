@@ -9,6 +9,7 @@ use wasmtime::Config;
 
 use crate::base::beside::beside;
 use crate::base::error::BuildError;
+use crate::base::span::Tracer;
 use crate::engine::cache::{self, Cache};
 use crate::engine::config::{self, Deterministic, OwnConfig, Wanted};
 use crate::engine::profile::{PoolScan, Profile};
@@ -54,6 +55,7 @@ pub struct HostBuilder<T: 'static = ()> {
     pub(super) async_imports: Vec<Imports<T>>,
     pub(super) capabilities: Vec<TypeId>,
     pub(super) hooks: Vec<Box<OwnHook>>,
+    pub(super) tracer: Option<Arc<dyn Tracer>>,
     pub(super) data: Option<Box<RunData<T>>>,
     child_data: Arc<ChildData<T>>,
 }
@@ -139,6 +141,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             async_imports: Vec::new(),
             capabilities: Vec::new(),
             hooks: Vec::new(),
+            tracer: None,
             data: None,
         }
     }
@@ -424,6 +427,7 @@ impl<T: Send + 'static> HostBuilder<T> {
             child_data: self.child_data,
             alarm: Mutex::default(),
             hooks: Hooks::new(self.hooks).map(Arc::new),
+            tracer: self.tracer,
             figures: self.metrics.then(|| figures(inner)),
             warm,
         });

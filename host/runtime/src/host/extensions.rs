@@ -1,9 +1,11 @@
-//! What a host has of the embedder's own: imports, capabilities, hooks, data.
+//! What a host has of the embedder's own: imports, capabilities, hooks, a tracer, data.
 
 use std::any::TypeId;
+use std::sync::Arc;
 
 use wasmtime::component::Linker;
 
+use crate::base::span::Tracer;
 use crate::host::builder::HostBuilder;
 use crate::instance::capability::Capability;
 use crate::instance::events::Event;
@@ -98,6 +100,53 @@ impl<T: Send + 'static> HostBuilder<T> {
         F: Fn(&Event<'_>) + Send + Sync + 'static,
     {
         self.hooks.push(Box::new(hook));
+        self
+    }
+
+    /// Follows requests and tasks by spans of `tracer`'s, for distributed tracing: a span for each request of a
+    /// [`Service`](crate::Service), for each task, below that of what spawned it, and for each request that a guest sends,
+    /// whose headers `tracer` may add to. Default: none, which costs nothing.
+    ///
+    /// It is called where it happens, mostly on a worker, and under no lock. It must not take long. Where it panics,
+    /// nothing comes of that but an error of `tracing`.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use hart_host::{Host, Span, SpanEnd, SpanNote, SpanOf, Tracer, http::HeaderMap};
+    ///
+    /// struct Lines(Arc<Mutex<Vec<String>>>);
+    /// struct Line(Arc<Mutex<Vec<String>>>);
+    ///
+    /// impl Tracer for Lines {
+    ///     fn start(&self, _of: &SpanOf<'_>) -> Option<Arc<dyn Span>> {
+    ///         Some(Arc::new(Line(self.0.clone())))
+    ///     }
+    /// }
+    /// impl Span for Line {
+    ///     fn child(self: Arc<Self>, _of: &SpanOf<'_>) -> Option<Arc<dyn Span>> {
+    ///         Some(self)
+    ///     }
+    ///     fn inject(&self, _headers: &mut HeaderMap) {}
+    ///     fn note(&self, _note: &SpanNote<'_>) {}
+    ///     fn end(&self, end: &SpanEnd<'_>) {
+    ///         self.0.lock().unwrap().push(format!("{} {:?}", end.how, end.error));
+    ///     }
+    /// }
+    ///
+    /// let lines = Arc::<Mutex<Vec<String>>>::default();
+    /// let host = Host::builder().tracer(Lines(lines.clone())).build()?;
+    /// let component = host.load(br#"
+    ///     (component
+    ///         (core module $m (func (export "f")))
+    ///         (core instance $i (instantiate $m))
+    ///         (func (export "f") (canon lift (core func $i "f"))))
+    /// "#)?;
+    /// host.invoke(&component, "f()")?.start()?.wait()?;
+    /// assert_eq!(lines.lock().unwrap()[..], ["returned None"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tracer(mut self, tracer: impl Tracer + 'static) -> Self {
+        self.tracer = Some(Arc::new(tracer));
         self
     }
 

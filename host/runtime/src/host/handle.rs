@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use wasmtime::Engine;
 
 use crate::base::setting::Setting;
+use crate::base::span::Tracer;
 use crate::base::stats::{HostStats, PoolStats, RunStats};
 use crate::base::sync::lock;
 use crate::engine::cache;
@@ -113,6 +114,8 @@ pub(crate) struct HostInner<T: 'static> {
     pub(crate) alarm: Mutex<Option<Arc<dyn Expire>>>,
     /// The embedder's, for what happens.
     pub(crate) hooks: Option<Arc<Hooks>>,
+    /// The embedder's, which follows requests and tasks.
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
     /// What is counted for whoever watches, if somebody does.
     pub(crate) figures: Option<Arc<HostFigures>>,
     /// Instances that wait to be used again.

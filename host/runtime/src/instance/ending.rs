@@ -28,6 +28,8 @@ use std::sync::atomic::Ordering;
 
 use hart_executor::{Verdict, yield_now};
 
+use crate::base::span::SpanEnd;
+use crate::base::stats::RunStats;
 use crate::base::sync::lock;
 use crate::instance::admission::SlotGuard;
 use crate::instance::cap::Cap;
@@ -105,6 +107,14 @@ pub(crate) fn finish(guest: &Arc<Guest>, ended: Ended, slots: Option<SlotGuard<G
         guest.tell(|task| Event::LimitReached { task, limit });
     }
     guest.tell(|task| Event::TaskEnded { task, end });
+    if let Some(span) = &guest.span {
+        let stats = || run.account.stats(run.id);
+        span.end(&SpanEnd {
+            how: end.word(),
+            error: end.error().as_deref(),
+            stats: (guest.depth == 0).then_some(&stats as &dyn Fn() -> RunStats),
+        });
+    }
     guest.leave_tree();
     Cap::leave(&guest.caps);
     run.registry.guest_ends();

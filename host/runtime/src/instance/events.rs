@@ -1,5 +1,6 @@
 //! What happens to runs and tasks, as hooks of the embedder's are told.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +91,32 @@ impl<'a> TaskEnd<'a> {
             Ended::Killed(Kill::Limit(limit)) | Ended::Limit(limit) => Self::Limit(*limit),
             Ended::Instantiate(_) | Ended::Other(_) => Self::Other,
         }
+    }
+
+    /// In a word.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Returned => "returned",
+            Self::Failed => "failed",
+            Self::Exited(_) => "exited",
+            Self::Trapped(_) => "trapped",
+            Self::Cancelled => "cancelled",
+            Self::Closed => "closed",
+            Self::Limit(_) => "limit",
+            Self::Other => "other",
+        }
+    }
+
+    /// Why that is an error, if it is one.
+    pub(crate) fn error(&self) -> Option<Cow<'a, str>> {
+        Some(match self {
+            Self::Returned | Self::Cancelled | Self::Closed | Self::Exited(0) => return None,
+            Self::Failed => "the task returned its error".into(),
+            Self::Exited(code) => format!("exit code {code}").into(),
+            Self::Trapped(trap) => (*trap).into(),
+            Self::Limit(limit) => limit.to_string().into(),
+            Self::Other => "the task could not be run".into(),
+        })
     }
 }
 

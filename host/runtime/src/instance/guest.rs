@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use crate::base::signal::Signal;
+use crate::base::span::Followed;
 use crate::base::sync::lock;
 use crate::base::text;
 use crate::engine::slots::Kind;
@@ -36,6 +37,7 @@ pub(crate) struct Guest {
     pub(crate) id: u64,
     pub(crate) depth: u32,
     pub(crate) name: String,
+    pub(crate) span: Option<Followed>,
     pub(crate) run: Arc<RunRecord>,
     pub(crate) tree: Arc<Tree>,
     pub(crate) control: Arc<Control>,
@@ -111,6 +113,7 @@ struct Scope {
 pub(crate) struct Traits {
     /// A number that no other task of the host has.
     pub(crate) id: u64,
+    pub(crate) span: Option<Followed>,
     pub(crate) name: String,
     pub(crate) depth: u32,
     pub(crate) denied: Rights,
@@ -136,6 +139,7 @@ impl Guest {
     ) -> Arc<Self> {
         let Traits {
             id,
+            span,
             name,
             depth,
             denied,
@@ -151,6 +155,7 @@ impl Guest {
         Arc::new(Self {
             id,
             depth,
+            span,
             name,
             control,
             denied,

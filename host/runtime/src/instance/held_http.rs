@@ -58,6 +58,7 @@ impl HttpState {
             &run.io.names,
             &run.runtime.clock,
             guest.denied,
+            guest.span.as_ref(),
         );
         let mut context = WasiHttpCtx::new();
         context.set_field_size_limit(FIELDS);

@@ -13,6 +13,7 @@ use wasmtime::component::{ComponentExportIndex, Instance, Val};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use crate::base::contained::Contained;
+use crate::base::span::SpanNote;
 use crate::engine::component::Interface;
 use crate::instance::admission::{self, Refused, SlotGuard};
 use crate::instance::ended::Ended;
@@ -199,6 +200,9 @@ impl<F: Future<Output = Ended>> Future for GuestTask<F> {
         }
         if polled.is_pending() && this.guest.control.is_preempted() {
             this.guest.tell(Event::Preempted);
+            if let Some(span) = &this.guest.span {
+                span.note(&SpanNote::Preempted);
+            }
         }
         polled.map(|result: Result<Ended, Stop>| {
             this.guest.run.account.charge_poll();
@@ -241,6 +245,9 @@ impl<F> Drop for GuestTask<F> {
 async fn run<T: Send + 'static>(guest: Arc<Guest>, mut task: Task<T>) -> Ended {
     let _held = task.held.take();
     guest.tell(Event::TaskStarted);
+    if let Some(span) = &guest.span {
+        span.note(&SpanNote::Started);
+    }
     let (Ok(ended) | Err(ended)) = instantiate_and_call(&guest, task).await;
     if guest.depth == 0 {
         // As a program does not end before its output is written. A kill reaches the run while it waits.

@@ -214,7 +214,7 @@ impl<T: Send + 'static> Queue<T> {
         let panicked = |_| Err(RunError::Other("making its data panicked".into()));
         let launched = data.unwrap_or_else(panicked).and_then(|data| {
             let name = settings.name.clone();
-            self.prepared.launch(name, work, data, Some(held))
+            self.prepared.launch(name, work, data, Some(held), None)
         });
         match launched {
             Ok(record) => {

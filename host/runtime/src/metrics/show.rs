@@ -6,7 +6,7 @@
 use crate::base::histogram::Histogram;
 use crate::base::stats::{HostStats, WorkerStats};
 use crate::metrics::snapshot::{AppMetrics, Metrics, RunMetrics};
-use crate::metrics::text::{MetricsFormat, MetricsText};
+use crate::metrics::text::{MetricsFormat, MetricsText, MetricsWriter};
 
 /// Name, help and value.
 type Figure<T> = (&'static str, &'static str, fn(&T) -> f64);
@@ -210,7 +210,7 @@ impl Metrics {
     }
 
     /// Writes all of it: families whose names begin with `hart_`, and `process_resident_memory_bytes`.
-    pub fn write(&self, to: &mut MetricsText) {
+    pub fn write(&self, to: &mut dyn MetricsWriter) {
         for (name, help, value) in WORKERS {
             to.counter(name, help);
             for worker in &self.host.workers {
@@ -249,7 +249,7 @@ impl Metrics {
         self.write_runs(to);
     }
 
-    fn write_apps(&self, to: &mut MetricsText) {
+    fn write_apps(&self, to: &mut dyn MetricsWriter) {
         to.counter("hart_requests_total", "Requests by status of the response.");
         for app in &self.apps {
             for (status, count) in &app.statuses {
@@ -278,7 +278,7 @@ impl Metrics {
     }
 
     /// Those of apps, and those of runs that are no requests, which have no label `app`.
-    fn write_runs(&self, to: &mut MetricsText) {
+    fn write_runs(&self, to: &mut dyn MetricsWriter) {
         for (name, help, value) in RUN_COUNTERS {
             to.counter(name, help);
             for (labels, runs) in self.runs() {

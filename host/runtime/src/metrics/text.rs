@@ -13,6 +13,47 @@ pub enum MetricsFormat {
     OpenMetrics,
 }
 
+/// Takes the metrics of a host, one family after the other, each with its values: [`MetricsText`], or what the embedder
+/// exports them by. To [`Metrics::write`](crate::Metrics::write).
+pub trait MetricsWriter {
+    /// Begins a counter. Its name ends with `_total`; `help` is one line.
+    fn counter(&mut self, name: &str, help: &str);
+
+    /// Begins a gauge; `help` is one line.
+    fn gauge(&mut self, name: &str, help: &str);
+
+    /// Begins a histogram; `help` is one line.
+    fn histogram(&mut self, name: &str, help: &str);
+
+    /// A value of the counter or gauge. Labels have any text as their value.
+    fn value(&mut self, labels: &[(&str, &str)], value: f64);
+
+    /// A value of the histogram.
+    fn distribution(&mut self, labels: &[(&str, &str)], histogram: &Histogram);
+}
+
+impl MetricsWriter for MetricsText {
+    fn counter(&mut self, name: &str, help: &str) {
+        Self::counter(self, name, help);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str) {
+        Self::gauge(self, name, help);
+    }
+
+    fn histogram(&mut self, name: &str, help: &str) {
+        Self::histogram(self, name, help);
+    }
+
+    fn value(&mut self, labels: &[(&str, &str)], value: f64) {
+        Self::value(self, labels, value);
+    }
+
+    fn distribution(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
+        Self::distribution(self, labels, histogram);
+    }
+}
+
 /// Writes metrics as text: those of a [host](crate::Metrics::write), and the embedder's own after them.
 ///
 /// ```

@@ -199,7 +199,9 @@ impl GuestBody {
 
 impl Drop for GuestBody {
     fn drop(&mut self) {
-        self.exchange.is_over();
+        let broken = self.exchange.is_broken();
+        let error = broken.then_some("the guest ended before its body had");
+        self.exchange.is_over(error);
         if let Some(run) = self.run.take() {
             run.cancel();
         }

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
 use futures::channel::oneshot;
-use http::Response;
+use http::{Response, StatusCode};
 use wasmtime_wasi_http::WasiBody;
 
+use crate::base::span::{Followed, SpanEnd, SpanNote};
 use crate::metrics::figures::AppFigures;
 
 /// Why a request's body ended before its time.
@@ -24,6 +25,8 @@ pub(super) enum BodyFault {
 pub(super) struct Exchange {
     /// Where it is counted, and when it came.
     counted: Option<(Arc<AppFigures>, Instant)>,
+    /// Its span, if it is followed.
+    span: Option<Followed>,
     /// The guest ended before it had done what it was called for.
     broken: AtomicBool,
     /// A [`BodyFault`], if there is one.
@@ -34,9 +37,10 @@ const TOO_LARGE: u8 = 1;
 const SLOW: u8 = 2;
 
 impl Exchange {
-    /// One that is counted, if there are figures of its app.
-    pub(super) fn new(figures: Option<&Arc<AppFigures>>) -> Self {
+    /// One that is counted, if there are figures of its app, and followed, if there is a span.
+    pub(super) fn new(figures: Option<&Arc<AppFigures>>, span: Option<Followed>) -> Self {
         Self {
+            span,
             counted: figures.map(|figures| (figures.clone(), figures.now())),
             ..Self::default()
         }
@@ -47,8 +51,26 @@ impl Exchange {
         self.counted.as_ref().map(|(figures, _)| &**figures)
     }
 
-    /// The response is over.
-    pub(super) fn is_over(&self) {
+    /// Its span.
+    pub(super) fn span(&self) -> Option<&Followed> {
+        self.span.as_ref()
+    }
+
+    /// The response begins, with this status.
+    pub(super) fn responds(&self, status: StatusCode) {
+        if let Some(figures) = self.figures() {
+            figures.responds(status.as_u16());
+        }
+        if let Some(span) = &self.span {
+            span.note(&SpanNote::Status(status));
+        }
+    }
+
+    /// The response is over, perhaps because of an error.
+    pub(super) fn is_over(&self, error: Option<&str>) {
+        if let Some(span) = &self.span {
+            span.end(&SpanEnd::of_request(error));
+        }
         if let Some((figures, start)) = &self.counted {
             figures.has_responded(*start);
         }

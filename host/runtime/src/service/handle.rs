@@ -20,6 +20,7 @@ use super::guest::Handler;
 use super::queue::Queue;
 use super::request_body::{BoxError, RequestBody};
 use super::settings::Settings;
+use crate::base::span::{Followed, SpanOf};
 use crate::base::stats::RunStats;
 use crate::host::run::handle::{Canceller, Run};
 use crate::host::run::prepared::Prepared;
@@ -94,15 +95,16 @@ struct Begins<'a>(Option<&'a Exchange>);
 
 impl Begins<'_> {
     fn with(mut self, answered: &Result<Response<ResponseBody>, ServiceError>) {
-        let Some((exchange, figures)) = self.0.take().and_then(|e| Some((e, e.figures()?))) else {
+        let Some(exchange) = self.0.take() else {
             return;
         };
         match answered {
-            Ok(response) => figures.responds(response.status().as_u16()),
+            Ok(response) => exchange.responds(response.status()),
             Err(error) => {
-                figures.responds(error.status().as_u16());
-                exchange.is_over();
-                if matches!(error, ServiceError::Busy { .. }) {
+                exchange.responds(error.status());
+                let said = exchange.span().map(|_| error.to_string());
+                exchange.is_over(said.as_deref());
+                if let (ServiceError::Busy { .. }, Some(figures)) = (error, exchange.figures()) {
                     figures.refuses();
                 }
             }
@@ -158,7 +160,15 @@ impl<T: Send + 'static> Service<T> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let exchange = Arc::new(Exchange::new(self.inner.figures.as_ref()));
+        let span_of = SpanOf::Request {
+            app: &self.inner.name,
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            version: request.version(),
+        };
+        let span = Followed::first(self.inner.prepared.tracer(), &span_of);
+        let exchange = Arc::new(Exchange::new(self.inner.figures.as_ref(), span));
         let begins = Begins(Some(&exchange));
         let answered = self.answer(request, &exchange).await;
         begins.with(&answered);
@@ -201,9 +211,10 @@ impl<T: Send + 'static> Service<T> {
         let (reply, answer) = Reply::new();
         let work = inner.clone().work(request, reply, exchange.clone());
         let held: Held = Box::new(ticket);
-        let record = inner
-            .prepared
-            .launch(inner.name.clone(), work, data, Some(held))?;
+        let record =
+            inner
+                .prepared
+                .launch(inner.name.clone(), work, data, Some(held), exchange.span())?;
         let run = Run::new(record);
         let mut cancels = Cancels(Some(run.canceller()));
 

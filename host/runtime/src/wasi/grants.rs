@@ -8,6 +8,7 @@ use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_config::WasiConfigVariables;
 
+use crate::base::span::Followed;
 use crate::base::text;
 use crate::quota::account::Account;
 use crate::quota::account::payer::Payer;
@@ -323,6 +324,7 @@ impl Recipe {
         names: &Arc<IoThreads>,
         clock: &Arc<Clock>,
         denied: Rights,
+        span: Option<&Followed>,
     ) -> Outgoing {
         // On a simulated machine there is no network.
         let may_send =
@@ -333,6 +335,7 @@ impl Recipe {
             account: account.clone(),
             names: names.clone(),
             clock: clock.clone(),
+            span: span.cloned(),
         }))
     }
 

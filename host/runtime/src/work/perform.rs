@@ -207,7 +207,7 @@ impl<T: Send + 'static> Performs<T> {
         };
         let name = format!("{}/{}", self.app.name, delivery.id);
         let data = prepared.data(None)?;
-        let record = prepared.launch_within(&job.limits, name, work, data, None)?;
+        let record = prepared.launch_within(&job.limits, name, work, data, None, None)?;
         Ok(Run::new(record).abort_on_drop())
     }
 }

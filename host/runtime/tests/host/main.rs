@@ -40,6 +40,7 @@ mod reuse;
 mod settings;
 mod shares;
 mod soak;
+mod spans;
 mod stdio;
 mod stuck;
 mod support;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     admission, budget, builders, cache, capability, config, data, dense, ends, events, files,
     handles, inner_runs, isolation, layers, limits, live, live_concurrent, loading, metrics, pool,
-    preemption, replicas, stdio, tasks, tiers,
+    preemption, replicas, spans, stdio, tasks, tiers,
 };
 
 /// A builder, methods of it, and a test that sees what they do.
@@ -93,6 +93,7 @@ const SETTINGS: &[Row] = &[
         metrics::figures_are_there_where_they_were_asked_for,
     ),
     ("HostBuilder", &["on"], events::hooks_are_told_what_happens),
+    ("HostBuilder", &["tracer"], spans::a_tracer_follows_tasks),
     ("HostBuilder", &["data"], data::each_run_has_its_own_data),
     (
         "RuntimeBuilder",

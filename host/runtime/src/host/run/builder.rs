@@ -334,7 +334,7 @@ impl<T: Send + 'static> RunBuilder<T> {
         let name = name.unwrap_or_else(|| default_name(&self.grants.args));
         let prepared = self.prepare(Reused::ByTasks)?;
         let data = prepared.data(data)?;
-        Ok(Run::new(prepared.launch(name, work, data, None)?))
+        Ok(Run::new(prepared.launch(name, work, data, None, None)?))
     }
 
     /// Its instances have these numbers.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::base::span::{Followed, SpanOf, Tracer};
 use crate::engine::cache;
 use crate::engine::slots::{depth_for, slots_for};
 use crate::host::backend::Backend;
@@ -140,6 +141,11 @@ impl<T: Send + 'static> Prepared<T> {
         self.host.figures.as_deref()
     }
 
+    /// What follows requests and tasks, if anything does.
+    pub(crate) fn tracer(&self) -> Option<&Arc<dyn Tracer>> {
+        self.host.tracer.as_ref()
+    }
+
     /// The tenant that its runs belong to.
     pub(crate) fn tenant(&self) -> Option<&Arc<TenantAccount>> {
         self.tenant.as_ref()
@@ -170,15 +176,17 @@ impl<T: Send + 'static> Prepared<T> {
             .ok_or(RunError::Closed)
     }
 
-    /// Starts a run that does `work`; `held` is dropped when its root is gone.
+    /// Starts a run that does `work`; `held` is dropped when its root is gone. The root's span is below `above`, or the
+    /// first one of all.
     pub(crate) fn launch(
         &self,
         name: String,
         work: Work<T>,
         data: T,
         held: Option<Held>,
+        above: Option<&Followed>,
     ) -> Result<Arc<RunRecord>, RunError> {
-        self.launch_within(&Limits::new(), name, work, data, held)
+        self.launch_within(&Limits::new(), name, work, data, held, above)
     }
 
     /// The same with limits that are [narrowed](Limits::narrowed) to `less`.
@@ -189,6 +197,7 @@ impl<T: Send + 'static> Prepared<T> {
         work: Work<T>,
         data: T,
         held: Option<Held>,
+        above: Option<&Followed>,
     ) -> Result<Arc<RunRecord>, RunError> {
         let host = &self.host;
         if !host.registry.takes_runs() {
@@ -261,8 +270,21 @@ impl<T: Send + 'static> Prepared<T> {
             figures: self.figures.clone(),
             state: State::default(),
         });
+        let task = host.runtime.next_id();
+        let span_of = SpanOf::Task {
+            run: id,
+            run_name: &name,
+            id: task,
+            name: &name,
+            depth: 0,
+        };
+        let span = match above {
+            Some(above) => above.child(&span_of),
+            None => Followed::first(host.tracer.as_ref(), &span_of),
+        };
         let traits = Traits {
-            id: host.runtime.next_id(),
+            id: task,
+            span,
             name,
             depth: 0,
             denied: Rights::default(),

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use hart_executor::Platform;
 
 use crate::base::contained::Contained;
+use crate::base::span::{SpanNote, SpanOf};
 use crate::base::text;
 use crate::instance::admission::Refused;
 use crate::instance::cap::Cap;
@@ -37,7 +38,11 @@ pub(super) fn limit(parent: &Guest, reached: LimitReached) -> SpawnError {
     let limit = reached;
     parent.run.reached(limit);
     parent.tell(|task| Event::LimitReached { task, limit });
-    SpawnError::Limit(reached.to_string())
+    let said = reached.to_string();
+    if let Some(span) = &parent.span {
+        span.note(&SpanNote::LimitReached(&said));
+    }
+    SpawnError::Limit(said)
 }
 
 impl From<bindings::Rights> for Rights {
@@ -136,8 +141,18 @@ pub(super) fn spawn<T: Send + 'static>(
     let control = Control::new(run.runtime.clone(), run.account.clone(), own);
     control.took(input_bytes);
     let (timeout, deadline) = parent.timeout_below(options.timeout);
+    let span = parent.span.as_ref().and_then(|above| {
+        above.child(&SpanOf::Task {
+            run: run.id,
+            run_name: run.account.group.name(),
+            id,
+            name: &name,
+            depth,
+        })
+    });
     let traits = Traits {
         id,
+        span,
         name,
         depth,
         denied: parent.denied | options.denied,

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use crate::base::span::{Followed, SpanEnd, SpanNote, SpanOf};
 use crate::quota::account::Account;
 use crate::quota::account::files::HeldFile;
 use crate::sched::clock::Clock;
@@ -56,6 +57,8 @@ pub(crate) struct Sender {
     pub(crate) names: Arc<IoThreads>,
     /// Whose time it is.
     pub(crate) clock: Arc<Clock>,
+    /// The task's, if it is followed.
+    pub(crate) span: Option<Followed>,
 }
 
 /// What one request was granted.
@@ -106,6 +109,21 @@ impl Outgoing {
     }
 }
 
+impl Outgoing {
+    /// The span of `request`, which tells the callee of it, unless the guest does that itself.
+    fn span(&self, request: &mut Request<WasiBody>) -> Option<Followed> {
+        let above = self.from.as_ref()?.span.as_ref()?;
+        let span = above.child(&SpanOf::Outgoing {
+            method: request.method(),
+            uri: request.uri(),
+        })?;
+        if !request.headers().contains_key("traceparent") {
+            span.inject(request.headers_mut());
+        }
+        Some(span)
+    }
+}
+
 impl WasiHttpHooks for Outgoing {
     /// wasmtime adds one.
     fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
@@ -123,12 +141,27 @@ impl WasiHttpHooks for Outgoing {
 
     fn send_request(
         &mut self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _processed: Drive,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Drive), Error>> + Send> {
         let granted = self.grant(request.uri());
-        Box::new(async move { send(request, options.unwrap_or_default(), granted?).await })
+        let options = options.unwrap_or_default();
+        let Some(span) = self.span(&mut request) else {
+            return Box::new(async move { send(request, options, granted?).await });
+        };
+        Box::new(async move {
+            let sent = match granted {
+                Ok(granted) => send(request, options, granted).await,
+                Err(error) => Err(error),
+            };
+            if let Ok((response, _)) = &sent {
+                span.note(&SpanNote::Status(response.status()));
+            }
+            let error = sent.as_ref().err().map(ToString::to_string);
+            span.end(&SpanEnd::of_request(error.as_deref()));
+            sent
+        })
     }
 }
 
