@@ -71,7 +71,7 @@ enum Suite {
     Latency,
     /// What a group gets whose CPU rate is limited, against the limit.
     Limits,
-    /// What metrics, the flight recorder and `hart top` cost, against the same without them.
+    /// What metrics, traces, the flight recorder and `hart top` cost, against the same without them.
     Observe,
     /// What preemption costs a guest that is alone, against bare wasmtime.
     Overhead,

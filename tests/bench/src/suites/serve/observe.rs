@@ -14,6 +14,8 @@ use crate::{
 };
 use std::{
     ffi::OsString,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -45,6 +47,22 @@ pub(crate) fn run(bench: &mut Bench) {
     ];
     hello(bench, "hello/metrics", [&admin, &[]], None);
     hello(bench, "hello/flight", [&flight, &[]], None);
+    match collector() {
+        Ok(collector) => {
+            let sampled = [
+                "--otlp",
+                &format!("http://{collector}"),
+                "--otlp-protocol",
+                "http",
+            ];
+            let sampled = sampled.into_iter().chain(["--otlp-sample", "1%"]);
+            let sampled: Vec<OsString> = sampled.map(Into::into).collect();
+            hello(bench, "hello/otlp", [&sampled, &[]], None);
+        }
+        Err(error) => {
+            eprintln!("hart-bench: no collector listens: {error}: no row of `{SUITE}/hello/otlp`")
+        }
+    }
     let other = directory.join("other.sock").into_os_string();
     hello(
         bench,
@@ -137,6 +155,41 @@ fn compare(
         repeated,
         figures: vec![figure("costs", "%", &more, None)],
     });
+}
+
+/// What takes everything that it is sent by OTLP, and says so.
+fn collector() -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || while taken(&stream).is_ok() {});
+        }
+    });
+    Ok(address)
+}
+
+/// Takes one request.
+fn taken(mut stream: &TcpStream) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(count) = line.strip_prefix("content-length:") {
+            length = count.trim().parse().unwrap_or(0);
+        }
+    }
+    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
+    stream.write_all(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n",
+    )
 }
 
 /// `hart top`, which looks each second.
