@@ -47,6 +47,7 @@ TASKS("[method]task-options.set-timeout") void import_set_timeout(int32_t, int64
 TASKS("[method]task-options.set-max-tasks") void import_set_max_tasks(int32_t, int32_t);
 TASKS("[method]task-options.deny") void import_deny(int32_t, int32_t);
 TASKS("[method]task-options.reuse") void import_reuse(int32_t);
+TASKS("[method]task-options.anywhere") void import_anywhere(int32_t);
 
 static int32_t options_of(const hart_options *given) {
     int32_t options = import_options();
@@ -58,6 +59,7 @@ static int32_t options_of(const hart_options *given) {
     if (given->max_tasks) import_set_max_tasks(options, (int32_t)given->max_tasks);
     if (given->deny) import_deny(options, given->deny);
     if (given->reuse) import_reuse(options);
+    if (given->anywhere) import_anywhere(options);
     return options;
 }
 

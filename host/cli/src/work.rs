@@ -3,19 +3,18 @@
 mod args;
 mod health;
 mod log;
-pub(crate) mod queue;
 mod setup;
 
 use crate::failure::{Failure, USAGE};
 use crate::interrupt::Interrupt;
 use crate::line_log::LineLog;
 use crate::output::to_stderr;
+use crate::queue::connect;
 use crate::{limits, scheduling};
 pub(crate) use args::WorkArgs;
 use hart_host::work::Worker;
 use hart_host::{Cache, Limits};
 use health::Health;
-use queue::connect;
 pub(crate) use setup::explain;
 use std::future::Future as _;
 use std::pin::pin;

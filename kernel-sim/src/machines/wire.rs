@@ -67,6 +67,24 @@ pub enum Message {
     },
     /// The stream did what it was asked to.
     Told { request: RequestNumber },
+    /// A worker that stops gives a job back, this delivery of it.
+    Return {
+        job: JobNumber,
+        sequence: u64,
+        delivered: u64,
+        request: RequestNumber,
+    },
+    /// How often was a job given back so?
+    Count {
+        job: JobNumber,
+        sequence: u64,
+        request: RequestNumber,
+    },
+    /// So often.
+    Counted {
+        returned: u64,
+        request: RequestNumber,
+    },
     /// Is there a result?
     Look {
         job: JobNumber,

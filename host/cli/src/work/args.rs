@@ -2,10 +2,10 @@
 
 use crate::grants::GrantArgs;
 use crate::limits::LimitArgs;
+use crate::queue::QueueArgs;
 use crate::scheduling::SchedulingArgs;
 use crate::tuning::TuningArgs;
 use crate::units::{at_least_one, positive_duration};
-use crate::work::queue::QueueArgs;
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -10,6 +10,7 @@ use super::names::check;
 use crate::host::handle::Host;
 use crate::host::run::builder::{NO_ENTRY, RunBuilder, Target};
 use crate::host::run::prepared::Prepared;
+use crate::instance::elsewhere::Reach;
 use crate::instance::error::RunError;
 use crate::instance::program::Reused;
 use crate::instance::store::Component;
@@ -109,7 +110,11 @@ impl<T: Send + 'static> App<T> {
             times: self.reuse,
             idle: self.idle,
         };
-        let prepared = self.run.numbered(numbering).prepare(reused);
+        let prepared = self
+            .run
+            .numbered(numbering)
+            .reaches(Reach::Here)
+            .prepare(reused);
         Ok(Ready {
             prepared: prepared.map_err(failed)?,
             concurrency: self.concurrency,

@@ -8,6 +8,7 @@ use crate::engine::slots::{depth_for, slots_for};
 use crate::host::backend::Backend;
 use crate::host::handle::HostInner;
 use crate::instance::admission::Refused;
+use crate::instance::elsewhere::Reach;
 use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, set_timer};
 use crate::instance::error::RunError;
@@ -42,6 +43,7 @@ pub(crate) struct Terms {
     pub(crate) share: Share,
     pub(crate) tenant: Option<Tenant>,
     pub(crate) waits: Option<bool>,
+    pub(crate) reach: Reach,
     /// What it does has budgets of CPU time of its own, so that is counted.
     pub(crate) has_budgets: bool,
 }
@@ -56,6 +58,7 @@ pub(crate) struct Prepared<T: 'static> {
     share: Share,
     tenant: Option<Arc<TenantAccount>>,
     waits: Option<bool>,
+    reach: Reach,
     has_budgets: bool,
     depth: u32,
     /// Where it is counted what its runs use, if it is.
@@ -123,6 +126,7 @@ impl<T: Send + 'static> Prepared<T> {
             share: terms.share,
             tenant: terms.tenant.map(|tenant| tenant.account),
             waits: terms.waits,
+            reach: terms.reach,
             has_budgets: terms.has_budgets,
             depth,
             figures: host.figures.as_ref().map(|figures| figures.runs.clone()),
@@ -178,13 +182,15 @@ impl<T: Send + 'static> Prepared<T> {
         data: T,
         held: Option<Held>,
     ) -> Result<Arc<RunRecord>, RunError> {
-        self.launch_within(&Limits::new(), name, work, data, held)
+        let (less, denied) = (Limits::new(), Rights::default());
+        self.launch_within(&less, denied, name, work, data, held)
     }
 
-    /// The same with limits that are [narrowed](Limits::narrowed) to `less`.
+    /// The same with limits that are [narrowed](Limits::narrowed) to `less`, and without the rights in `denied`.
     pub(crate) fn launch_within(
         &self,
         less: &Limits,
+        denied: Rights,
         name: String,
         work: Work<T>,
         data: T,
@@ -238,7 +244,7 @@ impl<T: Send + 'static> Prepared<T> {
         let run_slots = RunSlots::new(
             id,
             interface.slots(),
-            self.depth,
+            self.depth.min(limits.depth_or_default()),
             interface.initial_memory(),
             account.clone(),
         );
@@ -250,6 +256,7 @@ impl<T: Send + 'static> Prepared<T> {
             kind: site.pool.kind,
             keyvalue: KeyValue::new(&account),
             grants,
+            reach: self.reach.clone(),
             hooks: host.hooks.clone(),
             account,
             interface: interface.clone(),
@@ -265,7 +272,7 @@ impl<T: Send + 'static> Prepared<T> {
             id: host.runtime.next_id(),
             name,
             depth: 0,
-            denied: Rights::default(),
+            denied,
             reuse: self.program.reused != Reused::ByTasks,
             timeout: limits
                 .timeout
