@@ -171,7 +171,11 @@ mod planted {
 
     #[test]
     fn a_run_that_nobody_looks_after() {
-        is_found(Planted::NoLook, Faults::heavy(), &[Oracle::EndsEverywhere]);
+        is_found(
+            Planted::NoLook,
+            Faults::of([Fault::Loss]),
+            &[Oracle::EndsEverywhere],
+        );
     }
 
     #[test]

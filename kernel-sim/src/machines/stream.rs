@@ -125,6 +125,8 @@ impl Stream {
                     space.after(expiry, Wake::Stream);
                 }
             }
+            // The server looks whether somebody listens before it sends a job.
+            Message::Leave { inbox } => self.requests.retain(|request| request.inbox != inbox),
             Message::Progress { sequence } => self.extends(sequence, space.terms.lease, space),
             Message::Nak { sequence, delay } => match delay {
                 Some(delay) => self.extends(sequence, delay, space),

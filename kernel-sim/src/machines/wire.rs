@@ -42,6 +42,8 @@ pub enum Message {
     },
     /// A worker asks for jobs, to be sent to an inbox.
     Pull { inbox: u64, batch: usize },
+    /// A worker takes nothing more from an inbox.
+    Leave { inbox: u64 },
     /// The stream sends a job.
     Delivery {
         inbox: u64,

@@ -163,6 +163,8 @@ impl Worker {
         space.records(log::Event::Stops { machine: self.me });
         self.stopped_at = Some(space.now);
         self.intake.stop();
+        let inbox = self.inbox;
+        self.sends(Message::Leave { inbox }, space);
         self.timer(grace, Timer::Grace, space);
     }
 
@@ -230,7 +232,8 @@ impl Worker {
             Timer::Look => {
                 let is_new = std::mem::take(&mut self.is_new);
                 if is_new && self.stopped_at.is_none() {
-                    self.inbox = space.number();
+                    let inbox = std::mem::replace(&mut self.inbox, space.number());
+                    self.sends(Message::Leave { inbox }, space);
                 }
                 self.intake.looks(self.clock(space), is_new);
                 self.timer(self.nanoseconds(LOOK), Timer::Look, space);
