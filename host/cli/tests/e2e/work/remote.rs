@@ -49,8 +49,7 @@ fn until_running(nats: &Nats, jobs: u64) {
 pub(crate) fn a_task_ends_elsewhere_as_it_does_here() {
     let nats = Nats::start();
     let worker = worker(&nats, &[]);
-    let mut results = 0;
-    for what in [
+    let tasks = [
         &["echo", "hello"][..],
         &["fail", "no such luck"],
         &["trap", "on purpose"],
@@ -58,15 +57,16 @@ pub(crate) fn a_task_ends_elsewhere_as_it_does_here() {
         &["memory"],
         &["cpu"],
         &["time"],
-    ] {
+    ];
+    for (before, what) in tasks.into_iter().enumerate() {
+        let before = before as u64;
         let idle = [&["idle"], what].concat();
         let here = roam(&nats, &[], &idle).exits(0);
-        assert_eq!(nats.raw().count("HART_RESULTS").0, results, "{here:?}");
+        assert_eq!(nats.raw().count("HART_RESULTS").0, before, "{here:?}");
         let there = roam(&nats, &[], what).exits(0);
         assert_eq!(last(&there), last(&here), "{what:?}: {there:?} {here:?}");
-        results += 1;
         until("it is stored", || {
-            nats.raw().count("HART_RESULTS").0 == results
+            nats.raw().count("HART_RESULTS").0 == before + 1
         });
         until("it is gone", || nats.raw().count("HART").0 == 0);
     }
