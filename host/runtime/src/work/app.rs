@@ -88,7 +88,7 @@ impl<T: Send + 'static> App<T> {
         self
     }
 
-    pub(super) fn open(self) -> Result<Ready<T>, WorkError> {
+    pub(super) fn open(mut self) -> Result<Ready<T>, WorkError> {
         check("app", &self.name)?;
         if self.concurrency == 0 {
             let name = &self.name;
@@ -110,11 +110,9 @@ impl<T: Send + 'static> App<T> {
             times: self.reuse,
             idle: self.idle,
         };
-        let prepared = self
-            .run
-            .numbered(numbering)
-            .reaches(Reach::Here)
-            .prepare(reused);
+        // If its tasks could go to the queue, jobs could wait for jobs that wait for a worker.
+        self.run.reach(Reach::Here);
+        let prepared = self.run.numbered(numbering).prepare(reused);
         Ok(Ready {
             prepared: prepared.map_err(failed)?,
             concurrency: self.concurrency,

@@ -236,8 +236,9 @@ impl<T: Send + 'static> RunBuilder<T> {
     /// denied and says so: directories, the network, variables, capabilities. What its kind is granted where it runs, the
     /// worker's owner says. What it spawns stays there. Its limits are those that it would have here, each for itself, and
     /// those that it has there; the inputs and results count here, and what it uses does not.
-    pub fn anywhere(self, remote: &Remote) -> Self {
-        self.reaches(Reach::Beyond(Arc::new(remote.clone())))
+    pub fn anywhere(mut self, remote: &Remote) -> Self {
+        self.reach(Reach::Beyond(Arc::new(remote.clone())));
+        self
     }
 }
 

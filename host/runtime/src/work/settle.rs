@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_nats::Request;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::{AckKind, Message};
@@ -13,7 +12,7 @@ use super::job::Job;
 use super::letter;
 use super::queue::Queue;
 use super::result::JobResult;
-use super::rules::{ANSWER, Look, Stored};
+use super::rules::{Look, Stored};
 use super::shared::Shared;
 
 /// One delivery of a job.
@@ -157,15 +156,10 @@ impl Delivery {
         Some(subjects.iter().map(|(_, count)| *count as u64).sum())
     }
 
-    /// Takes the job out of the stream. Where the server does not answer it may be delivered again, and has its result.
+    /// Takes the job out of the stream. Nobody waits for that: where it is lost, the job is delivered again, and has its
+    /// result.
     pub(super) async fn done(&self, kind: AckKind) {
-        let Some(reply) = self.message.reply.clone() else {
-            return;
-        };
-        let ack = Request::new().payload(kind.into()).timeout(Some(ANSWER));
-        if let Err(error) = self.queue().client.send_request(reply, ack).await {
-            tracing::debug!("the job {} may be delivered again: {error}", self.id);
-        }
+        tell(&self.message, kind).await;
     }
 }
 

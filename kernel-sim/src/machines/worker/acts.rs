@@ -270,10 +270,14 @@ impl Worker {
             let reply = Message::Reply { job, found };
             space.send(Node::Machine(self.me), Node::Client, reply);
         }
-        self.asks(key, Asked::Finish, space, |request| match is_unread {
-            true => Message::Delete { sequence, request },
-            false => Message::Ack { sequence, request },
-        });
+        if is_unread {
+            let delete = |request| Message::Delete { sequence, request };
+            return self.asks(key, Asked::Finish, space, delete);
+        }
+        // Nobody waits for the answer: where this is lost, the job comes again, and has its result.
+        let request = 0;
+        self.sends(Message::Ack { sequence, request }, space);
+        self.ends(key);
     }
 
     pub(super) fn ends(&mut self, key: u64) {

@@ -342,9 +342,8 @@ impl<T: Send + 'static> RunBuilder<T> {
 
     /// Says where its tasks go that may run anywhere.
     #[cfg(feature = "nats")]
-    pub(crate) fn reaches(mut self, reach: Reach) -> Self {
+    pub(crate) fn reach(&mut self, reach: Reach) {
         self.reach = reach;
-        self
     }
 
     /// Its instances have these numbers.
