@@ -47,6 +47,7 @@ TASKS("[method]task-options.set-timeout") void import_set_timeout(int32_t, int64
 TASKS("[method]task-options.set-max-tasks") void import_set_max_tasks(int32_t, int32_t);
 TASKS("[method]task-options.deny") void import_deny(int32_t, int32_t);
 TASKS("[method]task-options.reuse") void import_reuse(int32_t);
+TASKS("[method]task-options.anywhere") void import_anywhere(int32_t);
 
 static int32_t options_of(const hart_options *given) {
     int32_t options = import_options();
@@ -58,6 +59,7 @@ static int32_t options_of(const hart_options *given) {
     if (given->max_tasks) import_set_max_tasks(options, (int32_t)given->max_tasks);
     if (given->deny) import_deny(options, given->deny);
     if (given->reuse) import_reuse(options);
+    if (given->anywhere) import_anywhere(options);
     return options;
 }
 
@@ -175,34 +177,36 @@ EXPORT("cabi_post_hart:exec/entry@0.1.0#run") void after_entry(answer *answer) {
 
 // The world `command` of hart:exec, from which a component is made of the linked module.
 __asm__(".section \".custom_section.component-type:hart\",\"\",@\n"
-        ".ascii \"\\000asm\\015\\000\\001\\000\\000\\031\\026wit-component-encoding\\004\\000\\007\\326\\011\\001A\"\n"
-        ".ascii \"\\002\\001A\\006\\001B7\\004\\000\\014task-options\\003\\001\\001n\\006\\012filesystem\\020filesyste\"\n"
-        ".ascii \"m-write\\007network\\013environment\\006output\\005spawn\\004\\000\\006rights\\003\\000\\001\\004\"\n"
-        ".ascii \"\\000\\004task\\003\\001\\001q\\005\\006closed\\000\\000\\010no-entry\\000\\000\\005limit\\001s\\000\"\n"
-        ".ascii \"\\006denied\\001s\\000\\005other\\001s\\000\\004\\000\\013spawn-error\\003\\000\\004\\001p}\\001q\"\n"
-        ".ascii \"\\011\\006failed\\001\\006\\000\\007trapped\\001s\\000\\011cancelled\\000\\000\\006closed\\000\\000\"\n"
-        ".ascii \"\\013out-of-fuel\\000\\000\\015out-of-memory\\000\\000\\011timed-out\\000\\000\\016already-joined\"\n"
-        ".ascii \"\\000\\000\\005other\\001s\\000\\004\\000\\012join-error\\003\\000\\007\\001i\\000\\001@\\000\\000\"\n"
-        ".ascii \"\\011\\004\\000\\031[constructor]task-options\\001\\012\\001h\\000\\001@\\002\\004self\\013\\004name\"\n"
-        ".ascii \"s\\001\\000\\004\\000\\035[method]task-options.set-name\\001\\014\\001@\\002\\004self\\013\\005units\"\n"
-        ".ascii \"w\\001\\000\\004\\000\\035[method]task-options.set-fuel\\001\\015\\001@\\002\\004self\\013\\013nanos\"\n"
-        ".ascii \"econdsw\\001\\000\\004\\000![method]task-options.set-cpu-time\\001\\016\\001@\\002\\004self\\013\"\n"
-        ".ascii \"\\005bytesw\\001\\000\\004\\000\\037[method]task-options.set-memory\\001\\017\\004\\000 [method]task\"\n"
-        ".ascii \"-options.set-timeout\\001\\016\\001@\\002\\004self\\013\\005county\\001\\000\\004\\000\\042[method]t\"\n"
-        ".ascii \"ask-options.set-max-tasks\\001\\020\\001@\\002\\004self\\013\\006rights\\002\\001\\000\\004\\000\"\n"
-        ".ascii \"\\031[method]task-options.deny\\001\\021\\001@\\001\\004self\\013\\001\\000\\004\\000\\032[method]ta\"\n"
-        ".ascii \"sk-options.reuse\\001\\022\\001h\\003\\001@\\001\\004self\\023\\000w\\004\\000\\017[method]task.id\"\n"
-        ".ascii \"\\001\\024\\001@\\001\\004self\\023\\000\\177\\004\\000\\030[method]task.is-finished\\001\\025\\001j\"\n"
-        ".ascii \"\\001\\006\\001\\010\\001@\\001\\004self\\023\\000\\026\\004\\000\\021[method]task.join\\001\\027\"\n"
-        ".ascii \"\\001@\\001\\004self\\023\\001\\000\\004\\000\\023[method]task.cancel\\001\\030\\001k\\013\\001i\"\n"
-        ".ascii \"\\003\\001j\\001\\032\\001\\005\\001@\\003\\005entrys\\005input\\006\\007options\\031\\000\\033\\004\"\n"
-        ".ascii \"\\000\\005spawn\\001\\034\\001@\\000\\001\\000\\004\\000\\005yield\\001\\035\\004\\000\\005close\"\n"
-        ".ascii \"\\001\\035\\001@\\000\\000y\\004\\000\\013parallelism\\001\\036\\001p\\023\\001@\\001\\005tasks\\037\"\n"
-        ".ascii \"\\000y\\004\\000\\010wait-any\\001 \\001@\\001\\004code}\\001\\000\\004\\000\\004exit\\001!\\001@\"\n"
-        ".ascii \"\\001\\004texts\\001\\000\\004\\000\\014explain-trap\\001\\042\\003\\000\\025hart:exec/tasks@0.1.0\"\n"
-        ".ascii \"\\005\\000\\001B\\003\\001j\\000\\000\\001@\\000\\000\\000\\004\\000\\003run\\001\\001\\004\\000\"\n"
-        ".ascii \"\\022wasi:cli/run@0.2.0\\005\\001\\001B\\004\\001p}\\001j\\001\\000\\001\\000\\001@\\002\\005entrys\"\n"
-        ".ascii \"\\005input\\000\\000\\001\\004\\000\\003run\\001\\002\\004\\000\\025hart:exec/entry@0.1.0\\005\\002\"\n"
-        ".ascii \"\\004\\000\\027hart:exec/command@0.1.0\\004\\000\\013\\015\\001\\000\\007command\\003\\000\\000\\000\"\n"
-        ".ascii \"/\\011producers\\001\\014processed-by\\001\\015wit-component\\0070.254.2\"\n"
+        ".ascii \"\\000asm\\015\\000\\001\\000\\000\\031\\026wit-component-encoding\\004\\000\\007\\370\\011\\001\"\n"
+        ".ascii \"A\\002\\001A\\006\\001B8\\004\\000\\014task-options\\003\\001\\001n\\006\\012filesystem\\020fil\"\n"
+        ".ascii \"esystem-write\\007network\\013environment\\006output\\005spawn\\004\\000\\006rights\\003\\000\"\n"
+        ".ascii \"\\001\\004\\000\\004task\\003\\001\\001q\\005\\006closed\\000\\000\\010no-entry\\000\\000\\005l\"\n"
+        ".ascii \"imit\\001s\\000\\006denied\\001s\\000\\005other\\001s\\000\\004\\000\\013spawn-error\\003\\000\"\n"
+        ".ascii \"\\004\\001p}\\001q\\011\\006failed\\001\\006\\000\\007trapped\\001s\\000\\011cancelled\\000\"\n"
+        ".ascii \"\\000\\006closed\\000\\000\\013out-of-fuel\\000\\000\\015out-of-memory\\000\\000\\011timed-out\"\n"
+        ".ascii \"\\000\\000\\016already-joined\\000\\000\\005other\\001s\\000\\004\\000\\012join-error\\003\\000\"\n"
+        ".ascii \"\\007\\001i\\000\\001@\\000\\000\\011\\004\\000\\031[constructor]task-options\\001\\012\\001h\"\n"
+        ".ascii \"\\000\\001@\\002\\004self\\013\\004names\\001\\000\\004\\000\\035[method]task-options.set-name\"\n"
+        ".ascii \"\\001\\014\\001@\\002\\004self\\013\\005unitsw\\001\\000\\004\\000\\035[method]task-options.set\"\n"
+        ".ascii \"-fuel\\001\\015\\001@\\002\\004self\\013\\013nanosecondsw\\001\\000\\004\\000![method]task-opti\"\n"
+        ".ascii \"ons.set-cpu-time\\001\\016\\001@\\002\\004self\\013\\005bytesw\\001\\000\\004\\000\\037[method]\"\n"
+        ".ascii \"task-options.set-memory\\001\\017\\004\\000 [method]task-options.set-timeout\\001\\016\\001@\"\n"
+        ".ascii \"\\002\\004self\\013\\005county\\001\\000\\004\\000\\042[method]task-options.set-max-tasks\\001\"\n"
+        ".ascii \"\\020\\001@\\002\\004self\\013\\006rights\\002\\001\\000\\004\\000\\031[method]task-options.den\"\n"
+        ".ascii \"y\\001\\021\\001@\\001\\004self\\013\\001\\000\\004\\000\\032[method]task-options.reuse\\001\"\n"
+        ".ascii \"\\022\\004\\000\\035[method]task-options.anywhere\\001\\022\\001h\\003\\001@\\001\\004self\\023\"\n"
+        ".ascii \"\\000w\\004\\000\\017[method]task.id\\001\\024\\001@\\001\\004self\\023\\000\\177\\004\\000\"\n"
+        ".ascii \"\\030[method]task.is-finished\\001\\025\\001j\\001\\006\\001\\010\\001@\\001\\004self\\023\\000\"\n"
+        ".ascii \"\\026\\004\\000\\021[method]task.join\\001\\027\\001@\\001\\004self\\023\\001\\000\\004\\000\"\n"
+        ".ascii \"\\023[method]task.cancel\\001\\030\\001k\\013\\001i\\003\\001j\\001\\032\\001\\005\\001@\\003\"\n"
+        ".ascii \"\\005entrys\\005input\\006\\007options\\031\\000\\033\\004\\000\\005spawn\\001\\034\\001@\\000\"\n"
+        ".ascii \"\\001\\000\\004\\000\\005yield\\001\\035\\004\\000\\005close\\001\\035\\001@\\000\\000y\\004\"\n"
+        ".ascii \"\\000\\013parallelism\\001\\036\\001p\\023\\001@\\001\\005tasks\\037\\000y\\004\\000\\010wait-a\"\n"
+        ".ascii \"ny\\001 \\001@\\001\\004code}\\001\\000\\004\\000\\004exit\\001!\\001@\\001\\004texts\\001\\000\"\n"
+        ".ascii \"\\004\\000\\014explain-trap\\001\\042\\003\\000\\025hart:exec/tasks@0.1.0\\005\\000\\001B\\003\"\n"
+        ".ascii \"\\001j\\000\\000\\001@\\000\\000\\000\\004\\000\\003run\\001\\001\\004\\000\\022wasi:cli/run@0.\"\n"
+        ".ascii \"2.0\\005\\001\\001B\\004\\001p}\\001j\\001\\000\\001\\000\\001@\\002\\005entrys\\005input\\000\"\n"
+        ".ascii \"\\000\\001\\004\\000\\003run\\001\\002\\004\\000\\025hart:exec/entry@0.1.0\\005\\002\\004\\000\"\n"
+        ".ascii \"\\027hart:exec/command@0.1.0\\004\\000\\013\\015\\001\\000\\007command\\003\\000\\000\\000/\"\n"
+        ".ascii \"\\011producers\\001\\014processed-by\\001\\015wit-component\\0070.254.2\"\n"
         ".text\n");

@@ -54,6 +54,7 @@ typedef struct {
     uint32_t max_tasks;   // that it and everything below it may have at the same time
     uint8_t deny;         // of hart_deny
     bool reuse;           // it may have an instance that another task of this run has left as it was
+    bool anywhere;        // it may run on another machine, where this one is busy
 } hart_options;
 
 // What a task may be denied.

@@ -117,7 +117,7 @@ export function main(body) {
 /**
  * Starts the task called `name`, which may be one of another part of the component, in another language. Options: `name`,
  * `fuel`, `cpuTime` and `timeout` (seconds), `memory` (bytes), `maxTasks`, `deny` (an object such as
- * `{ network: true }`) and `reuse`.
+ * `{ network: true }`), `reuse` and `anywhere`.
  */
 export function spawn(entry, values, options = {}) {
   const given = new TaskOptions();
@@ -130,6 +130,7 @@ export function spawn(entry, values, options = {}) {
   if (options.maxTasks !== undefined) given.setMaxTasks(options.maxTasks);
   if (options.deny !== undefined) given.deny(options.deny);
   if (options.reuse) given.reuse();
+  if (options.anywhere) given.anywhere();
   try {
     return new Handle(spawnTask(entry, encode(values), given));
   } catch (error) {

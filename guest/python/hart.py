@@ -156,11 +156,11 @@ def main(function):
 
 
 def spawn(entry, *arguments, name=None, cpu_time=None, fuel=None, memory=None, timeout=None, max_tasks=None, deny=None,
-          reuse=False):
+          reuse=False, anywhere=False):
     """Starts the task called `entry`, which may be one of another part of the component, in another language.
 
     `cpu_time` and `timeout` are seconds, `memory` is bytes, `deny` is of `Rights`. `reuse` allows the task an instance
-    that another task of this run has left as it was.
+    that another task of this run has left as it was. `anywhere` lets it run on another machine, where this one is busy.
     """
     options = _tasks.TaskOptions()
     if name is not None:
@@ -179,6 +179,8 @@ def spawn(entry, *arguments, name=None, cpu_time=None, fuel=None, memory=None, t
         options.deny(deny)
     if reuse:
         options.reuse()
+    if anywhere:
+        options.anywhere()
     try:
         return Handle(_tasks.spawn(entry, _encode(arguments), options))
     except Err as error:

@@ -51,6 +51,8 @@ fn seeds_whose_leases_hold() {
     explore(Faults::of([Fault::Drift, Fault::Full]), 0..200);
     let stops = [Fault::Drift, Fault::Restart, Fault::Drain, Fault::Full];
     explore(Faults::of(stops), 200..400);
+    // Nobody gives up a job that was only given back.
+    explore(Faults::of([Fault::Drain]), 400..600);
 }
 
 // Hunts lost jobs, second results and cancelled jobs that run on.
@@ -169,7 +171,11 @@ mod planted {
 
     #[test]
     fn a_run_that_nobody_looks_after() {
-        is_found(Planted::NoLook, Faults::heavy(), &[Oracle::EndsEverywhere]);
+        is_found(
+            Planted::NoLook,
+            Faults::of([Fault::Loss]),
+            &[Oracle::EndsEverywhere],
+        );
     }
 
     #[test]
@@ -180,6 +186,15 @@ mod planted {
     #[test]
     fn a_submitter_who_is_told_another_result() {
         is_found(Planted::OwnReply, Faults::heavy(), &[Oracle::Reply]);
+    }
+
+    #[test]
+    fn a_stop_that_counts() {
+        is_found(
+            Planted::ReturnsCount,
+            Faults::of([Fault::Drain]),
+            &[Oracle::TrueResult],
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub enum SpawnError {
     NoEntry,
     /// A limit was reached; the text names it.
     Limit(String),
-    /// The caller has no right to do this; the text names the right.
+    /// The caller has no right to do this; the text names the right, or what to do.
     Denied(String),
     /// Something else; the text is for people.
     Other(String),
@@ -40,12 +40,9 @@ impl fmt::Display for SpawnError {
                 "the task was not started: {limit}; join some tasks before spawning more, or have the \
                  limit raised where the component is run"
             ),
-            Self::Denied(right) => write!(
-                f,
-                "the task was not started: {right}; the right was taken away where this task was \
-                 spawned or where the component is run"
-            ),
-            Self::Other(text) => write!(f, "the task was not started: {text}"),
+            Self::Denied(text) | Self::Other(text) => {
+                write!(f, "the task was not started: {text}")
+            }
         }
     }
 }

@@ -39,6 +39,7 @@ pub struct Options {
     pub(crate) max_tasks: Option<u32>,
     pub(crate) denied: Rights,
     pub(crate) reuse: bool,
+    pub(crate) anywhere: bool,
 }
 
 impl Options {
@@ -132,6 +133,35 @@ impl Options {
     #[must_use]
     pub fn reuse(mut self) -> Self {
         self.reuse = true;
+        self
+    }
+
+    /// The task may run on another machine: it goes there if it would have to wait here, for an instance or for a core. It is
+    /// joined, cancelled and closed as any other. Its input and its result travel, and so do its limits and what it was
+    /// denied; nothing else does. So a spawn is [`Denied`](crate::SpawnError::Denied) where the task would have directories,
+    /// the network or variables of this machine, unless these are denied to it, and where the host does not allow this
+    /// (`hart run -S remote` does). What it may do there, the owner of that machine says.
+    ///
+    /// A task that went elsewhere may run twice, where a machine dies in between: it is for tasks that may. It prints where
+    /// it runs, and what it spawns runs there. Natively this has no effect.
+    ///
+    /// ```
+    /// use hart_guest::{Options, Rights, task};
+    ///
+    /// #[task]
+    /// fn words(text: String) -> usize {
+    ///     text.split_whitespace().count()
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let options = Options::new().anywhere().deny(Rights::FILESYSTEM | Rights::NETWORK);
+    /// assert_eq!(words.spawn_with("one two".to_string(), &options)?.join()?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn anywhere(mut self) -> Self {
+        self.anywhere = true;
         self
     }
 }

@@ -10,7 +10,7 @@ use hart_host::{AllowedHost, Component, DirAccess, Limits, RunBuilder, Stdio};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use wasi::Wasi;
-pub(crate) use wasi::group;
+pub(crate) use wasi::{RemotePlan, group};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct GrantArgs {
@@ -109,6 +109,18 @@ impl Grants {
         self.wasi.keyvalue = keyvalue.is_some();
         self.wasi.keyvalue_data = keyvalue.unwrap_or_default();
         self
+    }
+
+    /// The same with tasks that may go to whoever works for this app.
+    pub(crate) fn with_remote(mut self, app: Option<String>) -> Self {
+        self.wasi.remote = app.is_some();
+        self.wasi.remote_plan.app = app;
+        self
+    }
+
+    /// Where tasks go that may run anywhere, if that is allowed.
+    pub(crate) fn remote(&self) -> Option<&RemotePlan> {
+        self.wasi.remote.then_some(&self.wasi.remote_plan)
     }
 
     /// # Errors

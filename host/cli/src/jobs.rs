@@ -2,9 +2,9 @@
 
 use crate::failure::Failure;
 use crate::output::{one_line, to_stderr, to_stdout};
+use crate::queue::{QueueArgs, connect};
 use crate::submit::{show, wait};
 use crate::work::explain;
-use crate::work::queue::{QueueArgs, connect};
 use clap::{Args, Subcommand};
 use hart_host::work::{AppJobs, Cancelled, Queue};
 use std::fmt::Write as _;

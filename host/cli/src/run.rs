@@ -14,7 +14,7 @@ use crate::scheduling::SchedulingArgs;
 use crate::stats::{Report, StatsFormat};
 use crate::trace::TraceFile;
 use crate::tuning::TuningArgs;
-use crate::{ended, later, limits, load, scheduling};
+use crate::{config, ended, later, limits, load, remote, scheduling};
 use clap::Args;
 use hart_host::{
     Cache, Component, GuestProfile, Host, Outcome, Preemption, RunBuilder, RunError, Trace,
@@ -23,6 +23,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 const EXAMPLES: &str = "\
@@ -218,7 +219,21 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     };
     let name = arguments[0].clone();
     let builder = builder.name(name).args(arguments).stdin(grants.stdin());
+    let remote = match grants.remote() {
+        // What cannot spawn needs no server.
+        Some(plan) if component.has_entry() => {
+            let queue = remote::queue(&host, plan, config::plan::WorkPlan::default())?;
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let app = plan.app.as_deref().unwrap_or(&stem);
+            Some(remote::workers(&host, &queue, app)?)
+        }
+        _ => None,
+    };
     let builder = grants.grant(builder);
+    let builder = match &remote {
+        Some(remote) => builder.anywhere(remote),
+        None => builder,
+    };
 
     let flight = flight.map(|flight| flight.start(&host)).transpose()?;
     Otlp::watch(otlp.as_ref(), &host);
@@ -232,6 +247,8 @@ pub(crate) fn run(args: RunArgs) -> Result<u8, Failure> {
     let canceller = run.canceller();
     let ended = interrupt.wait(run);
     let wall = started.elapsed();
+    let mut settles = pin!(remote::settle(remote));
+    interrupt.wait_until(None, |cx| settles.as_mut().poll(cx).is_ready());
     // What a guest that was ended has left to write comes before what there is to say of it.
     hart_host::flush_output(GRACE);
 

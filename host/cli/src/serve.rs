@@ -84,8 +84,9 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
             (false, false) => LogPrefix::Instance,
             (false, true) => LogPrefix::Named,
         },
+        is_check: args.check,
     };
-    let apps = Arc::new(Apps::new(host.clone(), settings));
+    let apps = Arc::new(Apps::new(host.clone(), settings, plan.work.clone()));
     if args.check {
         let plan = config::plan::Plan {
             top,
@@ -162,7 +163,12 @@ pub(crate) fn serve(args: ServeArgs) -> Result<u8, Failure> {
         reloader.ask();
     };
     let grace = top.grace.unwrap_or(STOP);
-    stop::wait(&interrupt, asked, &host, server, grace, loads);
+    let ends = stop::Ends {
+        host: &host,
+        apps: &apps,
+        grace,
+    };
+    stop::wait(&interrupt, asked, server, &ends, loads);
     drop(admin);
     host.close();
     // Before the apps go, and their figures with them.

@@ -3,9 +3,9 @@
 use crate::failure::{self, Failure};
 use crate::load;
 use crate::output::{to_stderr, to_stdout};
+use crate::queue::{QueueArgs, connect};
 use crate::units::{positive_duration, show_duration, size};
 use crate::work::explain;
-use crate::work::queue::{QueueArgs, connect};
 use clap::Args;
 use hart_host::work::{Job, JobResult, JobStatus, Queue};
 use std::io::{IsTerminal as _, Read as _, Write as _};

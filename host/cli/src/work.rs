@@ -1,9 +1,9 @@
 //! `hart work FILE`: runs tasks that others submit to a stream of NATS.
 
 mod args;
+mod current;
 mod health;
 mod log;
-pub(crate) mod queue;
 mod setup;
 
 use crate::failure::{Failure, USAGE};
@@ -11,12 +11,12 @@ use crate::interrupt::Interrupt;
 use crate::line_log::LineLog;
 use crate::otlp::Otlp;
 use crate::output::to_stderr;
+use crate::queue::connect;
 use crate::{limits, scheduling};
 pub(crate) use args::WorkArgs;
-use hart_host::work::Worker;
+use current::{Current, Maker};
 use hart_host::{Cache, Limits};
 use health::Health;
-use queue::connect;
 pub(crate) use setup::explain;
 use std::future::Future as _;
 use std::pin::pin;
@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 /// Bad usage, bad input, a server that is not there or wants somebody else.
 pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
-    let interrupt = Interrupt::watch()
+    let interrupt = Interrupt::watch_server()
         .map_err(|error| Failure::new(1, format!("cannot watch for Ctrl-C: {error}")))?;
     let Some((limits, tuning)) = limits::with_tuning(&args.limits, &args.tuning)? else {
         return Ok(0);
@@ -66,19 +66,17 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
     };
     let errors = LineLog::to_stderr("error")
         .map_err(|error| Failure::new(1, format!("no thread for the log: {error}")))?;
-    let load = |app, bytes: &[u8]| {
-        let allow_precompiled = args.allow_precompiled;
-        setup::app(&host, app, bytes, allow_precompiled, is_kept)
+    let maker = Maker {
+        host: host.clone(),
+        args: args.clone(),
+        limits,
+        is_kept,
+        log: log.clone(),
+        errors: errors.clone(),
     };
-    let mut apps = Vec::new();
-    for app in plan.apps.iter().filter(|app| app.object.is_none()) {
-        let bytes = setup::file(app, args.allow_precompiled)?;
-        apps.push(load(app, &bytes)?);
-    }
-    let tokio = host
-        .runtime()
-        .tokio()
-        .expect("the host has threads of its own");
+    let apps = maker.files(&plan)?;
+    let tokio = host.runtime().tokio();
+    let tokio = tokio.expect("the host has threads of its own");
     let (worker, connected) = tokio.block_on(async {
         let is_lost = Arc::<AtomicBool>::default();
         let connected = connect(&plan.work, "hart work", move |event| {
@@ -86,30 +84,9 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
             tokio::task::spawn_blocking(move || log::event(&event, &is_lost));
         })
         .await?;
-        for app in &plan.apps {
-            if let Some(object) = &app.object {
-                let bytes = setup::object(&connected.queue, object).await?;
-                apps.push(load(app, &bytes)?);
-            }
-        }
-        let mut builder = host.worker(&connected.queue);
-        for app in apps {
-            builder = builder.app(app);
-        }
-        if let Some(lease) = plan.work.lease {
-            builder = builder.lease(lease);
-        }
-        if let Some(deliveries) = plan.work.deliveries {
-            builder = builder.deliveries(deliveries);
-        }
-        let (jobs, failures) = (log.clone(), errors.clone());
         // Before anybody can see that it works: from then on a signal lets jobs end.
         interrupt.begin();
-        let worker = builder
-            .job_log(move |job| log::record(jobs.as_ref(), &failures, job))
-            .start()
-            .await
-            .map_err(|error| explain(&error))?;
+        let worker = maker.start(&connected.queue, &plan, apps).await?;
         Ok::<_, Failure>((worker, connected))
     })?;
     let names: Vec<_> = plan.apps.iter().map(|app| app.name.as_str()).collect();
@@ -119,13 +96,13 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
         connected.address,
         connected.stream
     ));
-    let worker = Arc::new(worker);
-    let health = Health::new(worker.clone(), connected.queue, host.clone());
+    let current = Current::new(maker, connected.queue.clone(), plan.work, worker);
+    let health = Health::new(current.clone(), connected.queue, host.clone());
     if let Some(addr) = args.health {
         health.listen(addr)?;
     }
     let grace = args.grace.or(plan.top.grace).unwrap_or(STOP);
-    wait(&interrupt, &worker, &health, grace);
+    wait(&interrupt, &current, &health, grace);
     host.close();
     for log in log.iter().chain([&errors]) {
         log.finish();
@@ -134,17 +111,21 @@ pub(crate) fn work(args: &WorkArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Waits for a signal, then for the jobs that run, for `grace` at most.
-fn wait(interrupt: &Interrupt, worker: &Worker, health: &Health, grace: Duration) {
-    interrupt.wait_until(None, |_| interrupt.code().is_some());
+/// Waits for a signal, then for the jobs that run, for `grace` at most. SIGHUP loads anew before that.
+fn wait(interrupt: &Interrupt, current: &Arc<Current>, health: &Health, grace: Duration) {
+    interrupt.wait_until(None, |_| {
+        if interrupt.takes_hang_up() {
+            current.hangs_up();
+        }
+        interrupt.code().is_some()
+    });
     health.stops();
-    let running: usize = worker.stats().iter().map(|app| app.running).sum();
-    if running > 0 {
+    if current.running() > 0 {
         to_stderr(
             "hart: stopping once the jobs that run have ended; Ctrl-C again leaves at once\n",
         );
     }
     let until = Instant::now().checked_add(grace + GRACE);
-    let mut stops = pin!(worker.stop(grace));
+    let mut stops = pin!(current.stop(grace));
     interrupt.wait_until(until, |cx| stops.as_mut().poll(cx).is_ready());
 }

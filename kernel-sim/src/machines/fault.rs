@@ -38,7 +38,7 @@ impl Fault {
 
     /// Whether a job may be delivered so often that it is given up.
     pub(crate) fn takes_deliveries(self) -> bool {
-        !matches!(self, Self::Drift | Self::Full)
+        !matches!(self, Self::Drift | Self::Full | Self::Drain)
     }
 }
 

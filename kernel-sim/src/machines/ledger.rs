@@ -33,6 +33,8 @@ struct Facts {
     runs: u32,
     /// The most often that it was delivered.
     delivered: u64,
+    /// A worker may give it up: it was told so, or the stream delivers it no more.
+    is_used_up: bool,
     /// Somebody asks for its end.
     is_cancelled: bool,
 }
@@ -54,6 +56,7 @@ impl Ledger {
             completed: Vec::new(),
             runs: 0,
             delivered: 0,
+            is_used_up: false,
             is_cancelled: false,
         });
         Self {
@@ -88,6 +91,18 @@ impl Ledger {
         self.job(job).is_submitted = true;
     }
 
+    /// A worker is told how often a job came back from workers that stopped.
+    pub(crate) fn counted(&mut self, job: JobNumber, returned: u64) {
+        let deliveries = u64::from(self.terms.deliveries);
+        let facts = self.job(job);
+        facts.is_used_up |= facts.delivered.saturating_sub(returned) > deliveries;
+    }
+
+    /// The stream delivers a job for the last time.
+    pub(crate) fn used_up(&mut self, job: JobNumber) {
+        self.job(job).is_used_up = true;
+    }
+
     pub(crate) fn delivered(&mut self, job: JobNumber, delivered: u64) {
         let facts = self.job(job);
         facts.delivered = facts.delivered.max(delivered);
@@ -102,7 +117,6 @@ impl Ledger {
     }
 
     pub(crate) fn result_stored(&mut self, job: JobNumber, found: Found, now: u64) {
-        let deliveries = u64::from(self.terms.deliveries);
         let may_be_given_up = self.faults.kinds().any(Fault::takes_deliveries);
         let facts = self.job(job);
         facts.results.push((found, now));
@@ -118,7 +132,7 @@ impl Ledger {
             (Some(_), Does::Spins) => false,
             (None, _) => match found.status {
                 JobStatus::Cancelled => facts.is_cancelled,
-                JobStatus::Failed => facts.delivered > deliveries && may_be_given_up,
+                JobStatus::Failed => facts.is_used_up && may_be_given_up,
                 _ => false,
             },
         };

@@ -22,6 +22,8 @@ pub enum Planted {
     DeadFirst,
     /// Submitters are told the worker's own result, whatever is stored.
     OwnReply,
+    /// A job that a worker gives back as it stops counts as one that it did not bring to an end.
+    ReturnsCount,
     /// A cancel that a machine has heard is not stored.
     CancelForgotten,
 }

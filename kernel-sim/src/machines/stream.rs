@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fastrand::Rng;
-use hart_host::work::rules::{EXPIRY, SPARE};
+use hart_host::work::rules::{EXPIRY, RETURNS, SPARE};
 
 use super::space::{Space, Wake};
 use super::wire::{Found, JobNumber, Message, Node};
@@ -35,6 +35,8 @@ pub(crate) struct Stream {
     /// Jobs that were submitted. Their ids are remembered for longer than anything here takes.
     submitted: BTreeSet<JobNumber>,
     results: BTreeMap<JobNumber, Found>,
+    /// Deliveries that came back, as their workers stopped.
+    returns: BTreeSet<(u64, u64)>,
     /// When messages with these ids were stored: results, or dead letters.
     ids: BTreeMap<(Kind, JobNumber, u64), u64>,
     /// Machines with a connection.
@@ -75,6 +77,7 @@ impl Stream {
             requests: VecDeque::new(),
             submitted: BTreeSet::new(),
             results: BTreeMap::new(),
+            returns: BTreeSet::new(),
             ids: BTreeMap::new(),
             connected: vec![true; machines],
             rng: stream(seed, 22),
@@ -122,6 +125,8 @@ impl Stream {
                     space.after(expiry, Wake::Stream);
                 }
             }
+            // The server looks whether somebody listens before it sends a job.
+            Message::Leave { inbox } => self.requests.retain(|request| request.inbox != inbox),
             Message::Progress { sequence } => self.extends(sequence, space.terms.lease, space),
             Message::Nak { sequence, delay } => match delay {
                 Some(delay) => self.extends(sequence, delay, space),
@@ -156,6 +161,25 @@ impl Stream {
                     space.ledger.letter_stored(job);
                 }
                 space.send(Node::Stream, from, Message::Stored { is_there, request });
+            }
+            Message::Return {
+                sequence,
+                delivered,
+                request,
+                ..
+            } => {
+                self.returns.insert((sequence, delivered));
+                space.send(Node::Stream, from, Message::Told { request });
+            }
+            Message::Count {
+                job,
+                sequence,
+                request,
+            } => {
+                let of_job = (sequence, 0)..(sequence + 1, 0);
+                let returned = self.returns.range(of_job).count() as u64;
+                space.ledger.counted(job, returned);
+                space.send(Node::Stream, from, Message::Counted { returned, request });
             }
             Message::Find { job, request } => {
                 let found = self.jobs.iter().find(|(_, kept)| kept.job == job);
@@ -252,7 +276,7 @@ impl Stream {
             let Some(sequence) = self.next() else {
                 return;
             };
-            let most = u64::from(space.terms.deliveries + SPARE);
+            let most = u64::from(space.terms.deliveries + SPARE + RETURNS);
             let Some(kept) = self.jobs.get_mut(&sequence) else {
                 continue;
             };
@@ -266,6 +290,9 @@ impl Stream {
             kept.delivered += 1;
             let delivered = kept.delivered;
             space.ledger.delivered(job, delivered);
+            if delivered == most {
+                space.ledger.used_up(job);
+            }
             self.leases.insert(sequence, 0);
             self.extends(sequence, space.terms.lease, space);
             let Some(mut request) = self.requests.pop_front() else {

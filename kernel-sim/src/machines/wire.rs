@@ -42,6 +42,8 @@ pub enum Message {
     },
     /// A worker asks for jobs, to be sent to an inbox.
     Pull { inbox: u64, batch: usize },
+    /// A worker takes nothing more from an inbox.
+    Leave { inbox: u64 },
     /// The stream sends a job.
     Delivery {
         inbox: u64,
@@ -67,6 +69,24 @@ pub enum Message {
     },
     /// The stream did what it was asked to.
     Told { request: RequestNumber },
+    /// A worker that stops gives a job back, this delivery of it.
+    Return {
+        job: JobNumber,
+        sequence: u64,
+        delivered: u64,
+        request: RequestNumber,
+    },
+    /// How often was a job given back so?
+    Count {
+        job: JobNumber,
+        sequence: u64,
+        request: RequestNumber,
+    },
+    /// So often.
+    Counted {
+        returned: u64,
+        request: RequestNumber,
+    },
     /// Is there a result?
     Look {
         job: JobNumber,

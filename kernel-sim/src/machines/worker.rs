@@ -43,6 +43,8 @@ pub(crate) struct Worker {
     /// By their keys.
     jobs: BTreeMap<u64, Doing>,
     asked: BTreeMap<RequestNumber, u64>,
+    /// Jobs that came while it stops: they go back, by what is asked before.
+    returning: BTreeMap<RequestNumber, u64>,
     rng: Rng,
 }
 
@@ -73,6 +75,9 @@ enum Asked {
     Look,
     Store,
     Finish,
+    Count,
+    /// It notes that it gives the job back.
+    Return,
 }
 
 impl Worker {
@@ -97,6 +102,7 @@ impl Worker {
             gives_up: false,
             jobs: BTreeMap::new(),
             asked: BTreeMap::new(),
+            returning: BTreeMap::new(),
             rng,
         }
     }
@@ -139,6 +145,7 @@ impl Worker {
         space.records(log::Event::Down { machine: self.me });
         self.is_up = false;
         self.asked.clear();
+        self.returning.clear();
         for doing in std::mem::take(&mut self.jobs).into_values() {
             if let Some(run) = doing.run {
                 space.ledger.run_ends(doing.job, run, false);
@@ -156,6 +163,8 @@ impl Worker {
         space.records(log::Event::Stops { machine: self.me });
         self.stopped_at = Some(space.now);
         self.intake.stop();
+        let inbox = self.inbox;
+        self.sends(Message::Leave { inbox }, space);
         self.timer(grace, Timer::Grace, space);
     }
 
@@ -190,6 +199,12 @@ impl Worker {
                 let stored = if is_there { Stored::There } else { Stored::New };
                 self.answered(request, Event::Stored(stored), None, space);
             }
+            Message::Counted { returned, request } => {
+                self.answered(request, Event::Counted(Some(returned)), None, space);
+            }
+            Message::Told { request } if self.returning.contains_key(&request) => {
+                self.returned(request, space);
+            }
             // What the event is does not matter: the course is over.
             Message::Told { request } => self.answered(request, Event::Waited, None, space),
             Message::Cancel { job, request } if self.intake.cancel(&id(job)) => {
@@ -217,12 +232,16 @@ impl Worker {
             Timer::Look => {
                 let is_new = std::mem::take(&mut self.is_new);
                 if is_new && self.stopped_at.is_none() {
-                    self.inbox = space.number();
+                    let inbox = std::mem::replace(&mut self.inbox, space.number());
+                    self.sends(Message::Leave { inbox }, space);
                 }
                 self.intake.looks(self.clock(space), is_new);
                 self.timer(self.nanoseconds(LOOK), Timer::Look, space);
                 let stopped = |at| space.now >= at + ON_THEIR_WAY;
-                if self.jobs.is_empty() && self.stopped_at.is_some_and(stopped) {
+                if self.jobs.is_empty()
+                    && self.returning.is_empty()
+                    && self.stopped_at.is_some_and(stopped)
+                {
                     return self.crashes(space);
                 }
             }
@@ -272,14 +291,35 @@ impl Worker {
         match arrival {
             Arrival::Begins => self.begins(job, sequence, Some(delivered), space),
             Arrival::IsHere => {}
+            Arrival::GoesBack(None) => {
+                let request = space.number();
+                self.returning.insert(request, sequence);
+                self.timer(self.nanoseconds(ANSWER), Timer::Answer(request), space);
+                let note = Message::Return {
+                    job,
+                    sequence,
+                    delivered,
+                    request,
+                };
+                self.sends(note, space);
+            }
             Arrival::GoesBack(delay) => self.sends(nak(sequence, delay), space),
+        }
+    }
+
+    /// It is noted that a job goes back, or will not be.
+    fn returned(&mut self, request: RequestNumber, space: &mut Space) {
+        if let Some(sequence) = self.returning.remove(&request) {
+            self.sends(nak(sequence, None), space);
         }
     }
 
     /// Has a job that is delivered no more end, unless that is so already.
     fn buries(&mut self, job: JobNumber, sequence: u64, space: &mut Space) {
         let is_same = |doing: &Doing| doing.is_unread && doing.sequence == sequence;
-        if self.stopped_at.is_none() && !self.jobs.values().any(is_same) {
+        // A run that goes on here leaves the job in the stream, or ends it.
+        let is_here = self.intake.holds(&id(job), sequence) || self.jobs.values().any(is_same);
+        if self.stopped_at.is_none() && !is_here {
             self.begins(job, sequence, None, space);
         }
     }
@@ -372,6 +412,7 @@ impl Worker {
             }
             match asked {
                 Asked::Finish => self.ends(key),
+                Asked::Return => self.gives_back(key, None, space),
                 _ => self.goes_on(key, event, space),
             }
         }
@@ -379,6 +420,7 @@ impl Worker {
 
     /// An answer does not come in time.
     fn unanswered(&mut self, request: RequestNumber, space: &mut Space) {
+        self.returned(request, space);
         let doing = self
             .asked
             .get(&request)
@@ -390,6 +432,7 @@ impl Worker {
                     doing.is_blind = true;
                     Event::Looked(Look::Unknown)
                 }
+                Some((waits, Asked::Count)) if waits == request => Event::Counted(None),
                 _ => Event::Stored(Stored::Failed),
             },
             None => return,

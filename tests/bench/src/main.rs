@@ -146,6 +146,7 @@ fn part_of_a_suite(what: &str) {
         "startup" => suites::startup::peer(argument),
         "async" => suites::concurrent::memory::child(argument),
         "density" => suites::density::child(argument),
+        "work" => suites::work::kills::child(argument),
         part => unreachable!("there is no part {part}"),
     }
 }

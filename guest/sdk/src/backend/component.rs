@@ -138,6 +138,9 @@ impl From<&Options> for Prepared {
         if options.reuse {
             resource.reuse();
         }
+        if options.anywhere {
+            resource.anywhere();
+        }
         Self(Some(resource))
     }
 }

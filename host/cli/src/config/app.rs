@@ -26,7 +26,7 @@ pub(crate) fn of_command_line(
     if is_config(file) && grants != Grants::default() {
         return Err(Failure::usage(
             "--dir, --env, --allow-http and -S would be for every app; write dirs, env, allow-http, network, \
-             config or keyvalue below the [[app]] that is to have them",
+             config, keyvalue or remote below the [[app]] that is to have them",
         ));
     }
     let name = file.file_stem().unwrap_or(file.as_os_str());

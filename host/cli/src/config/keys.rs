@@ -53,5 +53,6 @@ pub(super) const APP: &[&str] = &[
     "network",
     "config",
     "keyvalue",
+    "remote",
     "limits",
 ];

@@ -247,7 +247,10 @@ fn grants(app: Section<'_, '_>, directory: &Path, problems: &mut Problems<'_>) -
     let envs = texts("env", "[app.env]").unwrap_or_default();
     let config = texts("config", "[app.config]");
     let keyvalue = texts("keyvalue", "[app.keyvalue]");
-    Grants::of(dirs, envs, http, app.switch("network", problems)).with(config, keyvalue)
+    let remote = app.text("remote", problems).map(str::to_owned);
+    Grants::of(dirs, envs, http, app.switch("network", problems))
+        .with(config, keyvalue)
+        .with_remote(remote)
 }
 
 /// The texts of a table, under whatever names it has.

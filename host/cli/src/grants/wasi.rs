@@ -24,9 +24,19 @@ pub(crate) struct Wasi {
     pub(super) config_vars: Vec<(String, String)>,
     pub(super) keyvalue: bool,
     pub(super) keyvalue_data: Vec<(String, String)>,
+    pub(super) remote: bool,
+    pub(super) remote_plan: RemotePlan,
 }
 
-/// The keys of `-S`, named as in wasmtime.
+/// Where tasks go that may run anywhere.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct RemotePlan {
+    pub(crate) app: Option<String>,
+    pub(crate) server: Option<String>,
+    pub(crate) stream: Option<String>,
+}
+
+/// The keys of `-S`, named as in wasmtime; those of `remote` are hart's own.
 pub(crate) fn group() -> Group<Wasi> {
     fn on(field: &mut bool, value: Option<&str>) -> Result<(), String> {
         *field = switch(value)?;
@@ -44,6 +54,17 @@ pub(crate) fn group() -> Group<Wasi> {
             false => Ok((key.to_owned(), value.to_owned())),
         }
     }
+    fn set(field: &mut Option<String>, value: Option<&str>) -> Result<(), String> {
+        *field = Some(required(value)?.to_owned());
+        Ok(())
+    }
+    let text = |name, value, default: &str, help, set| Key {
+        name,
+        value,
+        default: default.to_owned(),
+        help,
+        set,
+    };
     let key = |name, default: &str, help, set| Key {
         name,
         value: "",
@@ -200,6 +221,33 @@ pub(crate) fn group() -> Group<Wasi> {
                     Ok(())
                 },
             },
+            key(
+                "remote",
+                "n",
+                "Let tasks that may run anywhere go to a stream of NATS where this machine is busy: `hart work` runs them.",
+                |wasi, value| on(&mut wasi.remote, value),
+            ),
+            text(
+                "remote-app",
+                "NAME",
+                "the file's name",
+                "The app that workers know the component as, if remote is given.",
+                |wasi, value| set(&mut wasi.remote_plan.app, value),
+            ),
+            text(
+                "remote-server",
+                "URL",
+                "NATS_URL, or nats://127.0.0.1:4222",
+                "The server of the stream, if remote is given; NATS_CREDS and others name credentials.",
+                |wasi, value| set(&mut wasi.remote_plan.server, value),
+            ),
+            text(
+                "remote-stream",
+                "NAME",
+                "HART",
+                "The stream's name, if remote is given.",
+                |wasi, value| set(&mut wasi.remote_plan.stream, value),
+            ),
         ],
         refused: &[
             ("nn", NONE_HERE),

@@ -2,9 +2,10 @@
 
 use super::stamp::{Stamp, read_settled};
 use crate::admin::{self, Load, SwapError};
-use crate::config::plan::AppPlan;
+use crate::config::plan::{AppPlan, WorkPlan};
 use crate::failure::Failure;
-use crate::{ended, load};
+use crate::{ended, load, remote};
+use hart_host::work::{Queue, Remote};
 use hart_host::{
     BuildError, Component, Host, LogPrefix, Route, Routes, RunBuilder, Service, Tenant,
 };
@@ -23,12 +24,18 @@ pub(super) struct Settings {
     pub(super) body_timeout: Duration,
     pub(super) quiet_errors: bool,
     pub(super) log_prefix: LogPrefix,
+    /// Nothing is served: they are only looked at.
+    pub(super) is_check: bool,
 }
 
 /// All apps. They change one after the other, and requests go on meanwhile.
 pub(super) struct Apps {
     host: Host,
     settings: Settings,
+    /// What the file says of the queue for tasks that may run anywhere.
+    work: WorkPlan,
+    /// That queue, once an app has needed it.
+    queue: Mutex<Option<Queue>>,
     routes: Arc<Routes>,
     apps: Mutex<Vec<App>>,
     /// Held by whoever changes them.
@@ -40,6 +47,8 @@ struct App {
     plan: AppPlan,
     tenant: Tenant,
     service: Service,
+    /// Where its tasks go that may run anywhere.
+    remote: Option<Remote>,
     /// Of the file that the service is of.
     stamp: Option<Stamp>,
 }
@@ -59,10 +68,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Apps {
     /// Without any app yet: [`change`](Self::change) brings them.
-    pub(super) fn new(host: Host, settings: Settings) -> Self {
+    pub(super) fn new(host: Host, settings: Settings, work: WorkPlan) -> Self {
         Self {
             host,
             settings,
+            work,
+            queue: Mutex::default(),
             routes: Arc::new(Routes::new(Vec::new())),
             apps: Mutex::default(),
             changing: Mutex::default(),
@@ -158,8 +169,9 @@ impl Apps {
         plan.grants
             .check(&component)
             .map_err(|failure| failure.at(&plan.component))?;
+        let remote = self.remote(plan, &component)?;
         let service = self
-            .service(plan, &component, &tenant, before)
+            .service(plan, &component, &tenant, before, remote.as_ref())
             .map_err(|failure| failure.at(&plan.component))?;
         self.try_out(plan, &component, &tenant)
             .map_err(|failure| failure.at(&plan.component))?;
@@ -173,8 +185,32 @@ impl Apps {
             plan: plan.clone(),
             tenant,
             service,
+            remote,
             stamp,
         })
+    }
+
+    /// Where an app's tasks go that may run anywhere.
+    fn remote(&self, plan: &AppPlan, component: &Component) -> Result<Option<Remote>, Failure> {
+        let Some(to) = plan.grants.remote() else {
+            return Ok(None);
+        };
+        if self.settings.is_check || !component.has_entry() {
+            return Ok(None);
+        }
+        let mut queue = locked(&self.queue);
+        let queue = match &mut *queue {
+            Some(queue) => queue,
+            none => none.insert(remote::queue(&self.host, to, self.work.clone())?),
+        };
+        let app = to.app.as_deref().unwrap_or(&plan.name);
+        remote::workers(&self.host, queue, app).map(Some)
+    }
+
+    /// Waits until what was to be said to other machines is said.
+    pub(super) async fn settle(&self) {
+        let apps = locked(&self.apps).clone();
+        remote::settle(apps.into_iter().filter_map(|app| app.remote)).await;
     }
 
     fn tenant(&self, plan: &AppPlan) -> Result<Tenant, Failure> {
@@ -191,12 +227,19 @@ impl Apps {
         component: &Component,
         tenant: &Tenant,
         before: Option<&App>,
+        remote: Option<&Remote>,
     ) -> Result<Service, Failure> {
         let mut builder = self
             .host
             .service(component)
             .name(&plan.name)
-            .run(|run| granted(run, plan, tenant))
+            .run(|run| {
+                let run = granted(run, plan, tenant);
+                match remote {
+                    Some(remote) => run.anywhere(remote),
+                    None => run,
+                }
+            })
             .body_timeout(self.settings.body_timeout)
             .quiet_errors(self.settings.quiet_errors)
             .log_prefix(self.settings.log_prefix);

@@ -1,5 +1,6 @@
 //! How a server ends: by a signal, or by a connection to an address.
 
+use super::apps::Apps;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::to_stderr;
@@ -57,14 +58,20 @@ impl Asked {
     }
 }
 
+/// What has to end with the server, and how long that may take.
+pub(super) struct Ends<'a> {
+    pub(super) host: &'a Host,
+    pub(super) apps: &'a Apps,
+    pub(super) grace: Duration,
+}
+
 /// Waits until the server is to end, then for its requests, for `grace` at most: for their responses, and for what guests
 /// do after those, such as a last line in the log. SIGHUP calls `hung_up` before that.
 pub(super) fn wait(
     interrupt: &Interrupt,
     asked: Option<Asked>,
-    host: &Host,
     mut server: Server,
-    grace: Duration,
+    ends: &Ends<'_>,
     hung_up: impl Fn(&Server),
 ) {
     let mut asked = pin!(poll_fn(|cx| match &asked {
@@ -82,10 +89,13 @@ pub(super) fn wait(
             "hart: stopping once the requests that run have ended; Ctrl-C again leaves at once\n",
         );
     }
-    let until = Instant::now().checked_add(grace);
+    let Ends { host, apps, grace } = ends;
+    let until = Instant::now().checked_add(*grace);
     let mut stops = pin!(server.stop());
     interrupt.wait_until(until, |cx| stops.as_mut().poll(cx).is_ready());
-    let left = until.map_or(grace, |until| {
+    let mut settles = pin!(apps.settle());
+    interrupt.wait_until(until, |cx| settles.as_mut().poll(cx).is_ready());
+    let left = until.map_or(*grace, |until| {
         until.saturating_duration_since(Instant::now())
     });
     let mut ends = pin!(host.shutdown(left));

@@ -3,10 +3,10 @@
 use crate::grants::GrantArgs;
 use crate::limits::LimitArgs;
 use crate::otlp::OtlpArgs;
+use crate::queue::QueueArgs;
 use crate::scheduling::SchedulingArgs;
 use crate::tuning::TuningArgs;
 use crate::units::{at_least_one, positive_duration};
-use crate::work::queue::QueueArgs;
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,7 +21,8 @@ Examples:
 
 Limits are for each job: one that traps or reaches a limit has a result that says so, and goes to the stream of dead
 letters, which `hart jobs` shows. Ctrl-C and SIGTERM take no more jobs and let those that run end for --grace; then they
-go back to the stream, for other workers. A second one leaves at once, and loses no job.";
+go back to the stream, for other workers. A second one leaves at once, and loses no job. SIGHUP reads FILE, its components
+and --job-log anew: what is taken from then on is run by those, and jobs that run end as they began.";
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]

@@ -1,10 +1,11 @@
 //! What tells others how a worker is: for Kubernetes, and for Prometheus.
 
+use super::current::Current;
 use crate::admin::http::{self, Listener, text};
 use crate::admin::metrics::metrics;
 use crate::failure::Failure;
 use hart_host::http::{HeaderMap, Response, StatusCode};
-use hart_host::work::{AppStats, Queue, Worker};
+use hart_host::work::{AppStats, Queue};
 use hart_host::{Host, MetricsText};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -19,17 +20,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct Health(Arc<State>);
 
 struct State {
-    worker: Arc<Worker>,
+    current: Arc<Current>,
     queue: Queue,
     host: Host,
     stops: AtomicBool,
 }
 
 impl Health {
-    pub(super) fn new(worker: Arc<Worker>, queue: Queue, host: Host) -> Self {
+    pub(super) fn new(current: Arc<Current>, queue: Queue, host: Host) -> Self {
         let stops = AtomicBool::new(false);
         Self(Arc::new(State {
-            worker,
+            current,
             queue,
             host,
             stops,
@@ -65,7 +66,7 @@ impl Health {
             "/live" => text(StatusCode::OK, "it lives\n"),
             "/ready" => self.ready(),
             "/metrics" => metrics(&self.0.host, headers, |to| {
-                write(&self.0.worker.stats(), to)
+                write(&self.0.current.worker().stats(), to)
             }),
             _ => text(
                 StatusCode::NOT_FOUND,

@@ -26,6 +26,11 @@ pub(super) fn plan(
     let Some(app) = of_command_line(&args.file, &args.grants, limits)? else {
         return Ok(None);
     };
+    if app.grants.remote().is_some() {
+        return Err(Failure::usage(
+            "-S remote: the tasks of a job stay with its worker; leave it out",
+        ));
+    }
     let app = AppPlan {
         concurrency: args.max_concurrent_jobs,
         ..app

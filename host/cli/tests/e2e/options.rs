@@ -687,6 +687,11 @@ const KEYS: &[Row] = &[
     ),
     (
         "-S",
+        &["remote", "remote-app", "remote-server", "remote-stream"],
+        work::remote::options_name_server_stream_and_app,
+    ),
+    (
+        "-S",
         &["keyvalue", "keyvalue-in-memory-data"],
         stores::a_store_begins_as_it_is_told_and_goes_with_the_run,
     ),

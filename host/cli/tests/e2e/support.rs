@@ -130,6 +130,11 @@ impl Running {
         }
     }
 
+    /// Ends its standard input.
+    pub(crate) fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
     /// Sends it a signal, as Ctrl-C does.
     pub(crate) fn signal(&self, signal: i32) {
         // SAFETY: `kill` reads no memory, and the child has not been waited for, so that its

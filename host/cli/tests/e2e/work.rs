@@ -6,5 +6,6 @@ pub(crate) mod faults;
 pub(crate) mod jobs;
 pub(crate) mod leases;
 mod nats;
+pub(crate) mod remote;
 pub(crate) mod secure;
 pub(crate) mod shares;

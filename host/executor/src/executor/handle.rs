@@ -97,6 +97,11 @@ impl Executor {
         self.shared.pending_tasks()
     }
 
+    /// How many tasks of groups can run and wait for a worker: those that it has taken to poll next do not count.
+    pub fn waiting_tasks(&self) -> usize {
+        self.shared.lanes().len()
+    }
+
     /// Whether something runnable is queued anywhere, or the calling worker's `run` future was woken: whether a task that
     /// goes on now keeps others waiting.
     pub fn has_waiting(&self) -> bool {

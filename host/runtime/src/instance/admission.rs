@@ -37,6 +37,9 @@
 //! A run's root needs `(D + 1) * w` slots, so `D` is cut to what the pool has (see
 //! [`depth_for`]).
 //!
+//! A task that runs on another machine is none of those: it has no slots, so nobody admitted waits for slots through it.
+//! What it waits for itself is there, where the argument holds by itself: a job of a stream has no tasks in the stream.
+//!
 //! # Runs that guests wait for
 //!
 //! A host call may start a run and await it, while its guest keeps its slot. Such a wait is none that the argument
@@ -151,6 +154,12 @@ impl<C: Candidate> Admission<C> {
         let queue = state.queues.get(&run.run);
         let waiting = queue.map_or(0, |queue| queue.tasks.len() as u64);
         waiting >= most && (waiting > 0 || !state.has_room(run, depth))
+    }
+
+    /// Whether a task of this depth would have its slots at once, as far as can be seen.
+    pub(crate) fn has_place(&self, run: &RunSlots, depth: u32) -> bool {
+        let state = lock(&self.state);
+        state.waiting == 0 && state.has_room(run, depth) && run.has_memory_for(depth)
     }
 
     /// Gives a guest its slots now, or says why not: whoever may not wait never is in the queue.

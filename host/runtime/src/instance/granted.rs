@@ -51,6 +51,11 @@ impl RunGrants {
         found.map(|(_, grant)| grant.clone())
     }
 
+    /// Whether there is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+
     /// The run is over.
     pub(crate) fn clear(&self) {
         let grants = std::mem::take(&mut *lock(&self.0));

@@ -3,10 +3,12 @@
 //! May use every room but [`runtime`](crate::runtime) and [`host`](crate::host).
 
 pub(crate) mod admission;
+pub(crate) mod away;
 pub(crate) mod blocking;
 pub(crate) mod cap;
 pub(crate) mod capability;
 pub(crate) mod clocks;
+pub(crate) mod elsewhere;
 pub(crate) mod ended;
 pub(crate) mod ending;
 pub(crate) mod error;

@@ -10,6 +10,7 @@ use crate::base::stats::RunStats;
 use crate::base::sync::lock;
 use crate::engine::component::Interface;
 use crate::engine::slots::Kind;
+use crate::instance::elsewhere::Reach;
 use crate::instance::ended::{Ended, Outcome};
 use crate::instance::error::RunError;
 use crate::instance::events::{Event, Hooks};
@@ -25,6 +26,7 @@ use crate::quota::limits::{LimitKind, LimitReached};
 use crate::sched::core::Core;
 use crate::sched::io_threads::Io;
 use crate::wasi::grants::Recipe;
+use crate::wasi::rights::Rights;
 
 /// One run: a root guest and everything it spawned. It knows neither the host nor what its stores hold.
 pub(crate) struct RunRecord {
@@ -43,6 +45,8 @@ pub(crate) struct RunRecord {
     pub(crate) keyvalue: KeyValue,
     /// What it was granted of the embedder's capabilities.
     pub(crate) grants: RunGrants,
+    /// Where its tasks go that may run anywhere.
+    pub(crate) reach: Reach,
     /// What is told of what happens.
     pub(crate) hooks: Option<Arc<Hooks>>,
     /// Other runs write to the same standard streams.
@@ -129,6 +133,18 @@ impl RunRecord {
         if let Some(hooks) = &self.hooks {
             hooks.tell(&event(info(&self.account, self.id)));
         }
+    }
+
+    /// Something that a task of it has of this machine, if it was denied this, and the rights of which one has to be denied
+    /// for it not to.
+    pub(crate) fn tie(&self, denied: Rights) -> Option<(&'static str, Rights)> {
+        let of_wasi = self.recipe.tie(denied);
+        let is_closed = denied.contains(Rights::NETWORK) || denied.contains(Rights::FILESYSTEM);
+        let has_capabilities = !is_closed && !self.grants.is_empty();
+        of_wasi.or(has_capabilities.then_some((
+            "a capability of the embedder's",
+            Rights::NETWORK | Rights::FILESYSTEM,
+        )))
     }
 
     /// A limit ended a task of it, or refused something to it.

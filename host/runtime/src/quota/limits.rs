@@ -281,18 +281,6 @@ impl Limits {
             blocking_threads: self.blocking_threads.or(defaults.blocking_threads),
         }
     }
-
-    /// These, and what `other` says of memory, CPU time and time on the clock where that is less.
-    pub(crate) fn narrowed(self, other: &Limits) -> Self {
-        let least = |one: Option<Duration>, other| one.into_iter().chain(other).min();
-        let memory = other.memory.map(|m| m.min(self.memory_or_default()));
-        Self {
-            memory: memory.or(self.memory),
-            cpu_time: least(self.cpu_time, other.cpu_time),
-            timeout: least(self.timeout, other.timeout),
-            ..self
-        }
-    }
 }
 
 /// Which limit was reached. Its name (as displayed) is the name of the field of [`Limits`] or of the

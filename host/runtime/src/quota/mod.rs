@@ -6,6 +6,7 @@ pub(crate) mod account;
 pub(crate) mod kill;
 pub(crate) mod limits;
 pub(crate) mod memory_pressure;
+mod narrowed;
 pub(crate) mod process_limits;
 pub(crate) mod relief;
 pub(crate) mod share;

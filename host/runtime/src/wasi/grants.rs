@@ -67,6 +67,42 @@ impl Grants {
             None => self.env.push((key, value)),
         }
     }
+
+    /// What of this machine is granted, each with the right by which it is denied.
+    fn ties(&self) -> Vec<(&'static str, Rights)> {
+        // Nobody knows what a hook grants.
+        let hook = self.hook.is_some();
+        let each = [
+            (
+                !self.dirs.is_empty() || hook,
+                "directories",
+                Rights::FILESYSTEM,
+            ),
+            (
+                self.has_keyvalue,
+                "a store of `wasi:keyvalue`",
+                Rights::FILESYSTEM,
+            ),
+            (self.network || hook, "the network", Rights::NETWORK),
+            (
+                !self.http.is_empty(),
+                "leave to send requests",
+                Rights::NETWORK,
+            ),
+            (
+                !self.env.is_empty() || hook,
+                "environment variables",
+                Rights::ENVIRONMENT,
+            ),
+            (
+                !self.config.is_empty(),
+                "a configuration",
+                Rights::ENVIRONMENT,
+            ),
+        ];
+        let granted = each.into_iter().filter(|(is_granted, ..)| *is_granted);
+        granted.map(|(_, what, right)| (what, right)).collect()
+    }
 }
 
 /// From which every task's context is made.
@@ -94,6 +130,8 @@ pub(crate) struct Recipe {
     numbering: Option<Numbering>,
     /// File operations answer on this thread and not at a time of another's: for simulated machines.
     inline_files: bool,
+    /// What of this machine was granted, each with the right by which it is denied.
+    ties: Vec<(&'static str, Rights)>,
 }
 
 fn perms(access: DirAccess) -> FsPerms {
@@ -149,6 +187,7 @@ impl Recipe {
         code_in: impl Fn(&Path) -> Option<&'a Path>,
     ) -> Result<Self, String> {
         let inline_files = core.machine.is_some();
+        let ties = grants.ties();
         let open = |read_only: bool| {
             // A context is made for its directories alone, which costs a random seed and a dozen allocations.
             if grants.dirs.is_empty() && grants.hook.is_none() && !inline_files {
@@ -222,7 +261,14 @@ impl Recipe {
             keyvalue: grants.has_keyvalue.then_some(grants.keyvalue),
             numbering: grants.numbering,
             inline_files,
+            ties,
         })
+    }
+
+    /// Something of this machine that a task has if it was denied this, and the right to deny it.
+    pub(crate) fn tie(&self, denied: Rights) -> Option<(&'static str, Rights)> {
+        let mut ties = self.ties.iter().copied();
+        ties.find(|(_, right)| !denied.contains(*right))
     }
 
     /// What was written to captured streams.

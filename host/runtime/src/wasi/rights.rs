@@ -20,6 +20,29 @@ impl Rights {
     /// Standard output and standard error.
     pub(crate) const OUTPUT: Self = Self(1 << 5);
 
+    /// All of them, with their names in `hart:exec`.
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::FILESYSTEM, "filesystem"),
+        (Self::FILESYSTEM_WRITE, "filesystem-write"),
+        (Self::NETWORK, "network"),
+        (Self::ENVIRONMENT, "environment"),
+        (Self::OUTPUT, "output"),
+        (Self::SPAWN, "spawn"),
+    ];
+
+    /// The names of those that are in it.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let within = move |(right, _): &(Self, _)| self.contains(*right);
+        Self::ALL.into_iter().filter(within).map(|(_, name)| name)
+    }
+
+    /// The one of this name.
+    #[cfg(feature = "nats")]
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let found = Self::ALL.into_iter().find(|(_, known)| *known == name);
+        found.map(|(right, _)| right)
+    }
+
     /// Whether all of `rights` are in it.
     pub(crate) fn contains(self, rights: Self) -> bool {
         self.0 & rights.0 == rights.0

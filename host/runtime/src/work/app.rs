@@ -10,6 +10,7 @@ use super::names::check;
 use crate::host::handle::Host;
 use crate::host::run::builder::{NO_ENTRY, RunBuilder, Target};
 use crate::host::run::prepared::Prepared;
+use crate::instance::elsewhere::Reach;
 use crate::instance::error::RunError;
 use crate::instance::program::Reused;
 use crate::instance::store::Component;
@@ -87,7 +88,7 @@ impl<T: Send + 'static> App<T> {
         self
     }
 
-    pub(super) fn open(self) -> Result<Ready<T>, WorkError> {
+    pub(super) fn open(mut self) -> Result<Ready<T>, WorkError> {
         check("app", &self.name)?;
         if self.concurrency == 0 {
             let name = &self.name;
@@ -109,6 +110,8 @@ impl<T: Send + 'static> App<T> {
             times: self.reuse,
             idle: self.idle,
         };
+        // If its tasks could go to the queue, jobs could wait for jobs that wait for a worker.
+        self.run.reach(Reach::Here);
         let prepared = self.run.numbered(numbering).prepare(reused);
         Ok(Ready {
             prepared: prepared.map_err(failed)?,

@@ -6,9 +6,11 @@ use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use bytes::Bytes;
 
+use super::bounds;
 use super::error::WorkError;
-use super::names::{CPU_TIME, ENTRY, INBOX, MEMORY, REPLY, TIMEOUT};
+use super::names::{ENTRY, INBOX, REPLY};
 use crate::quota::limits::Limits;
+use crate::wasi::rights::Rights;
 
 /// The longest name of a task.
 const LONGEST_ENTRY: usize = 256;
@@ -27,8 +29,10 @@ pub struct Job {
     pub(super) entry: String,
     pub(super) input: Bytes,
     pub(super) id: Option<String>,
-    /// Memory, CPU time and time on the clock.
+    /// What it may use at most.
     pub(super) limits: Limits,
+    /// What it may not do.
+    pub(super) denied: Rights,
     pub(super) reply: Option<String>,
 }
 
@@ -40,6 +44,7 @@ impl Job {
             input: input.into(),
             id: None,
             limits: Limits::new(),
+            denied: Rights::default(),
             reply: None,
         }
     }
@@ -75,18 +80,7 @@ impl Job {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, message_id);
         headers.insert(ENTRY, self.entry.as_str());
-        for (name, time) in [
-            (TIMEOUT, self.limits.timeout),
-            (CPU_TIME, self.limits.cpu_time),
-        ] {
-            if let Some(time) = time {
-                // A limit of nothing would be none at all.
-                headers.insert(name, time.as_millis().max(1).to_string());
-            }
-        }
-        if let Some(memory) = self.limits.memory {
-            headers.insert(MEMORY, memory.to_string());
-        }
+        bounds::write(&self.limits, self.denied, &mut headers);
         if let Some(reply) = &self.reply {
             headers.insert(REPLY, reply.as_str());
         }
@@ -97,28 +91,19 @@ impl Job {
     pub(super) fn read(headers: Option<&HeaderMap>, input: Bytes) -> Result<Self, String> {
         let header = |name| headers.and_then(|headers| headers.get(name));
         let text = |name| header(name).map(|value| value.as_str());
-        let number = |name: &'static str| {
-            let read = |text: &str| match text.parse::<u64>() {
-                Ok(number) if number > 0 => Ok(number),
-                _ => Err(format!("the header {name} is no number above zero")),
-            };
-            text(name).map(read).transpose()
-        };
         let entry = text(ENTRY).ok_or_else(|| format!("there is no header {ENTRY}"))?;
         check_entry(entry)?;
         let reply = text(REPLY);
         if reply.is_some_and(|reply| !is_inbox(reply)) {
             return Err(format!("the header {REPLY} does not begin with `{INBOX}`"));
         }
-        let mut limits = Limits::new();
-        limits.timeout = number(TIMEOUT)?.map(Duration::from_millis);
-        limits.cpu_time = number(CPU_TIME)?.map(Duration::from_millis);
-        limits.memory = number(MEMORY)?;
+        let (limits, denied) = bounds::read(headers)?;
         Ok(Self {
             entry: entry.to_owned(),
             input,
             id: None,
             limits,
+            denied,
             reply: reply.map(str::to_owned),
         })
     }
@@ -157,25 +142,19 @@ mod tests {
     /// Hunts a part of a job that does not arrive.
     #[test]
     fn what_is_written_is_read() {
-        let job = Job::new("e", b"in".to_vec())
-            .timeout(Duration::from_millis(1500))
-            .cpu_time(Duration::from_nanos(1))
-            .memory(7);
+        let job = Job::new("e", b"in".to_vec()).memory(7);
         let headers = job.headers("a.b").unwrap();
         assert_eq!(headers.get(NATS_MESSAGE_ID).unwrap().as_str(), "a.b");
         let read = Job::read(Some(&headers), job.input.clone()).unwrap();
         assert_eq!((read.entry.as_str(), &read.input[..]), ("e", &b"in"[..]));
-        let limits = read.limits;
-        assert_eq!(limits.timeout, Some(Duration::from_millis(1500)));
-        assert_eq!(limits.cpu_time, Some(Duration::from_millis(1)));
-        assert_eq!(limits.memory, Some(7));
+        assert_eq!(read.limits, job.limits);
         assert_eq!(
             Job::read(None, Bytes::new()).unwrap_err(),
             "there is no header Hart-Entry"
         );
     }
 
-    /// Hunts jobs that have a worker publish where they may not themselves, and limits that mean nothing.
+    /// Hunts jobs that have a worker publish where they may not themselves.
     #[test]
     fn garbage_is_told() {
         assert!(read(&[(ENTRY, "e"), (REPLY, "_INBOX.a.b")]).is_ok());
@@ -189,17 +168,7 @@ mod tests {
         ] {
             assert!(read(&[(ENTRY, "e"), (REPLY, reply)]).is_err(), "{reply}");
         }
-        for (name, value) in [
-            (TIMEOUT, "0"),
-            (CPU_TIME, "-1"),
-            (MEMORY, "1MiB"),
-            (ENTRY, ""),
-        ] {
-            assert!(
-                read(&[(ENTRY, "e"), (name, value)]).is_err(),
-                "{name} {value}"
-            );
-        }
+        assert!(read(&[(ENTRY, "")]).is_err());
         assert!(Job::new("a\nb", Bytes::new()).headers("x").is_err());
     }
 }

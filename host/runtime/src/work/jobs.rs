@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::Request;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
+use async_nats::jetstream::context::{ConsumerInfoError, ConsumerInfoErrorKind};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{DeleteMessageErrorKind, LastRawMessageErrorKind};
 use bytes::Bytes;
@@ -117,6 +118,26 @@ impl Queue {
         Ok(jobs.consumer_info(app).await.is_ok())
     }
 
+    /// Whether nobody has ever worked for `app`, as the server says; no where it does not say.
+    pub(super) async fn lacks_worker(&self, app: &str) -> bool {
+        let Ok(jobs) = self.context.get_stream_no_info(&self.names.jobs).await else {
+            return false;
+        };
+        let is_none = |error: ConsumerInfoError| {
+            matches!(
+                error.kind(),
+                ConsumerInfoErrorKind::NotFound | ConsumerInfoErrorKind::StreamNotFound
+            )
+        };
+        jobs.consumer_info(app).await.is_err_and(is_none)
+    }
+
+    /// Whether a job is in the stream: it waits or runs.
+    pub(super) async fn is_there(&self, app: &str, id: &str) -> Result<bool, WorkError> {
+        let subject = self.names.work(app, id);
+        Ok(self.last(&self.names.jobs, &subject).await?.is_some())
+    }
+
     /// Ends a job, whether it waits or runs. One that a worker is about to take may run all the same, until that worker
     /// extends its lease; its result is that it was cancelled.
     ///
@@ -167,16 +188,17 @@ impl Queue {
         check("app", app)?;
         check("job", id)?;
         let dead = self.names.dead(app, id);
-        let Some(letter) = self.last(&self.names.dead, &dead).await? else {
+        let Some(last) = self.last(&self.names.dead, &dead).await? else {
             return Err(WorkError::Invalid(format!(
                 "there is no dead letter of the job {id} of `{app}`; `hart jobs list` shows those that there are"
             )));
         };
-        if !is_whole(&letter.headers) {
+        let end = last.sequence;
+        let Some(letter) = self.whole_letter(&dead, last).await? else {
             return Err(WorkError::Invalid(format!(
                 "the dead letter of the job {id} of `{app}` lacks its headers or its input; submit the job anew with `hart submit`"
             )));
-        }
+        };
         let result = self.names.result(app, id);
         self.purge(&self.names.results, &result, None).await?;
         let mut headers = async_nats::HeaderMap::new();
@@ -195,8 +217,35 @@ impl Queue {
             .await
             .map_err(|error| WorkError::server("the job is not stored", error))?;
         // There may be several: only for two minutes does the server drop a second letter.
-        self.purge(&self.names.dead, &dead, Some(letter.sequence))
-            .await
+        self.purge(&self.names.dead, &dead, Some(end)).await
+    }
+
+    /// The last letter of a subject that holds all of its job. The very `last` one may not, where a worker wrote it that only
+    /// saw that the job is delivered no more.
+    async fn whole_letter(
+        &self,
+        subject: &str,
+        last: StreamMessage,
+    ) -> Result<Option<StreamMessage>, WorkError> {
+        let end = last.sequence;
+        if is_whole(&last.headers) {
+            return Ok(Some(last));
+        }
+        let failed = |error: &dyn std::fmt::Display| {
+            WorkError::server("the dead letters cannot be read", error)
+        };
+        let dead = self.context.get_stream_no_info(&self.names.dead).await;
+        let dead = dead.map_err(|error| failed(&error))?;
+        let (mut whole, mut from) = (None, 1);
+        while from < end {
+            let found = dead.get_first_raw_message_by_subject(subject, from).await;
+            let found = found.map_err(|error| failed(&error))?;
+            from = found.sequence + 1;
+            if is_whole(&found.headers) {
+                whole = Some(found);
+            }
+        }
+        Ok(whole)
     }
 
     /// The last message of a subject.

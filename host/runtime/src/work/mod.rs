@@ -35,8 +35,19 @@
 //! A job that was submitted is run at least once, and has exactly one result. The stream keeps a job until its result is
 //! stored. A worker holds it by a lease, which it extends while the job runs; where a worker dies, the lease runs out and
 //! another one runs the job anew. So a task may run twice, and may have effects twice; the second result is dropped. One
-//! worker never runs a job twice at once. Each time that it extends a lease it looks for the job's result, and ends its run
+//! worker never runs a job twice at once. A job that several workers had, and none ended, is given up; those that were
+//! stopped, and gave it back, do not count. Each time that it extends a lease it looks for the job's result, and ends its run
 //! where there is one: another worker was faster, or the job was cancelled.
+//!
+//! # Tasks that run anywhere
+//!
+//! A guest may spawn tasks with the option `anywhere`, and a run that is given a [`Remote`] sends those to a queue that would
+//! have to wait on their own machine, for a slot or for a core. To the guest they are tasks as all others: they are joined,
+//! cancelled and closed with what is above them, and their errors are the same. What a run may use, its tasks may use
+//! elsewhere, each by itself. The app's own grants and limits hold where they run.
+//!
+//! A job's tasks stay with its worker, whatever their options say. If they could go to the queue, all workers could be busy
+//! with jobs that wait for jobs that wait for a worker.
 //!
 //! # Encoding
 //!
@@ -59,6 +70,8 @@
 //! | `Hart-Timeout` | milliseconds that the task may take; the app's own limit holds where it is less |
 //! | `Hart-Cpu-Time` | the same for milliseconds of CPU time |
 //! | `Hart-Memory` | the same for bytes |
+//! | `Hart-Task-Cpu-Time`, `Hart-Task-Memory`, `Hart-Fuel`, `Hart-Task-Fuel`, `Hart-Tasks`, `Hart-Result-Bytes`, `Hart-Depth` | the same for further [limits](crate::Limits): of each task by itself, of fuel, of tasks at a time, of the result, and of how deep spawns may nest |
+//! | `Hart-Deny` | rights that the task has not, by their names in `hart:exec`, with commas between them |
 //! | `Hart-Reply` | a subject that the result is sent to as well; it begins with `_INBOX.` |
 //! | `Nats-Msg-Id` | `APP.ID`, so that the server drops a job that is sent twice |
 //!
@@ -68,6 +81,7 @@
 //! | --- | --- |
 //! | `Hart-Status` | `ok`; `error`, where the payload is the task's own error; `failed`, as by a trap or a limit; `cancelled` |
 //! | `Hart-Exit-Code` | as `hart run` has it: 0, 1, 134 for a trap, 124 for a limit of time, 130 for a cancel |
+//! | `Hart-Why` | where it is one of these: `trap`; `fuel`, `memory` or `time` for a limit; `exit`, for an exit code of its own |
 //! | `Hart-Reason` | why it is not `ok`, for people; dead letters have it, too |
 //! | `Hart-Left-Out` | only in a dead letter: headers or input of the job are left out there |
 //! | `Nats-Msg-Id` | `APP.ID.N`, with the job's number in its stream |
@@ -76,6 +90,7 @@
 //! (`Nats-Expected-Last-Subject-Sequence: 0`). The dead letter of a job that failed comes right after its result.
 
 mod app;
+mod bounds;
 mod desk;
 mod error;
 mod going;
@@ -87,6 +102,7 @@ mod objects;
 mod perform;
 mod pull;
 mod queue;
+mod remote;
 mod result;
 pub mod rules;
 mod settle;
@@ -101,6 +117,7 @@ pub use error::WorkError;
 pub use job::Job;
 pub use jobs::{AppJobs, Cancelled};
 pub use queue::Queue;
+pub use remote::Remote;
 pub use result::JobResult;
 pub use shared::{AppStats, JobRecord};
 pub use status::JobStatus;

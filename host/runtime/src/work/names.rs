@@ -5,12 +5,13 @@ use async_nats::Subject;
 use super::error::WorkError;
 
 pub(super) const ENTRY: &str = "Hart-Entry";
-pub(super) const TIMEOUT: &str = "Hart-Timeout";
-pub(super) const CPU_TIME: &str = "Hart-Cpu-Time";
-pub(super) const MEMORY: &str = "Hart-Memory";
+/// Rights that the task is denied.
+pub(super) const DENY: &str = "Hart-Deny";
 pub(super) const REPLY: &str = "Hart-Reply";
 pub(super) const STATUS: &str = "Hart-Status";
 pub(super) const EXIT_CODE: &str = "Hart-Exit-Code";
+/// What ended a task that did not return.
+pub(super) const WHY: &str = "Hart-Why";
 pub(super) const REASON: &str = "Hart-Reason";
 /// In a dead letter that does not hold all of its job.
 pub(super) const LEFT_OUT: &str = "Hart-Left-Out";
@@ -64,6 +65,11 @@ impl Names {
 
     pub(super) fn result(&self, app: &str, id: &str) -> String {
         format!("{}.result.{app}.{id}", self.prefix)
+    }
+
+    /// Where it is noted that a worker that stops gave a job back. No job has such an id.
+    pub(super) fn returned(&self, app: &str, id: &str, sequence: u64) -> String {
+        format!("{}~{sequence}", self.result(app, id))
     }
 
     pub(super) fn dead(&self, app: &str, id: &str) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::{AckKind, Message};
+use async_nats::jetstream::AckKind;
 use bytes::Bytes;
 use futures::future::{Either, select};
 
@@ -21,6 +21,7 @@ use super::status::JobStatus;
 use crate::base::stats::RunStats;
 use crate::base::sync::lock;
 use crate::host::run::handle::Run;
+use crate::host::run::prepared::Less;
 use crate::instance::error::RunError;
 use crate::instance::lifecycle::Work;
 use crate::quota::limits::LimitKind;
@@ -81,7 +82,8 @@ impl<T: Send + 'static> Performs<T> {
                     Event::Waited
                 }
                 Action::Finish(status) => break status,
-                Action::GiveBack(delay) => return self.give_back(&delivery.message, delay).await,
+                Action::Count => Event::Counted(self.keeps(&delivery, delivery.returns()).await),
+                Action::GiveBack(delay) => return self.give_back(&delivery, delay).await,
                 // They are for a run, and there is none.
                 Action::Wait | Action::Extend | Action::EndRun => return,
             };
@@ -142,10 +144,13 @@ impl<T: Send + 'static> Performs<T> {
         }
     }
 
-    /// Has the server deliver a job again.
-    pub(super) async fn give_back(&self, message: &Message, delay: Option<Duration>) {
+    /// Has the server deliver a job again. At once means that this worker stops.
+    pub(super) async fn give_back(&self, delivery: &Delivery, delay: Option<Duration>) {
         self.counters.returned.fetch_add(1, Ordering::Relaxed);
-        tell(message, AckKind::Nak(delay)).await;
+        if delay.is_none() {
+            delivery.note_return().await;
+        }
+        tell(&delivery.message, AckKind::Nak(delay)).await;
     }
 
     /// Runs the job, and gives the end of its run.
@@ -207,7 +212,11 @@ impl<T: Send + 'static> Performs<T> {
         };
         let name = format!("{}/{}", self.app.name, delivery.id);
         let data = prepared.data(None)?;
-        let record = prepared.launch_within(&job.limits, name, work, data, None, None)?;
+        let less = Less {
+            limits: &job.limits,
+            denied: job.denied,
+        };
+        let record = prepared.launch_within(&less, name, work, data, None, None)?;
         Ok(Run::new(record).abort_on_drop())
     }
 }

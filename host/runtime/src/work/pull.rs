@@ -119,7 +119,7 @@ async fn arrives<T: Send + 'static>(
             });
         }
         Arrival::IsHere => {}
-        Arrival::GoesBack(delay) => performs.give_back(&delivery.message, delay).await,
+        Arrival::GoesBack(delay) => performs.give_back(&delivery, delay).await,
     }
 }
 

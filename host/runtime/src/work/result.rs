@@ -3,11 +3,13 @@
 use async_nats::HeaderMap;
 use bytes::Bytes;
 
-use super::names::{EXIT_CODE, REASON, STATUS};
+use super::names::{EXIT_CODE, REASON, STATUS, WHY};
 use super::status::JobStatus;
 use crate::base::text;
-use crate::instance::ended::Outcome;
+use crate::instance::ended::{Ended, Outcome};
 use crate::instance::error::RunError;
+use crate::quota::kill::Kill;
+use crate::quota::limits::{LimitKind, LimitReached, Limits};
 
 /// What came of a job.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,38 @@ pub struct JobResult {
     /// Why it did not end well, in one line; empty otherwise. Parts of it come from guests and from those who submit jobs,
     /// with control characters escaped.
     pub reason: String,
+    /// What ended the task, where that is known and it did not return.
+    pub(super) why: Option<Why>,
+}
+
+/// What ended a task that did not return: what its joiner is told of it, if it has one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Why {
+    Trap,
+    Fuel,
+    Memory,
+    Time,
+    Exit,
+}
+
+impl Why {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Trap, "trap"),
+        (Self::Fuel, "fuel"),
+        (Self::Memory, "memory"),
+        (Self::Time, "time"),
+        (Self::Exit, "exit"),
+    ];
+
+    fn of(error: &RunError) -> Option<Self> {
+        match error {
+            RunError::Trapped { .. } => Some(Self::Trap),
+            RunError::OutOfFuel(_) => Some(Self::Fuel),
+            RunError::OutOfMemory(_) => Some(Self::Memory),
+            RunError::TimedOut(_) => Some(Self::Time),
+            _ => None,
+        }
+    }
 }
 
 impl JobResult {
@@ -31,6 +65,7 @@ impl JobResult {
             bytes: Bytes::new(),
             exit_code,
             reason: text::line(reason),
+            why: None,
         }
     }
 
@@ -61,13 +96,46 @@ impl JobResult {
                 ..Self::new(JobStatus::Error, 1, "")
             },
             Ok(Outcome { exit_code: 0, .. }) => Self::new(JobStatus::Ok, 0, ""),
-            Ok(Outcome { exit_code, .. }) => Self::new(
-                JobStatus::Error,
-                exit_code,
-                &format!("the task exited with the code {exit_code}"),
-            ),
+            Ok(Outcome { exit_code, .. }) => {
+                let reason = format!("the task exited with the code {exit_code}");
+                Self {
+                    why: Some(Why::Exit),
+                    ..Self::new(JobStatus::Error, exit_code, &reason)
+                }
+            }
             Err(RunError::Cancelled) => Self::cancelled(),
-            Err(error) => Self::failed(error.exit_code(), &error.to_string()),
+            Err(error) => Self {
+                why: Why::of(&error),
+                ..Self::failed(error.exit_code(), &error.to_string())
+            },
+        }
+    }
+
+    /// How the task ended, for who joins it. It had these limits.
+    pub(super) fn ended(self, limits: &Limits) -> Ended {
+        let limit = |limit, value: Option<u64>| {
+            Ended::Limit(LimitReached::new(limit, value.unwrap_or_default()))
+        };
+        match (self.status, self.why) {
+            (JobStatus::Ok, _) => Ended::Returned(self.bytes.into()),
+            (JobStatus::Cancelled, _) => Ended::Killed(Kill::Cancelled),
+            (_, Some(Why::Exit)) => Ended::Exit(self.exit_code),
+            (JobStatus::Error, _) => Ended::Failed(self.bytes.into()),
+            (_, Some(Why::Trap)) => Ended::Trapped {
+                trap: match self.reason.strip_prefix("trapped: ") {
+                    Some(trap) => trap.to_owned(),
+                    None => self.reason,
+                },
+                backtrace: String::new(),
+                source: None,
+            },
+            (_, Some(Why::Fuel)) => limit(LimitKind::TaskFuel, limits.task_fuel),
+            (_, Some(Why::Memory)) => limit(LimitKind::TaskMemory, limits.task_memory),
+            (_, Some(Why::Time)) => Ended::Limit(LimitReached::time(
+                LimitKind::TaskTimeout,
+                limits.timeout.unwrap_or_default(),
+            )),
+            (JobStatus::Failed, None) => Ended::Other(self.reason),
         }
     }
 
@@ -77,6 +145,10 @@ impl JobResult {
         headers.insert(EXIT_CODE, self.exit_code.to_string());
         if !self.reason.is_empty() {
             headers.insert(REASON, self.reason.as_str());
+        }
+        let named = |why| Why::ALL.into_iter().find(|(known, _)| *known == why);
+        if let Some((_, name)) = self.why.and_then(named) {
+            headers.insert(WHY, name);
         }
         headers
     }
@@ -102,6 +174,10 @@ impl JobResult {
             bytes,
             exit_code: header(EXIT_CODE)?.parse().ok()?,
             reason: text::line(header(REASON).unwrap_or_default()),
+            why: header(WHY).and_then(|name| {
+                let found = Why::ALL.into_iter().find(|(_, known)| *known == name);
+                found.map(|(why, _)| why)
+            }),
         })
     }
 }
@@ -133,6 +209,46 @@ mod tests {
         }
         assert_eq!(said(b"\x01no such file"), "no such file");
         assert_eq!(said(b"\x00\xff"), "the task returned an error");
+    }
+
+    /// Hunts a task that ends elsewhere in another way than its joiner is told.
+    #[test]
+    fn a_joiner_is_told_what_a_run_ended_with() {
+        let limit = |limit| LimitReached::new(limit, 7);
+        let limits = Limits::new().task_fuel(7).task_memory(7);
+        let told = |error| {
+            let result = JobResult::of(Err(error));
+            let read = JobResult::read(Some(&result.headers()), result.bytes);
+            read.ended(&limits)
+        };
+        let trapped = RunError::Trapped {
+            trap: "unreachable".into(),
+            backtrace: "main".into(),
+            source: None,
+        };
+        assert!(matches!(told(trapped), Ended::Trapped { trap, .. } if trap == "unreachable"));
+        for (error, kind) in [
+            (
+                RunError::OutOfFuel(limit(LimitKind::Fuel)),
+                LimitKind::TaskFuel,
+            ),
+            (
+                RunError::OutOfMemory(limit(LimitKind::Memory)),
+                LimitKind::TaskMemory,
+            ),
+        ] {
+            assert!(matches!(told(error), Ended::Limit(reached) if reached == limit(kind)));
+        }
+        let timed_out = RunError::TimedOut(limit(LimitKind::CpuTime));
+        assert!(
+            matches!(told(timed_out), Ended::Limit(reached) if reached.limit == LimitKind::TaskTimeout)
+        );
+        let cancelled = told(RunError::Cancelled);
+        assert!(matches!(cancelled, Ended::Killed(Kill::Cancelled)));
+        assert!(matches!(
+            told(RunError::Limit(limit(LimitKind::Depth))),
+            Ended::Other(_)
+        ));
     }
 
     /// Hunts a message that is taken for no result: then its job is stored again for ever.

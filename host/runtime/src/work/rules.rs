@@ -20,4 +20,4 @@ mod terms;
 
 pub use course::{Action, Course, End, Event, Look, Orders, Stored, Verdict};
 pub use intake::{Arrival, Intake};
-pub use terms::{ANSWER, EXPIRY, EXTENDS, FAREWELL, LOOK, NO_ROOM, SPARE, used_up_to};
+pub use terms::{ANSWER, EXPIRY, EXTENDS, FAREWELL, LOOK, NO_ROOM, RETURNS, SPARE, used_up_to};

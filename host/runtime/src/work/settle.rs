@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use async_nats::Request;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::{AckKind, Message};
+
+use futures::TryStreamExt as _;
 
 use super::job::Job;
 use super::letter;
 use super::queue::Queue;
 use super::result::JobResult;
-use super::rules::{ANSWER, Look, Stored};
+use super::rules::{Look, Stored};
 use super::shared::Shared;
 
 /// One delivery of a job.
@@ -130,15 +131,35 @@ impl Delivery {
         }
     }
 
-    /// Takes the job out of the stream. Where the server does not answer it may be delivered again, and has its result.
-    pub(super) async fn done(&self, kind: AckKind) {
-        let Some(reply) = self.message.reply.clone() else {
-            return;
-        };
-        let ack = Request::new().payload(kind.into()).timeout(Some(ANSWER));
-        if let Err(error) = self.queue().client.send_request(reply, ack).await {
-            tracing::debug!("the job {} may be delivered again: {error}", self.id);
+    /// Notes that the job is given back though nothing is wrong with it: the next workers do not count this delivery.
+    pub(super) async fn note_return(&self) {
+        let mut headers = async_nats::HeaderMap::new();
+        let id = format!("{}.back.{}", self.message_id(), self.delivered);
+        headers.insert(NATS_MESSAGE_ID, id);
+        let subject = self
+            .queue()
+            .names
+            .returned(&self.app, &self.id, self.sequence);
+        let noted = self.queue().publish(subject, headers, "".into());
+        if let Err(error) = noted.await {
+            tracing::debug!("the job {} is given back, which counts: {error}", self.id);
         }
+    }
+
+    /// How often it was given back so; `None` where the server does not say.
+    pub(super) async fn returns(&self) -> Option<u64> {
+        let names = &self.queue().names;
+        let subject = names.returned(&self.app, &self.id, self.sequence);
+        let results = self.queue().context.get_stream_no_info(&names.results);
+        let counted = results.await.ok()?.info_with_subjects(subject).await.ok()?;
+        let subjects: Vec<(String, usize)> = counted.try_collect().await.ok()?;
+        Some(subjects.iter().map(|(_, count)| *count as u64).sum())
+    }
+
+    /// Takes the job out of the stream. Nobody waits for that: where it is lost, the job is delivered again, and has its
+    /// result.
+    pub(super) async fn done(&self, kind: AckKind) {
+        tell(&self.message, kind).await;
     }
 }
 

@@ -8,7 +8,7 @@ use async_nats::jetstream::{Context, consumer::Consumer};
 
 use super::error::WorkError;
 use super::names::Names;
-use super::rules::SPARE;
+use super::rules::{RETURNS, SPARE};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -72,7 +72,7 @@ pub(super) async fn consumer(
         durable_name: Some(app.to_owned()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: lease,
-        max_deliver: i64::from(deliveries) + i64::from(SPARE),
+        max_deliver: i64::from(deliveries) + i64::from(SPARE) + i64::from(RETURNS),
         filter_subject: names.work(app, "*"),
         max_ack_pending: -1,
         ..pull::Config::default()

@@ -280,6 +280,7 @@ const BY_THE_COMMAND: &[(&str, &[&str])] = &[
         &[
             "allow_http",
             "allow_keyvalue",
+            "anywhere",
             "config_value",
             "keyvalue_data",
         ],

@@ -39,6 +39,11 @@ impl Worker {
                 job,
                 request,
             }),
+            Action::Count => self.asks(key, Asked::Count, space, |request| Message::Count {
+                job,
+                sequence,
+                request,
+            }),
             Action::Run => self.runs(key, space),
             Action::Extend => self.extends(key, space),
             Action::Wait => {}
@@ -57,13 +62,28 @@ impl Worker {
                 self.timer(self.nanoseconds(wait), Timer::Waited(key), space);
             }
             Action::Finish(_) => self.finishes(key, space),
-            Action::GiveBack(delay) => {
-                if !doing.is_unread {
-                    self.sends(nak(sequence, delay), space);
-                }
-                self.ends(key);
+            Action::GiveBack(None)
+                if !doing.is_unread && planted != Some(Planted::ReturnsCount) =>
+            {
+                let delivered = doing.delivered;
+                self.asks(key, Asked::Return, space, |request| Message::Return {
+                    job,
+                    sequence,
+                    delivered,
+                    request,
+                });
             }
+            Action::GiveBack(delay) => self.gives_back(key, delay, space),
         }
+    }
+
+    pub(super) fn gives_back(&mut self, key: u64, delay: Option<Duration>, space: &mut Space) {
+        if let Some(doing) = self.jobs.get(&key)
+            && !doing.is_unread
+        {
+            self.sends(nak(doing.sequence, delay), space);
+        }
+        self.ends(key);
     }
 
     /// A pause is over, if there is one.
@@ -107,7 +127,7 @@ impl Worker {
         let Some(doing) = self.jobs.get(&key) else {
             return;
         };
-        let is_over = matches!(doing.waits, Some((_, Asked::Finish)));
+        let is_over = matches!(doing.waits, Some((_, Asked::Finish | Asked::Return)));
         let sequence = doing.sequence;
         if doing.run.is_some() {
             self.goes_on(key, Event::Tick, space);
@@ -250,10 +270,14 @@ impl Worker {
             let reply = Message::Reply { job, found };
             space.send(Node::Machine(self.me), Node::Client, reply);
         }
-        self.asks(key, Asked::Finish, space, |request| match is_unread {
-            true => Message::Delete { sequence, request },
-            false => Message::Ack { sequence, request },
-        });
+        if is_unread {
+            let delete = |request| Message::Delete { sequence, request };
+            return self.asks(key, Asked::Finish, space, delete);
+        }
+        // Nobody waits for the answer: where this is lost, the job comes again, and has its result.
+        let request = 0;
+        self.sends(Message::Ack { sequence, request }, space);
+        self.ends(key);
     }
 
     pub(super) fn ends(&mut self, key: u64) {

@@ -8,6 +8,11 @@
 //! | --- | --- |
 //! | `work/noop` | tasks that return at once |
 //! | `work/1ms` | tasks that compute for about a millisecond |
+//! | `work/beside-a-flood` | how long a small tenant's jobs take beside one that floods the stream |
+//! | `work/kill-9` | how long a job takes at most while processes of workers are killed |
+
+mod flood;
+pub(crate) mod kills;
 
 use crate::{
     ground::Ticker,
@@ -138,7 +143,8 @@ impl Drop for Server {
 pub(crate) fn run(bench: &mut Bench) {
     let jobs = if bench.is_quick() { 500 } else { 5_000 };
     let cases = [("noop", 0), ("1ms", 1)];
-    if !cases.iter().any(|(name, _)| bench.wants(SUITE, name)) {
+    let names = ["noop", "1ms", "beside-a-flood", "kill-9"];
+    if !names.iter().any(|name| bench.wants(SUITE, name)) {
         return;
     }
     let server = Server::start();
@@ -157,6 +163,10 @@ pub(crate) fn run(bench: &mut Bench) {
             &mut || peer.run(jobs, input),
         );
     }
+    // What takes turns with them is gone by then.
+    drop((hart, peer));
+    flood::run(bench, &server, turns);
+    kills::run(bench, &server, turns);
 }
 
 /// A host, whose components and engine the peer has as well.
@@ -232,6 +242,23 @@ struct Task {
 }
 
 impl Task {
+    /// One of an engine of its own, which goes with the host that made it.
+    fn new() -> (Arc<Self>, Engine, Host) {
+        let host = host();
+        let engine: Engine = host.engine().clone();
+        let component = component::Component::new(&engine, GUEST).expect("the guest is valid");
+        let entry = component
+            .get_export_index(None, "hart:exec/entry@0.1.0")
+            .expect("it exports this");
+        let run = component
+            .get_export_index(Some(&entry), "run")
+            .expect("it exports this");
+        let pre = Linker::new(&engine)
+            .instantiate_pre(&component)
+            .expect("it imports nothing");
+        (Arc::new(Self { pre, run }), engine, host)
+    }
+
     async fn call(&self, entry: &str, input: &[u8]) -> Vec<u8> {
         let mut store = Store::new(self.pre.engine(), ());
         store.set_epoch_deadline(1);
@@ -252,18 +279,7 @@ const RESULTS: &str = "PEER_RESULTS";
 
 impl Peer {
     fn start(server: &Server) -> Self {
-        let host = host();
-        let engine: Engine = host.engine().clone();
-        let component = component::Component::new(&engine, GUEST).expect("the guest is valid");
-        let entry = component
-            .get_export_index(None, "hart:exec/entry@0.1.0")
-            .expect("it exports this");
-        let run = component
-            .get_export_index(Some(&entry), "run")
-            .expect("it exports this");
-        let pre = Linker::new(&engine)
-            .instantiate_pre(&component)
-            .expect("it imports nothing");
+        let (task, engine, host) = Task::new();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .enable_all()
@@ -289,7 +305,7 @@ impl Peer {
             _ticker: Ticker::start(engine, Duration::from_millis(1)),
             runtime,
             _host: host,
-            task: Arc::new(Task { pre, run }),
+            task,
             context,
         }
     }

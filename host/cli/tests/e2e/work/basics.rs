@@ -279,3 +279,39 @@ pub(crate) fn a_component_comes_from_a_bucket_by_its_digest() {
         "{served:?}"
     );
 }
+
+/// Hunts a change that does not arrive, one that ends jobs, and a file with a mistake that ends the worker.
+#[test]
+#[ignore = "needs nats-server"]
+pub(crate) fn what_has_changed_is_loaded_anew() {
+    let nats = Nats::start();
+    nats.lab("lab");
+    let app = |name: &str| format!("[[app]]\nname = \"{name}\"\ncomponent = \"lab.wat\"\n");
+    let file = nats.scratch.write("hart.toml", app("first"));
+    let worker = nats.worker(&[file.to_str().unwrap()]);
+    let mut raw = nats.raw();
+    let spin = b"Hart-Entry: spin\r\nHart-Timeout: 20000\r\n";
+    raw.publish("hart.work.first.long", spin, b"");
+    worker.wait_for_the_guest();
+    nats.scratch.write("hart.toml", app("second") + "[[app");
+    worker.signal(libc::SIGHUP);
+    let submit = |app: &str| nats.hart(&["submit", app, "echo", "x", "--wait"]).exits(0);
+    assert_eq!(submit("first").stdout, "x");
+    nats.scratch.write("hart.toml", app("second"));
+    let consumers = |raw: &mut super::nats::Raw| {
+        raw.request("$JS.API.CONSUMER.LIST.HART", "")["total"].as_u64()
+    };
+    assert_eq!(consumers(&mut raw), Some(1));
+    until("it has the other app", || {
+        worker.signal(libc::SIGHUP);
+        consumers(&mut raw) == Some(2)
+    });
+    assert_eq!(submit("second").stdout, "x");
+    // It runs on with what it began with.
+    assert!(raw.last("HART_RESULTS", "hart.result.first.long").is_none());
+    nats.hart(&["jobs", "follow", "first", "long"]).exits(124);
+    worker.signal(libc::SIGTERM);
+    let said = worker.wait().exits(0).stderr;
+    assert!(said.contains("nothing is loaded anew"), "{said}");
+    assert!(said.contains("loaded anew: second"), "{said}");
+}

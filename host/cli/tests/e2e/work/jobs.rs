@@ -72,3 +72,24 @@ pub(crate) fn a_job_that_failed_is_submitted_again() {
     assert_eq!(raw.count("HART_RESULTS"), (1, 1));
     nats.hart(&["jobs", "retry", "lab", "a"]).exits(2);
 }
+
+/// Hunts a job that cannot be submitted again, as a letter that lacks it lies behind the one that has it.
+#[test]
+#[ignore = "needs nats-server"]
+pub(crate) fn a_whole_letter_is_found_behind_another() {
+    let nats = Nats::start();
+    let lab = nats.lab("lab");
+    let _worker = nats.worker(&[lab.to_str().unwrap()]);
+    let mut raw = nats.raw();
+    let whole = b"Hart-Entry: echo\r\nHart-Reason: given up\r\n";
+    raw.publish("hart.dead.lab.a", whole, b"x");
+    let other = b"Hart-Left-Out: true\r\nHart-Reason: given up\r\n";
+    raw.publish("hart.dead.lab.a", other, b"");
+    raw.publish("hart.dead.lab.b", other, b"");
+    nats.hart(&["jobs", "retry", "lab", "b"]).exits(2);
+    nats.hart(&["jobs", "retry", "lab", "a"]).exits(0);
+    let followed = nats.hart(&["jobs", "follow", "lab", "a"]).exits(0);
+    assert_eq!(followed.stdout, "x");
+    // Those of the other job stay.
+    assert_eq!(raw.count("HART_DEAD"), (1, 1));
+}

@@ -124,10 +124,10 @@ pub(crate) fn what_is_delivered_no_more_is_found() {
     let mut taker = nats.raw();
     taker.subscribe("_INBOX.taker");
     let next = "$JS.API.CONSUMER.MSG.NEXT.HART.lab";
-    taker.ask(next, "_INBOX.taker", "{\"batch\":10}");
+    taker.ask(next, "_INBOX.taker", "{\"batch\":20}");
     until("it is delivered no more", || {
         let info = raw.request("$JS.API.CONSUMER.INFO.HART.lab", "");
-        info["delivered"]["consumer_seq"] == 4 && info["num_ack_pending"] == 0
+        info["delivered"]["consumer_seq"] == 14 && info["num_ack_pending"] == 0
     });
     assert_eq!(raw.count("HART"), (1, 1));
     drop(taker);

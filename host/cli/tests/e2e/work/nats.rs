@@ -78,10 +78,15 @@ impl Nats {
 
     /// A worker, once it works.
     pub(crate) fn worker(&self, arguments: &[&str]) -> Worker {
+        self.worker_of("HART", arguments)
+    }
+
+    /// The same, of another stream.
+    pub(crate) fn worker_of(&self, stream: &str, arguments: &[&str]) -> Worker {
         let mut raw = self.raw();
-        let before = raw.requests();
+        let before = raw.requests(stream);
         let worker = self.new_worker(arguments);
-        until("the worker works", || raw.requests() > before);
+        until("the worker works", || raw.requests(stream) > before);
         worker
     }
 
@@ -295,6 +300,15 @@ impl Raw {
         (number("messages"), number("num_subjects"))
     }
 
+    /// How many results there are. Notes of jobs that were given back are in the same stream.
+    pub(crate) fn results(&mut self) -> u64 {
+        let all = "{\"subjects_filter\":\"hart.result.>\"}";
+        let info = self.request("$JS.API.STREAM.INFO.HART_RESULTS", all);
+        let subjects = info["state"]["subjects"].as_object().cloned();
+        let names = subjects.unwrap_or_default();
+        names.keys().filter(|name| !name.contains('~')).count() as u64
+    }
+
     /// The last message of a subject: its headers and its payload.
     pub(crate) fn last(&mut self, stream: &str, subject: &str) -> Option<(String, Vec<u8>)> {
         let subject = format!("{{\"last_by_subj\":\"{subject}\"}}");
@@ -305,8 +319,8 @@ impl Raw {
     }
 
     /// How many requests for jobs wait: a worker has one for each app that has no jobs.
-    fn requests(&mut self) -> u64 {
-        let list = self.request("$JS.API.CONSUMER.LIST.HART", "");
+    fn requests(&mut self, stream: &str) -> u64 {
+        let list = self.request(&format!("$JS.API.CONSUMER.LIST.{stream}"), "");
         let consumers = list["consumers"].as_array().cloned().unwrap_or_default();
         let waiting = consumers
             .iter()

@@ -15,6 +15,7 @@ use crate::host::handle::{Host, HostInner};
 use crate::host::run::handle::Run;
 use crate::host::run::prepared::{Prepared, Terms};
 use crate::instance::capability::{Capability, Erased};
+use crate::instance::elsewhere::Reach;
 use crate::instance::error::RunError;
 use crate::instance::granted::Grant;
 use crate::instance::lifecycle::{Body, Work};
@@ -46,6 +47,7 @@ pub struct RunBuilder<T: 'static = ()> {
     tenant: Option<Tenant>,
     prefer_wasi03: bool,
     waits: Option<bool>,
+    reach: Reach,
 }
 
 pub(crate) enum Target<T: 'static> {
@@ -73,6 +75,7 @@ impl<T: Send + 'static> RunBuilder<T> {
             tenant: None,
             prefer_wasi03: false,
             waits: None,
+            reach: Reach::Nowhere,
         }
     }
 
@@ -337,6 +340,12 @@ impl<T: Send + 'static> RunBuilder<T> {
         Ok(Run::new(prepared.launch(name, work, data, None, None)?))
     }
 
+    /// Says where its tasks go that may run anywhere.
+    #[cfg(feature = "nats")]
+    pub(crate) fn reach(&mut self, reach: Reach) {
+        self.reach = reach;
+    }
+
     /// Its instances have these numbers.
     pub(crate) fn numbered(mut self, numbering: Numbering) -> Self {
         self.grants.numbering = Some(numbering);
@@ -364,6 +373,7 @@ impl<T: Send + 'static> RunBuilder<T> {
                 share: self.share,
                 tenant: self.tenant,
                 waits: self.waits,
+                reach: self.reach,
                 has_budgets,
             },
             reused,

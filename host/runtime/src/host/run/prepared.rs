@@ -9,6 +9,7 @@ use crate::engine::slots::{depth_for, slots_for};
 use crate::host::backend::Backend;
 use crate::host::handle::HostInner;
 use crate::instance::admission::Refused;
+use crate::instance::elsewhere::Reach;
 use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, set_timer};
 use crate::instance::error::RunError;
@@ -36,6 +37,14 @@ use crate::sched::task::current::is_in_pool;
 use crate::wasi::grants::{Grants, Recipe};
 use crate::wasi::rights::Rights;
 
+/// What a run is to have less than the embedder grants.
+pub(crate) struct Less<'a> {
+    /// Its limits are [narrowed](Limits::narrowed) to these.
+    pub(crate) limits: &'a Limits,
+    /// It lacks these.
+    pub(crate) denied: Rights,
+}
+
 /// What a run may use, and whose it is.
 pub(crate) struct Terms {
     pub(crate) capabilities: Vec<Arc<dyn Grant>>,
@@ -43,6 +52,7 @@ pub(crate) struct Terms {
     pub(crate) share: Share,
     pub(crate) tenant: Option<Tenant>,
     pub(crate) waits: Option<bool>,
+    pub(crate) reach: Reach,
     /// What it does has budgets of CPU time of its own, so that is counted.
     pub(crate) has_budgets: bool,
 }
@@ -57,6 +67,7 @@ pub(crate) struct Prepared<T: 'static> {
     share: Share,
     tenant: Option<Arc<TenantAccount>>,
     waits: Option<bool>,
+    reach: Reach,
     has_budgets: bool,
     depth: u32,
     /// Where it is counted what its runs use, if it is.
@@ -124,6 +135,7 @@ impl<T: Send + 'static> Prepared<T> {
             share: terms.share,
             tenant: terms.tenant.map(|tenant| tenant.account),
             waits: terms.waits,
+            reach: terms.reach,
             has_budgets: terms.has_budgets,
             depth,
             figures: host.figures.as_ref().map(|figures| figures.runs.clone()),
@@ -186,13 +198,17 @@ impl<T: Send + 'static> Prepared<T> {
         held: Option<Held>,
         above: Option<&Followed>,
     ) -> Result<Arc<RunRecord>, RunError> {
-        self.launch_within(&Limits::new(), name, work, data, held, above)
+        let less = Less {
+            limits: &Limits::new(),
+            denied: Rights::default(),
+        };
+        self.launch_within(&less, name, work, data, held, above)
     }
 
-    /// The same with limits that are [narrowed](Limits::narrowed) to `less`.
+    /// The same with less than the embedder grants.
     pub(crate) fn launch_within(
         &self,
-        less: &Limits,
+        less: &Less<'_>,
         name: String,
         work: Work<T>,
         data: T,
@@ -205,7 +221,7 @@ impl<T: Send + 'static> Prepared<T> {
         }
         let site = self.site()?;
         let interface = self.program.component.interface();
-        let limits = self.limits.narrowed(less);
+        let limits = self.limits.narrowed(less.limits);
         let refused = |reached: LimitReached| {
             if let Some(figures) = &self.figures {
                 figures.reached(reached.limit);
@@ -247,7 +263,7 @@ impl<T: Send + 'static> Prepared<T> {
         let run_slots = RunSlots::new(
             id,
             interface.slots(),
-            self.depth,
+            self.depth.min(limits.depth_or_default()),
             interface.initial_memory(),
             account.clone(),
         );
@@ -259,6 +275,7 @@ impl<T: Send + 'static> Prepared<T> {
             kind: site.pool.kind,
             keyvalue: KeyValue::new(&account),
             grants,
+            reach: self.reach.clone(),
             hooks: host.hooks.clone(),
             account,
             interface: interface.clone(),
@@ -287,7 +304,7 @@ impl<T: Send + 'static> Prepared<T> {
             span,
             name,
             depth: 0,
-            denied: Rights::default(),
+            denied: less.denied,
             reuse: self.program.reused != Reused::ByTasks,
             timeout: limits
                 .timeout

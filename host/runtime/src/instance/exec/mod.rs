@@ -2,6 +2,7 @@
 //!
 //! May use as the room around it.
 
+mod anywhere;
 pub(crate) mod bindings;
 pub(crate) mod join_error;
 pub(crate) mod names;

@@ -85,4 +85,5 @@ pub struct Options {
     pub(super) max_tasks: Option<u32>,
     pub(super) denied: Rights,
     pub(super) reuse: bool,
+    pub(super) anywhere: bool,
 }

@@ -9,10 +9,13 @@ use crate::base::contained::Contained;
 use crate::base::span::{SpanNote, SpanOf};
 use crate::base::text;
 use crate::instance::admission::Refused;
+use crate::instance::away;
 use crate::instance::cap::Cap;
+use crate::instance::elsewhere::{Errand, Held};
 use crate::instance::ended::Ended;
 use crate::instance::ending::{finish, set_timer};
 use crate::instance::events::Event;
+use crate::instance::exec::anywhere::{self, AWAY_BYTES, beyond};
 use crate::instance::exec::bindings::{self, SpawnError};
 use crate::instance::exec::resources::{HANDLE_BYTES, Options, TaskHandle};
 use crate::instance::guest::{Guest, Traits};
@@ -80,7 +83,8 @@ pub(super) fn spawn<T: Send + 'static>(
     }
     if parent.denied.contains(Rights::SPAWN) {
         return Err(SpawnError::Denied(
-            "this task was denied the right `spawn`".into(),
+            "this task was denied the right `spawn`, where it was spawned or where the component is run"
+                .into(),
         ));
     }
     if !run.interface.has_entry() {
@@ -97,9 +101,10 @@ pub(super) fn spawn<T: Send + 'static>(
             u64::from(deepest),
         )));
     }
+    let beyond = beyond(parent, &options, depth)?;
     let admission = &parent.tree.admission;
     let most = limits.queued_or_default();
-    if run.waits && admission.is_full(&run.slots, depth, most) {
+    if beyond.is_none() && run.waits && admission.is_full(&run.slots, depth, most) {
         return Err(limit(LimitReached::new(LimitKind::Queued, most)));
     }
     run.account
@@ -120,13 +125,16 @@ pub(super) fn spawn<T: Send + 'static>(
         tenant: run.account.tenant.as_ref().map(|t| t.tenant.name()),
     };
     // The embedder's code, which may panic: nothing is counted yet. What it makes is dropped in here if the spawn is refused.
-    let mut data = Contained::new((program.child_data)(&child, state.data()));
+    let data = beyond
+        .is_none()
+        .then(|| Contained::new((program.child_data)(&child, state.data())));
 
     let caps = parent.child_caps().clone();
     let input_bytes = entry.len() as u64 + length as u64;
+    let beyond_bytes = beyond.as_ref().map_or(0, |_| AWAY_BYTES);
     let need = Need {
         tasks: 1,
-        bytes: input_bytes + HANDLE_BYTES,
+        bytes: input_bytes + beyond_bytes + HANDLE_BYTES,
         ..Need::default()
     };
     run.reserve(need, |need| Cap::enter(&caps, || run.account.reserve(need)))
@@ -139,7 +147,14 @@ pub(super) fn spawn<T: Send + 'static>(
         ..parent.control.limits
     };
     let control = Control::new(run.runtime.clone(), run.account.clone(), own);
-    control.took(input_bytes);
+    // What goes elsewhere may outlive the task here: it is on its way, or its end is.
+    let held = beyond.is_some().then(|| Held {
+        account: run.account.clone(),
+        bytes: input_bytes + beyond_bytes,
+    });
+    if held.is_none() {
+        control.took(input_bytes);
+    }
     let (timeout, deadline) = parent.timeout_below(options.timeout);
     let span = parent.span.as_ref().and_then(|above| {
         above.child(&SpanOf::Task {
@@ -150,12 +165,13 @@ pub(super) fn spawn<T: Send + 'static>(
             depth,
         })
     });
+    let denied = parent.denied | options.denied;
     let traits = Traits {
         id,
         span,
         name,
         depth,
-        denied: parent.denied | options.denied,
+        denied,
         reuse: options.reuse,
         timeout,
         deadline,
@@ -174,11 +190,30 @@ pub(super) fn spawn<T: Send + 'static>(
         return Err(SpawnError::Closed);
     }
     set_timer(guest);
+    let counts = || {
+        run.account.spawns.fetch_add(1, Ordering::Relaxed);
+        run.runtime.count(|worker| &worker.spawns);
+    };
+    if let Some((elsewhere, held)) = beyond.zip(held) {
+        let left = deadline.map(|at| at.saturating_duration_since(run.runtime.clock.now()));
+        let limits = anywhere::limits(parent, &own, options.max_tasks, left, depth);
+        let errand = Errand {
+            entry,
+            input: input(),
+            denied: anywhere::denied(denied, &limits),
+            limits,
+            held,
+        };
+        counts();
+        away::send(guest, elsewhere.run(errand));
+        return Ok(handle);
+    }
     let work = Work::Entry {
         entry,
         input: input(),
     };
-    let data = data.take().expect("nobody has taken it");
+    let data = data.and_then(|mut data| data.take());
+    let data = data.expect("it was made for a task that stays, and nobody has taken it");
     match admit(guest, start(guest, program.clone(), work, data, None)) {
         Ok(()) => {}
         Err(Refused::Closed) => {
@@ -192,7 +227,6 @@ pub(super) fn spawn<T: Send + 'static>(
             return Err(SpawnError::Limit(reached.to_string()));
         }
     }
-    run.account.spawns.fetch_add(1, Ordering::Relaxed);
-    run.runtime.count(|worker| &worker.spawns);
+    counts();
     Ok(handle)
 }

@@ -243,6 +243,11 @@ impl<T: Send + 'static> tasks::HostTaskOptions for GuestState<T> {
         Ok(())
     }
 
+    fn anywhere(&mut self, options: Resource<Options>) -> wasmtime::Result<()> {
+        self.table().get_mut(&options)?.anywhere = true;
+        Ok(())
+    }
+
     fn drop(&mut self, options: Resource<Options>) -> wasmtime::Result<()> {
         self.table().delete(options)?;
         Ok(())

@@ -14,7 +14,9 @@
 //!    letter, too: the one who stored the result may have died before it did. The server drops a letter that is there.
 //! 6. A job that finds no room for its run goes back, for other workers. That counts as a delivery, so the last worker that may
 //!    have the job keeps it until there is room.
-//! 7. Storing is tried again until it works. A worker that gives up gives the job back instead.
+//! 7. A worker that gives up gives back the jobs that it has, which is noted first. Where a job was delivered often enough to
+//!    be given up, that is looked at: such deliveries do not count.
+//! 8. Storing is tried again until it works. A worker that gives up gives the job back instead.
 
 use std::time::Duration;
 
@@ -44,6 +46,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 pub struct Course {
     delivered: u64,
     deliveries: u32,
+    /// Deliveries that ended as their workers did, once that is known.
+    returned: Option<u64>,
     state: State,
     /// How long it waits before it tries the next time.
     wait: Duration,
@@ -53,6 +57,8 @@ pub struct Course {
 enum State {
     /// It looks for an earlier result.
     Looks,
+    /// It asks which deliveries count.
+    Counts,
     Runs,
     /// Its run is to end, as there is this result.
     Ends(JobStatus),
@@ -86,6 +92,8 @@ pub enum Event {
     Tick,
     /// An answer to [`Action::Store`] or [`Action::StoreDead`].
     Stored(Stored),
+    /// An answer to [`Action::Count`]: how often, if the server said it.
+    Counted(Option<u64>),
     /// The time of [`Action::Again`] is over.
     Waited,
 }
@@ -144,6 +152,8 @@ pub enum Verdict {
 pub enum Action {
     /// Look for the job's result. Then: [`Event::Looked`].
     Look,
+    /// Ask how often the job was given back by workers that stopped. Then: [`Event::Counted`].
+    Count,
     /// Run the job. Then: [`Event::Tick`], a part of the lease later, or [`Event::Ended`].
     Run,
     /// Extend the lease and look for the job's result, while the run goes on. Then: [`Event::Tick`], [`Event::Ended`],
@@ -162,7 +172,8 @@ pub enum Action {
     /// Tell the server, and the submitter who wants to know, that the job is over with the result that is stored. The course
     /// ends.
     Finish(JobStatus),
-    /// Have the server deliver the job again, at once or after this time. The course ends.
+    /// Have the server deliver the job again, at once or after this time. One that goes back at once does so as its worker
+    /// stops: that is noted first. The course ends.
     GiveBack(Option<Duration>),
 }
 
@@ -172,6 +183,7 @@ impl Course {
         Self {
             delivered,
             deliveries,
+            returned: None,
             state: State::Looks,
             wait: RETRY.0,
         }
@@ -201,6 +213,11 @@ impl Course {
             }
             // What cannot be found out counts as no.
             (State::Looks, Event::Looked(_)) => self.proceed(orders),
+            (State::Counts, Event::Counted(Some(returned))) => {
+                self.returned = Some(returned);
+                self.proceed(orders)
+            }
+            (State::Counts, Event::Counted(None)) => self.again(orders),
             (State::Runs, Event::Tick) => Action::Extend,
             (State::Runs, Event::Looked(Look::Found(status))) => {
                 self.state = State::Ends(status);
@@ -231,13 +248,22 @@ impl Course {
     fn proceed(&mut self, orders: Orders) -> Action {
         if orders.cancelled {
             self.turn(State::Stores(Verdict::Cancelled, JobStatus::Cancelled))
-        } else if self.delivered > u64::from(self.deliveries) {
-            self.turn(State::Stores(Verdict::GivenUp, JobStatus::Failed))
+        } else if self.attempts() > u64::from(self.deliveries) {
+            self.turn(match self.returned {
+                Some(_) => State::Stores(Verdict::GivenUp, JobStatus::Failed),
+                None => State::Counts,
+            })
         } else if orders.gives_up {
             Action::GiveBack(None)
         } else {
             self.turn(State::Runs)
         }
+    }
+
+    /// Deliveries that count, as far as it is known.
+    fn attempts(&self) -> u64 {
+        self.delivered
+            .saturating_sub(self.returned.unwrap_or_default())
     }
 
     fn ended(&mut self, end: End, orders: Orders) -> Action {
@@ -247,7 +273,7 @@ impl Course {
                 self.turn(State::Stores(Verdict::Cancelled, JobStatus::Cancelled))
             }
             End::Cancelled | End::Closed => Action::GiveBack(None),
-            End::Full if self.delivered < u64::from(self.deliveries) || orders.gives_up => {
+            End::Full if self.attempts() < u64::from(self.deliveries) || orders.gives_up => {
                 Action::GiveBack(Some(NO_ROOM))
             }
             End::Full => Action::Again(NO_ROOM),
@@ -280,6 +306,7 @@ impl Course {
     fn act(&self) -> Action {
         match self.state {
             State::Looks | State::Compares(..) => Action::Look,
+            State::Counts => Action::Count,
             State::Runs => Action::Run,
             State::Ends(_) => Action::EndRun,
             State::Stores(verdict, _) => Action::Store(verdict),

@@ -21,6 +21,11 @@ pub const FAREWELL: Duration = Duration::from_secs(2);
 /// They end for what no worker can read.
 pub const SPARE: u32 = 3;
 
+/// How often a job may be given back by workers that stop before that counts as if they had died with it: so many
+/// deliveries the server makes in addition. Chosen: more than a job meets of rolling restarts, and few enough that what no
+/// worker can read comes to an end.
+pub const RETURNS: u32 = 10;
+
 /// How often a lease is extended: so many times in its length.
 pub const EXTENDS: u32 = 3;
 

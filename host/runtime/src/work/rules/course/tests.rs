@@ -49,7 +49,24 @@ fn a_job_that_was_delivered_before_is_looked_for() {
     let mut course = Course::new(3, 2);
     assert_eq!(course.begin(NONE), Action::Look);
     let action = course.on(Event::Looked(Look::Nothing), GIVES_UP);
+    assert_eq!(action, Action::Count);
+    let action = course.on(Event::Counted(Some(0)), GIVES_UP);
     assert_eq!(action, Action::Store(Verdict::GivenUp));
+}
+
+/// Hunts a job that is given up as its workers were stopped, and one that is not as nobody knows.
+#[test]
+fn deliveries_to_workers_that_stopped_do_not_count() {
+    let counts = |counted| {
+        let mut course = Course::new(5, 2);
+        let _ = course.begin(NONE);
+        let action = course.on(Event::Looked(Look::Nothing), NONE);
+        assert_eq!(action, Action::Count);
+        course.on(Event::Counted(counted), NONE)
+    };
+    assert_eq!(counts(Some(2)), Action::Store(Verdict::GivenUp));
+    assert_eq!(counts(Some(3)), Action::Run);
+    assert!(matches!(counts(None), Action::Again(_)));
 }
 
 /// Hunts a cancel or an end of the worker that comes before the run, and is not heard.
