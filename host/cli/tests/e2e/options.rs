@@ -69,11 +69,10 @@ const OPTIONS: &[Row] = &[
         &["--otlp", "--otlp-protocol", "--otlp-sample"],
         otlp::a_request_is_a_span_below_the_clients,
     ),
-    // Read as those of `run`.
     (
         "work",
         &["--otlp", "--otlp-protocol", "--otlp-sample"],
-        otlp::a_run_is_exported_before_it_ends,
+        work::basics::jobs_are_exported,
     ),
     (
         "top",

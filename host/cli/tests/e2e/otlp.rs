@@ -1,6 +1,6 @@
 //! `--otlp`: what a collector is sent by real processes.
 
-mod receiver;
+pub(crate) mod receiver;
 
 use crate::serve::{Answer, Server};
 use crate::support::{Running, command, hart};
@@ -67,12 +67,13 @@ fn of_kind(spans: &[Seen], kind: i32) -> &Seen {
     }
 }
 
-/// Ends a server, and returns what it said.
+/// Ends a server, and returns what it said of the collector.
 fn end(server: Server) -> String {
     server.signal(libc::SIGTERM);
     let (code, _, said) = server.wait();
     assert_eq!(code, Some(0), "{said}");
-    said
+    let lines = said.lines().filter(|line| line.contains("--otlp"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The sum of a metric's values.

@@ -9,6 +9,9 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use crate::base::stats::RunStats;
 
 /// Makes the spans of distributed tracing for what a host does: see [`HostBuilder::tracer`](crate::HostBuilder::tracer).
+///
+/// The host holds a span as long as what it is of, and no limit of a guest counts that: a run may have 100,000 tasks. A
+/// tracer that keeps much in each has a limit of its own.
 pub trait Tracer: Send + Sync {
     /// A span that has none above it in this host: that of a request, or of the root of a run where no request that is
     /// followed started it. With `None` it is not followed, and nor is what it spawns.

@@ -33,7 +33,7 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 
 /// A collector on loopback.
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     got: Arc<Got>,
     _tokio: Runtime,
@@ -54,19 +54,19 @@ struct All {
 
 /// A span, and who sent it.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) service: String,
-    pub(super) span: Span,
+pub(crate) struct Seen {
+    pub(crate) service: String,
+    pub(crate) span: Span,
 }
 
 impl Seen {
-    pub(super) fn attribute(&self, key: &str) -> Option<String> {
+    pub(crate) fn attribute(&self, key: &str) -> Option<String> {
         attribute(&self.span.attributes, key)
     }
 
     /// Its only event of that name.
     #[track_caller]
-    pub(super) fn event(&self, name: &str) -> &Event {
+    pub(crate) fn event(&self, name: &str) -> &Event {
         let found: Vec<_> = { self.span.events.iter() }
             .filter(|event| event.name == name)
             .collect();
@@ -77,7 +77,7 @@ impl Seen {
     }
 
     /// Its status as text; empty without one.
-    pub(super) fn error(&self) -> Option<&str> {
+    pub(crate) fn error(&self) -> Option<&str> {
         const ERROR: i32 = 2;
         let status = self.span.status.as_ref()?;
         (status.code == ERROR).then_some(&*status.message)
@@ -85,7 +85,7 @@ impl Seen {
 }
 
 /// An attribute as text.
-pub(super) fn attribute(of: &[KeyValue], key: &str) -> Option<String> {
+pub(crate) fn attribute(of: &[KeyValue], key: &str) -> Option<String> {
     let found = of.iter().find(|attribute| attribute.key == key)?;
     Some(match found.value.as_ref()?.value.as_ref()? {
         Value::StringValue(text) => text.clone(),
@@ -154,7 +154,7 @@ impl MetricsService for Takes {
 
 impl Receiver {
     /// One that speaks `grpc` or `http`.
-    pub(super) fn start(protocol: &str) -> Self {
+    pub(crate) fn start(protocol: &str) -> Self {
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -183,7 +183,7 @@ impl Receiver {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
@@ -202,7 +202,7 @@ impl Receiver {
     }
 
     /// The spans of a trace, once there are so many. It is given in hexadecimal.
-    pub(super) fn trace(&self, trace: &str, count: usize) -> Vec<Seen> {
+    pub(crate) fn trace(&self, trace: &str, count: usize) -> Vec<Seen> {
         self.wait(|all| {
             let spans = all.spans.iter();
             let found: Vec<_> = spans
@@ -214,12 +214,12 @@ impl Receiver {
     }
 
     /// All that has come so far.
-    pub(super) fn spans(&self) -> Vec<Seen> {
+    pub(crate) fn spans(&self) -> Vec<Seen> {
         self.got.all.lock().unwrap().spans.clone()
     }
 
     /// The metric of this name, once it is as wanted.
-    pub(super) fn metric(&self, name: &str, wanted: impl Fn(&Metric) -> bool) -> (String, Metric) {
+    pub(crate) fn metric(&self, name: &str, wanted: impl Fn(&Metric) -> bool) -> (String, Metric) {
         self.wait(|all| {
             let found = all.metrics.iter().find(|(_, metric)| metric.name == name);
             found.filter(|(_, metric)| wanted(metric)).cloned()
@@ -227,7 +227,7 @@ impl Receiver {
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use super::nats::{Nats, Worker};
 use crate::apps::until;
+use crate::otlp::receiver::Receiver;
 use crate::support::Running;
 use sha2::{Digest as _, Sha256};
 
@@ -38,6 +39,28 @@ pub(crate) fn a_job_has_its_result() {
     assert_eq!(raw.count("HART_RESULTS"), (7, 7));
     // Those that the tasks did not return from.
     assert_eq!(raw.count("HART_DEAD"), (5, 5));
+}
+
+/// Hunts jobs of which a collector is sent nothing.
+#[test]
+#[ignore = "needs nats-server"]
+pub(crate) fn jobs_are_exported() {
+    let receiver = Receiver::start("http");
+    let nats = Nats::start();
+    let lab = nats.lab("lab");
+    let url = receiver.url();
+    let options = ["--otlp", &url, "--otlp-protocol", "http"];
+    let worker = nats.new_worker(&[&[lab.to_str().unwrap()], &options[..]].concat());
+    nats.hart(&["submit", "lab", "echo", "hello", "--id", "one", "--wait"])
+        .exits(0);
+    worker.signal(libc::SIGTERM);
+    worker.wait().exits(0);
+    let spans = receiver.spans();
+    let [job] = &spans[..] else {
+        panic!("{spans:#?}");
+    };
+    assert_eq!(job.attribute("hart.task.name").as_deref(), Some("lab/one"));
+    assert_eq!(job.attribute("hart.task.end").as_deref(), Some("returned"));
 }
 
 /// Hunts jobs that need a worker to be submitted, ids that are not printed, and a job that is done twice.
