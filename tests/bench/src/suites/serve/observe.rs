@@ -82,7 +82,7 @@ fn hello(bench: &mut Bench, case: &str, options: [&[OsString]; 2], top: Option<&
     }
     let guest = hart_build::guest("hello-http");
     let servers = options.map(|options| Server::start_with(&Side::Hart, options, &guest));
-    let _top = top.map(|socket| Top::start(socket));
+    let _top = top.map(Top::start);
     let span = Duration::from_millis(500);
     let each = |server: &Server| {
         let before = server.cpu_ticks();
