@@ -79,20 +79,23 @@ impl Recording {
     /// # Examples
     ///
     /// ```
-    /// use hart_sim::{Change, Config, Recording};
+    /// use hart_sim::{Change, Config, Recording, Schedule};
     ///
-    /// // Two tasks, 9 µs each, on one worker: the second begins 9 µs late.
+    /// // Two tasks, 9 ms each, on one worker: the second begins 9 ms late.
     /// let text = r#"{"displayTimeUnit":"ns","traceEvents":[
-    /// {"ph":"X","pid":1,"tid":1,"cat":"poll","name":"a","ts":0.000,"dur":9.000,"args":{"task":"1","run":"1","waited":"0 ns"}},
-    /// {"ph":"X","pid":1,"tid":1,"cat":"poll","name":"b","ts":9.000,"dur":9.000,"args":{"task":"2","run":"2","waited":"9000 ns"}}
+    /// {"ph":"X","pid":1,"tid":1,"cat":"poll","name":"a","ts":0.000,"dur":9000.000,"args":{"task":"1","run":"1","waited":"0 ns"}},
+    /// {"ph":"X","pid":1,"tid":1,"cat":"poll","name":"b","ts":9000.000,"dur":9000.000,"args":{"task":"2","run":"2","waited":"9000000 ns"}}
     /// ]}"#;
     /// let recording = Recording::read(text.as_bytes())?;
     /// let late = |harts| {
     ///     let mut config = Config::new(0);
     ///     config.harts = harts;
+    ///     config.schedule = Schedule::Time;
     ///     recording.replay(&config, &Change::default()).late.longest.unwrap().waited
     /// };
-    /// assert!(late(1) > 9_000 && late(2) < 9_000);
+    /// assert_eq!(recording.late().longest.unwrap().waited, 9_000_000);
+    /// // A core is taken away after a slice, and another one needs an interrupt.
+    /// assert!(late(1) < 2_000_000 && late(2) < late(1));
     /// # Ok::<(), hart_sim::RecordingError>(())
     /// ```
     pub fn replay(&self, config: &Config, change: &Change) -> Replay {
