@@ -51,9 +51,7 @@ impl Late {
             turns: waits.len() as u64,
             p50: rank(50),
             p99: rank(99),
-            longest: polls()
-                .max_by_key(|poll| poll.waited)
-                .map(|poll| Longest::of(timeline, poll)),
+            longest: latest(timeline).map(|at| Longest::of(timeline, &timeline.polls[at])),
         }
     }
 }
@@ -84,6 +82,13 @@ impl Longest {
             meanwhile,
         }
     }
+}
+
+/// The place of the turn that began the latest.
+pub(crate) fn latest(timeline: &Timeline) -> Option<usize> {
+    let polls = timeline.polls.iter().enumerate();
+    let late = polls.filter(|(_, poll)| !poll.resumes);
+    late.max_by_key(|(_, poll)| poll.waited).map(|(at, _)| at)
 }
 
 fn group<'a>(timeline: &'a Timeline, poll: &Poll) -> &'a str {

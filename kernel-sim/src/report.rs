@@ -3,7 +3,11 @@
 //! Data is JSON inside of a script element, escaped so that no name can end it; the page's own script makes
 //! text of it and nothing else.
 
-use crate::{late::Late, run::Outcome, timeline::Timeline};
+use crate::{
+    late::{Late, latest},
+    run::Outcome,
+    timeline::Timeline,
+};
 use hart_host::escape_json;
 use std::{collections::HashMap, fmt::Write};
 
@@ -257,10 +261,7 @@ impl Json {
     /// What is drawn of harts: everything, or what is around the turn that began the latest.
     fn drawn(&mut self, timeline: &Timeline) {
         let all = &timeline.polls;
-        let latest = { all.iter().enumerate() }
-            .filter(|(_, poll)| !poll.resumes)
-            .max_by_key(|(_, poll)| poll.waited);
-        let middle = latest.map_or(0, |(at, _)| at);
+        let middle = latest(timeline).unwrap_or(0);
         let first = middle
             .saturating_sub(POLLS / 2)
             .min(all.len().saturating_sub(POLLS));

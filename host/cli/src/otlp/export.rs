@@ -84,15 +84,14 @@ pub(super) fn exporters(
                 .build()?,
         ),
     };
-    let reported = |reports: &Arc<Reports>| reports.clone();
     Ok((
         Reported {
             exporter: spans,
-            reports: reported(reports),
+            reports: reports.clone(),
         },
         Reported {
             exporter: metrics,
-            reports: reported(reports),
+            reports: reports.clone(),
         },
     ))
 }

@@ -61,7 +61,7 @@ pub(super) fn run(args: &SimArgs, file: &Path) -> Result<u8, Failure> {
             let mut all = Vec::new();
             for seed in seeds.0.clone() {
                 config.seed = seed;
-                all.push((seed, one(&recording, &config, &change)?.late));
+                all.push((seed, one(args, &recording, &config, &change)?.late));
             }
             all.sort_by_key(|(seed, late)| (waited(late), *seed));
             for (what, at) in [
@@ -80,7 +80,7 @@ pub(super) fn run(args: &SimArgs, file: &Path) -> Result<u8, Failure> {
         (None, Some(scale)) => {
             for size in &scale.0 {
                 config.harts = *size;
-                let replay = one(&recording, &config, &change)?;
+                let replay = one(args, &recording, &config, &change)?;
                 line(
                     &mut text,
                     &format!("replayed, {}", harts(*size)),
@@ -89,7 +89,7 @@ pub(super) fn run(args: &SimArgs, file: &Path) -> Result<u8, Failure> {
             }
         }
         (None, None) => {
-            let replay = one(&recording, &config, &change)?;
+            let replay = one(args, &recording, &config, &change)?;
             line(
                 &mut text,
                 &format!("replayed, {}", harts(config.harts)),
@@ -103,17 +103,22 @@ pub(super) fn run(args: &SimArgs, file: &Path) -> Result<u8, Failure> {
                 let title = format!("hart sim --from {from} --harts {}", config.harts);
                 save(path, &recording.html_comparison(&replay, &title))?;
             }
-            if args.stats {
-                to_stderr(&replay.machine.stats.to_string());
-            }
         }
     }
     to_stdout(&text);
     Ok(0)
 }
 
-fn one(recording: &Recording, config: &Config, change: &Change) -> Result<Replay, Failure> {
+fn one(
+    args: &SimArgs,
+    recording: &Recording,
+    config: &Config,
+    change: &Change,
+) -> Result<Replay, Failure> {
     let replay = recording.replay(config, change);
+    if args.stats {
+        to_stderr(&replay.machine.stats.to_string());
+    }
     match &replay.machine.failure {
         None => Ok(replay),
         Some(broken) => {

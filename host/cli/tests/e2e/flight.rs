@@ -62,6 +62,12 @@ fn latest(finished: &Finished) -> f64 {
     word[..end].parse::<f64>().unwrap() * unit
 }
 
+/// What a page shows.
+fn data_of(page: &str) -> serde_json::Value {
+    let data = page.split("id=\"data\">").nth(1).unwrap();
+    serde_json::from_str(data.split("</script>").next().unwrap()).unwrap()
+}
+
 /// Hunts a trap that leaves nothing, a file that is cut off because the process ended, and one that is written where nobody
 /// asked for any.
 #[test]
@@ -241,14 +247,7 @@ pub(crate) fn a_recorded_stall_is_replayed_on_other_machines() {
     replay(&file, &["--report", &page.to_string_lossy()]).exits(0);
     let page = fs::read_to_string(page).unwrap();
     assert!(page.contains("hart sim --from") && page.contains("\"quiet\""));
-    let data = page
-        .split("id=\"data\">")
-        .nth(1)
-        .unwrap()
-        .split("</script>")
-        .next()
-        .unwrap();
-    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let data = data_of(&page);
     assert_eq!(data["runs"].as_array().unwrap().len(), 2);
     assert_eq!(data["runs"][1]["latest"][1], 99_000_000);
 }
@@ -341,14 +340,7 @@ pub(crate) fn a_real_run_has_its_page() {
     hart(line).exits(0);
     let page = fs::read_to_string(page).unwrap();
     assert!(!page.contains("<b>"));
-    let data = page
-        .split("id=\"data\">")
-        .nth(1)
-        .unwrap()
-        .split("</script>")
-        .next()
-        .unwrap();
-    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let data = data_of(&page);
     let run = &data["runs"][0];
     let names = run["names"].as_array().unwrap();
     let grow = names.iter().find(|name| name[0] == "tree::grow").unwrap();
