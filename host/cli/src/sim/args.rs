@@ -163,7 +163,7 @@ pub(crate) struct SimArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["faults", "workload", "invoke", "stdin", "requests", "dirs", "scratch", "envs", "file_and_args"],
+        conflicts_with_all = ["faults", "workload", "invoke", "stdin", "requests", "dirs", "scratch", "envs", "file_and_args", "svg", "instances", "wasi", "limits", "timeout"],
         help_heading = "What runs"
     )]
     pub(crate) from: Option<PathBuf>,

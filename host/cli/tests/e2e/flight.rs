@@ -304,6 +304,12 @@ fn what_is_no_recording_is_refused() {
         &["--weight", "quiet"],
         &["--weight", "quiet=0"],
         &["--faults", "heavy"],
+        // What would have no effect.
+        &["--scale", "1,2", "--svg", "curve.svg"],
+        &["--instances", "5"],
+        &["--timeout", "1s"],
+        &["-W", "max-memory=1MiB"],
+        &["-S", "cli"],
     ] {
         replay(&file, options).exits(2);
     }
