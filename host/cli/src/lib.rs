@@ -42,6 +42,7 @@ mod sim;
 mod simulation;
 mod stats;
 mod submit;
+mod sync;
 mod top;
 mod trace;
 mod tuning;

@@ -3,11 +3,12 @@
 //! They are those of `GET /metrics`, by the same names. An instrument that is looked at cannot be a histogram: of those there
 //! are the sum and the count.
 
+use crate::sync::locked;
 use hart_host::{Histogram, Host, MetricsWriter};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How old figures may be, should the SDK look at instruments in another order than that in which they were made.
@@ -84,7 +85,7 @@ struct Figures {
 
 impl Figures {
     fn observe(&self, family: usize, to: &dyn AsyncInstrument<f64>) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = locked(&self.last);
         // The first instrument is looked at first, so an export has figures of its own.
         if family == 0 || last.0.elapsed() > FRESH {
             *last = (Instant::now(), Families::of(&self.host));

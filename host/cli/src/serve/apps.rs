@@ -4,12 +4,13 @@ use super::stamp::{Stamp, read_settled};
 use crate::admin::{self, Load, SwapError};
 use crate::config::plan::{AppPlan, WorkPlan};
 use crate::failure::Failure;
+use crate::sync::locked;
 use crate::{ended, load, remote};
 use hart_host::work::{Queue, Remote};
 use hart_host::{
     BuildError, Component, Host, LogPrefix, Route, Routes, RunBuilder, Service, Tenant,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long making an instance may take where the app has no time limit.
@@ -60,10 +61,6 @@ pub(super) struct Changed {
     pub(super) names: Vec<String>,
     /// Why others are as they were.
     pub(super) failures: Vec<(AppPlan, Failure)>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Apps {

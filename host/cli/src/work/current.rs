@@ -6,9 +6,10 @@ use crate::config::plan::{Plan, WorkPlan};
 use crate::failure::Failure;
 use crate::line_log::LineLog;
 use crate::output::{one_line, to_stderr};
+use crate::sync::locked;
 use hart_host::work::{App, Queue, Worker};
 use hart_host::{Host, Limits};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -37,10 +38,6 @@ pub(super) struct Current {
     workers: Mutex<Vec<Arc<Worker>>>,
     /// Held by whoever loads.
     loading: Mutex<()>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Maker {
