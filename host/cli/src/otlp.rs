@@ -9,8 +9,8 @@ mod metrics;
 mod spans;
 
 use crate::failure::Failure;
-use clap::{Args, ValueEnum};
-use export::{Endpoint, Reports};
+use clap::Args;
+use export::{Endpoint, OtlpProtocol, Reports};
 use hart_host::{Host, HostBuilder};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Key, KeyValue};
@@ -24,15 +24,6 @@ use tokio::runtime::{Builder, Runtime};
 
 /// How long the end of the process waits for what is still to be sent.
 const FLUSH: Duration = Duration::from_secs(3);
-
-/// How a collector is spoken to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum OtlpProtocol {
-    /// gRPC, mostly on port 4317
-    Grpc,
-    /// Protobuf by HTTP/1.1, mostly on port 4318
-    Http,
-}
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OtlpArgs {

@@ -1,7 +1,7 @@
 //! A recording on a machine: the same work, scheduled anew.
 
 use super::{
-    Origin, Recording,
+    file::{Origin, Recording},
     program::{Program, Step, programs},
 };
 use crate::{

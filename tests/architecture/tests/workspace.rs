@@ -24,10 +24,11 @@ const HELD: [&str; 14] = [
 
 #[test]
 fn the_workspace_keeps_its_rules() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // The checkout in which cargo runs this, which is not always the one that it was built in.
+    let root = Path::new("../..");
     let page = std::fs::read_to_string(root.join("host/README.md")).expect("the page is there");
     let broken = check(
-        &workspace(&root),
+        &workspace(root),
         &Rules {
             page: &Page::parse(&page),
             held: &HELD,

@@ -1,7 +1,7 @@
 //! What sends to a collector, and what is said where that fails.
 
-use super::OtlpProtocol;
 use crate::output::{one_line, to_stderr};
+use clap::ValueEnum;
 use hart_host::http::{Request, Response, Uri};
 use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
@@ -25,6 +25,15 @@ use tokio::runtime::Handle;
 /// How long a request to a collector by HTTP may take in milliseconds, where `OTEL_EXPORTER_OTLP_TIMEOUT` does not say. The
 /// SDK's own figure.
 const PATIENCE: u64 = 10_000;
+
+/// How a collector is spoken to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum OtlpProtocol {
+    /// gRPC, mostly on port 4317
+    Grpc,
+    /// Protobuf by HTTP/1.1, mostly on port 4318
+    Http,
+}
 
 /// Where a collector is.
 #[derive(Clone, Debug)]

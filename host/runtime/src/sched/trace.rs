@@ -11,6 +11,7 @@
 //!    the picture begins where all of them are whole.
 
 pub(crate) mod draw;
+pub(crate) mod place;
 pub(crate) mod recorder;
 pub(crate) mod task;
 pub(crate) mod writer;

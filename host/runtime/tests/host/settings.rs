@@ -336,10 +336,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
 /// Every public method that takes a builder and gives it back, as `Builder::method`.
 fn settings() -> BTreeSet<String> {
     let mut files = Vec::new();
-    sources(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
-        &mut files,
-    );
+    sources(Path::new("src"), &mut files);
     let mut found = BTreeSet::new();
     for file in files {
         let text = std::fs::read_to_string(file).expect("a source");

@@ -6,7 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sched::trace::recorder::{Chunk, Origin, Place, Record, Recorder};
+use crate::sched::trace::place::Place;
+use crate::sched::trace::recorder::{Chunk, Origin, Record, Recorder};
 use crate::sched::trace::writer::TraceWriter;
 
 /// What the workers of a runtime did: a handle to what is recorded while it is traced. From

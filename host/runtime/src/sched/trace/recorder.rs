@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hart_executor::Group;
 
 use crate::base::sync::lock;
 use crate::sched::this_worker::this_worker;
+use crate::sched::trace::place::{Clock, Place};
 
 const _: () = assert!(size_of::<Record>() == 40);
 
@@ -25,9 +26,6 @@ const NAMES: usize = 16 << 10;
 
 /// The end of a poll that has none yet.
 const OPEN: u64 = u64::MAX;
-
-/// Bits of a mark that hold a time: 78 hours of nanoseconds. Wakes after that are not drawn.
-const TIME_BITS: u32 = 48;
 
 /// What the workers of a runtime append to.
 pub(crate) struct Recorder {
@@ -46,10 +44,6 @@ struct Watch {
     longest: u64,
     told: Box<dyn Fn(Duration) + Send + Sync>,
 }
-
-/// Nanoseconds since a recorder was made.
-#[derive(Clone, Copy)]
-pub(super) struct Clock(Instant);
 
 /// Two workers' locks are not in one cache line.
 #[derive(Default)]
@@ -113,57 +107,13 @@ pub(super) struct Begun<'a> {
     pub(super) group: &'a Group,
 }
 
-/// A worker, or the outside, at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) worker: Option<u16>,
-    pub(super) at: u64,
-}
-
-// === impl Place ===
-
-impl Place {
-    /// In one word that is not 0; 0 where the time is too long for it.
-    pub(super) fn mark(self) -> u64 {
-        if self.at >> TIME_BITS != 0 {
-            return 0;
-        }
-        let worker = self.worker.map_or(0, |worker| u64::from(worker) + 1);
-        (worker << TIME_BITS) | self.at.max(1)
-    }
-
-    pub(super) fn marked(mark: u64) -> Option<Self> {
-        let worker = u16::try_from(mark >> TIME_BITS).unwrap_or(0);
-        (mark != 0).then_some(Self {
-            worker: worker.checked_sub(1),
-            at: mark & ((1 << TIME_BITS) - 1),
-        })
-    }
-}
-
-// === impl Clock ===
-
-impl Clock {
-    fn now(self) -> u64 {
-        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    /// This thread's worker, now.
-    pub(super) fn here(self) -> Place {
-        Place {
-            worker: this_worker().and_then(|worker| u16::try_from(worker).ok()),
-            at: self.now(),
-        }
-    }
-}
-
 // === impl Recorder ===
 
 impl Recorder {
     /// For workers with numbers below `rows`; keeps about `events`, and a chunk for each worker at least.
     pub(crate) fn new(rows: usize, events: usize) -> Self {
         Self {
-            clock: Clock(Instant::now()),
+            clock: Clock::start(),
             rows: (0..rows).map(|_| Row::default()).collect(),
             chunks: AtomicUsize::new(0),
             most_chunks: events.div_ceil(CHUNK),
@@ -413,23 +363,6 @@ mod tests {
     use hart_executor::Executor;
 
     use crate::sched::trace::draw::Trace;
-
-    /// Hunts marks that lose a worker or a time, and the outside that becomes worker 0.
-    #[test]
-    fn marks_hold_places() {
-        for worker in [None, Some(0), Some(8_191)] {
-            let place = Place {
-                worker,
-                at: 123_456_789_000,
-            };
-            assert_eq!(Place::marked(place.mark()), Some(place));
-        }
-        let late = Place {
-            worker: Some(1),
-            at: 1 << TIME_BITS,
-        };
-        assert_eq!(Place::marked(late.mark()), None);
-    }
 
     /// Hunts a run of hours that eats memory, and a picture in which a worker seems idle because what it did
     /// was given up.

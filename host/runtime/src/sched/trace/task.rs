@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::sched::task::control::Control;
-use crate::sched::trace::recorder::{Begun, Clock, Recorder};
+use crate::sched::trace::place::Clock;
+use crate::sched::trace::recorder::{Begun, Recorder};
 
 /// Wraps the future of a task, from its spawn on.
 pub(crate) struct Traced<F> {

@@ -3,7 +3,7 @@
 //! Every 20 ms a job that returns at once is submitted; its time ends when its result is stored. The flood is there before:
 //! jobs of a millisecond, more than both workers do meanwhile. The peer has two consumers, each with its own room.
 
-use super::{CONCURRENCY, GUEST, Server, Task, WORKERS, host};
+use super::ground::{CONCURRENCY, GUEST, SUITE, Server, Task, WORKERS, host};
 use crate::{
     ground::Ticker,
     measure::Bench,
@@ -74,7 +74,7 @@ impl Watch {
 }
 
 pub(super) fn run(bench: &mut Bench, server: &Server, turns: u64) {
-    if !bench.wants(super::SUITE, CASE) {
+    if !bench.wants(SUITE, CASE) {
         return;
     }
     let (rounds, jobs) = if bench.is_quick() { (1, 50) } else { (5, 300) };
@@ -96,7 +96,7 @@ pub(super) fn run(bench: &mut Bench, server: &Server, turns: u64) {
         peer: Some(peer),
     };
     bench.record(Row {
-        suite: super::SUITE,
+        suite: SUITE,
         case: CASE.to_owned(),
         unit: "ms",
         hart: median(&column(1)),

@@ -2,7 +2,7 @@
 //! millisecond are submitted. The row is the longest time that a job took; it is compared with the lease, after which a job
 //! of a killed worker is another's. Nothing may be lost or be seen twice.
 
-use super::{APP, CONCURRENCY, GUEST, Server, host};
+use super::ground::{APP, CONCURRENCY, GUEST, SUITE, Server, host};
 use crate::{
     child,
     measure::Bench,
@@ -30,7 +30,7 @@ const LEASE: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_millis(2);
 
 pub(super) fn run(bench: &mut Bench, server: &Server, turns: u64) {
-    if !bench.wants(super::SUITE, CASE) {
+    if !bench.wants(SUITE, CASE) {
         return;
     }
     let seconds = if bench.is_quick() { 5 } else { 60 };
@@ -48,7 +48,7 @@ pub(super) fn run(bench: &mut Bench, server: &Server, turns: u64) {
         peer: None,
     };
     bench.record(Row {
-        suite: super::SUITE,
+        suite: SUITE,
         case: CASE.to_owned(),
         unit: "s",
         hart: found.longest,
